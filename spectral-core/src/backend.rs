@@ -1,0 +1,141 @@
+//! What a device must be able to do: a few small families of kernels.
+//!
+//! Only [`Memory`] has required methods. Every kernel of the other families has a provided body that
+//! copies its operands to the host, computes in f64 and copies the result back, so a new backend is correct
+//! before it is fast; [`Reference`] is nothing but these bodies, and the oracle that kernels are tested
+//! against.
+//!
+//! Conventions of every kernel:
+//! * activations are `[features, batch]`, the batch contiguous; weights are `[out, in]`, row-major;
+//! * results go to out-parameters; with [`Accum::Replace`] their old contents are never read;
+//! * shapes that do not fit are an [`Error::Shape`](crate::Error::Shape), never a panic;
+//! * same inputs give the same bits for any number of threads (determinism class: bitwise), and agree with
+//!   [`Reference`] to rounding.
+
+mod dense;
+mod elementwise;
+mod memory;
+mod reduce;
+mod reference;
+mod sparse;
+mod spectral;
+mod update;
+
+pub use dense::{DenseKernels, Linear, LinearGrads};
+pub use elementwise::{Dropout, Elementwise, RowCopy};
+pub use memory::Memory;
+pub(crate) use reduce::first_largest;
+pub use reduce::{LossKernel, LossKind, Reduce, RowSum};
+pub use reference::Reference;
+pub use sparse::{SparseGrads, SparseKernels, SparseLinear};
+pub use spectral::{SpectralGrads, SpectralKernels, SpectralWeight};
+pub use update::{Rule, SUBNORMAL_CUT, Update, UpdateKernels};
+
+use crate::{Result, Tensor, registry::Registered};
+use std::sync::Arc;
+
+/// A device that runs every kernel family.
+pub trait Backend: SpectralKernels + SparseKernels + Reduce + UpdateKernels {
+    /// Its registry name: `cpu`, `torch`, `cuda`.
+    fn name(&self) -> &'static str;
+
+    /// The machine in words, for reports: instruction set, threads, device name.
+    fn describe(&self) -> String {
+        self.name().into()
+    }
+
+    /// Runs `work` where the backend's threads are at hand; loops over many kernels belong inside.
+    fn within(&self, work: &mut (dyn FnMut() + Send)) {
+        work();
+    }
+}
+
+/// A shared backend, as models hold it.
+pub type BackendHandle = Arc<dyn Backend>;
+
+/// Anything that can be turned into a [`BackendHandle`], so that callers pass `&backend` whatever it is.
+pub trait IntoBackend {
+    /// The shared backend.
+    fn into_backend(self) -> BackendHandle;
+}
+
+impl IntoBackend for BackendHandle {
+    fn into_backend(self) -> BackendHandle {
+        self
+    }
+}
+
+impl IntoBackend for &BackendHandle {
+    fn into_backend(self) -> BackendHandle {
+        self.clone()
+    }
+}
+
+impl<B: Backend + Clone + 'static> IntoBackend for &B {
+    fn into_backend(self) -> BackendHandle {
+        Arc::new(self.clone())
+    }
+}
+
+/// How a backend is opened.
+#[derive(Debug, Clone, Default)]
+pub struct BackendOptions {
+    /// Threads to use; `None` means all the machine has.
+    pub threads: Option<usize>,
+}
+
+/// A backend that a crate registered.
+pub struct BackendEntry {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// One line that says what it is.
+    pub summary: &'static str,
+    /// Opens it, or says what is missing on this machine.
+    pub open: fn(&BackendOptions) -> Result<BackendHandle>,
+}
+
+inventory::collect!(BackendEntry);
+
+impl Registered for BackendEntry {
+    const WHAT: &'static str = "backend";
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn summary(&self) -> &'static str {
+        self.summary
+    }
+}
+
+/// What happens to the old contents of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accum {
+    /// They are overwritten without being read.
+    Replace,
+    /// The result is added to them.
+    Add,
+}
+
+impl Accum {
+    /// The new content of a result that held `old`.
+    #[inline]
+    pub fn apply<E: std::ops::Add<Output = E>>(self, old: E, new: E) -> E {
+        match self {
+            Self::Replace => new,
+            Self::Add => old + new,
+        }
+    }
+}
+
+/// Where a gradient goes. Absent (`Option::None`) means it is not wanted and must not be computed.
+#[derive(Debug)]
+pub struct GradSlot<'a> {
+    /// The tensor that receives it.
+    pub tensor: &'a mut Tensor,
+    /// Whether it is the first contribution of this step.
+    pub accum: Accum,
+}
+
+/// Checks that `got` is the shape `op` needs.
+pub(crate) fn expect(op: &'static str, expected: crate::Shape, got: crate::Shape) -> Result<()> {
+    if expected == got { Ok(()) } else { Err(crate::Error::shape(op, expected, got)) }
+}

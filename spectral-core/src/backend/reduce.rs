@@ -1,0 +1,116 @@
+//! Sums over samples, losses, and checks.
+
+use super::{Accum, GradSlot, Memory, expect};
+use crate::backend::elementwise::{accumulate, softmax_columns};
+use crate::{Result, Shape, Tensor};
+
+/// What is summed along each row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowSum {
+    /// `sum x`.
+    Plain,
+    /// `sum |x|`.
+    Absolute,
+    /// `sum x^2`.
+    Square,
+}
+
+/// A loss with a fused kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LossKind {
+    /// `-sum_c t_c log softmax(y)_c`, from logits; the targets of a sample are a distribution.
+    SoftmaxCrossEntropy,
+    /// `mean_c (y_c - t_c)^2`.
+    MeanSquaredError,
+}
+
+/// A loss to evaluate on one batch.
+#[derive(Debug, Clone, Copy)]
+pub struct LossKernel<'a> {
+    /// The formula.
+    pub kind: LossKind,
+    /// What the network gave (logits for cross-entropy), `[outputs, batch]`.
+    pub outputs: &'a Tensor,
+    /// What it should have given, `[outputs, batch]`.
+    pub targets: &'a Tensor,
+    /// Factor on the gradient, usually `1 / batch`.
+    pub gradient_scale: f64,
+}
+
+/// Reductions.
+pub trait Reduce: Memory {
+    /// `sums[r] (+)= sum over columns of f(x[r, :])`.
+    ///
+    /// # Errors
+    /// Shapes do not fit.
+    fn row_sums(&self, sum: RowSum, x: &Tensor, sums: &mut Tensor, accum: Accum) -> Result<()> {
+        expect("row_sums", Shape::vector(x.shape().rows()), sums.shape())?;
+        let (v, n) = (self.download(x)?, x.shape().columns());
+        let f = |v: &f64| match sum {
+            RowSum::Plain => *v,
+            RowSum::Absolute => v.abs(),
+            RowSum::Square => v * v,
+        };
+        let rows = (0..x.shape().rows()).map(|r| v[r * n..(r + 1) * n].iter().map(f).sum()).collect();
+        accumulate(self, rows, sums, accum)
+    }
+
+    /// Adds the loss summed over the batch to `totals[0]` and the number of samples whose largest output is
+    /// where the largest target is (the first, where several are equal) to `totals[1]`; writes the gradient
+    /// with respect to the outputs, times `gradient_scale`, where asked for. `totals` is f64, `[2]`.
+    ///
+    /// # Errors
+    /// Shapes do not fit.
+    fn loss(&self, op: &LossKernel<'_>, totals: &mut Tensor, gradient: Option<GradSlot<'_>>) -> Result<()> {
+        expect("loss", op.outputs.shape(), op.targets.shape())?;
+        expect("loss", Shape::vector(2), totals.shape())?;
+        let (outputs, batch) = (op.outputs.shape().rows(), op.outputs.shape().columns());
+        let (y, t) = (self.download(op.outputs)?, self.download(op.targets)?);
+        let mut d = vec![0.0; y.len()];
+        let mut sums = vec![0.0; 2];
+        for b in 0..batch {
+            let y: Vec<f64> = y[b..].iter().step_by(batch).copied().collect();
+            let t: Vec<f64> = t[b..].iter().step_by(batch).copied().collect();
+            sums[1] += f64::from(first_largest(&y) == first_largest(&t));
+            let mass: f64 = t.iter().sum();
+            let mut p = y.clone();
+            match op.kind {
+                LossKind::SoftmaxCrossEntropy => {
+                    softmax_columns(&mut p, 1);
+                    let top = y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    let log_sum = top + y.iter().map(|y| (y - top).exp()).sum::<f64>().ln();
+                    sums[0] += t.iter().zip(&y).map(|(t, y)| t * (log_sum - y)).sum::<f64>();
+                }
+                LossKind::MeanSquaredError => {
+                    sums[0] += t.iter().zip(&y).map(|(t, y)| (y - t).powi(2)).sum::<f64>() / outputs as f64;
+                }
+            }
+            for o in 0..outputs {
+                d[o * batch + b] = op.gradient_scale
+                    * match op.kind {
+                        LossKind::SoftmaxCrossEntropy => p[o] * mass - t[o],
+                        LossKind::MeanSquaredError => 2.0 * (y[o] - t[o]) / outputs as f64,
+                    };
+            }
+        }
+        accumulate(self, sums, totals, Accum::Add)?;
+        if let Some(slot) = gradient {
+            expect("loss", op.outputs.shape(), slot.tensor.shape())?;
+            accumulate(self, d, slot.tensor, slot.accum)?;
+        }
+        Ok(())
+    }
+
+    /// Whether every element is finite.
+    ///
+    /// # Errors
+    /// The tensor is on another device.
+    fn all_finite(&self, x: &Tensor) -> Result<bool> {
+        Ok(self.download(x)?.iter().all(|v| v.is_finite()))
+    }
+}
+
+/// The first index with the largest value.
+pub(crate) fn first_largest(values: &[f64]) -> usize {
+    (1..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best })
+}

@@ -1,0 +1,91 @@
+//! Products with weights of which only some entries are stored.
+
+use super::dense::{bias_gradient, check, finish};
+use super::{Elementwise, GradSlot, Memory, expect};
+use crate::backend::elementwise::accumulate;
+use crate::{Activation, Pattern, Result, Shape, Tensor};
+
+/// `y = act(W x + b)` with `W` stored on a [`Pattern`].
+#[derive(Debug, Clone, Copy)]
+pub struct SparseLinear<'a> {
+    /// Inputs `[in, batch]`.
+    pub x: &'a Tensor,
+    /// Where the stored entries are; `[out, in]`.
+    pub pattern: &'a Pattern,
+    /// Their values, in the pattern's order.
+    pub values: &'a Tensor,
+    /// Bias `[out]`.
+    pub bias: Option<&'a Tensor>,
+    /// Applied to every output; element-wise only.
+    pub activation: Activation,
+}
+
+impl SparseLinear<'_> {
+    /// Checks all shapes against those of the output `[out, batch]`.
+    ///
+    /// # Errors
+    /// One does not fit, or the activation is softmax.
+    pub fn check(&self, op: &'static str, y: Shape) -> Result<()> {
+        expect(op, Shape::vector(self.pattern.nonzeros()), self.values.shape())?;
+        let w = Shape::matrix(self.pattern.rows(), self.pattern.columns());
+        check(op, self.x.shape(), w, self.bias, self.activation, y)
+    }
+}
+
+/// Which gradients of a [`SparseLinear`] are wanted, and where they go.
+#[derive(Debug, Default)]
+pub struct SparseGrads<'a> {
+    /// `dx = W^T dz`, `[in, batch]`.
+    pub x: Option<GradSlot<'a>>,
+    /// `d values[k] = sum over the batch of dz[row_k] * x[column_k]`: stored entries only.
+    pub values: Option<GradSlot<'a>>,
+    /// `db = sum over the batch of dz`, `[out]`.
+    pub bias: Option<GradSlot<'a>>,
+}
+
+/// Sparse products.
+pub trait SparseKernels: Elementwise + Memory {
+    /// `y = act(W x + b)`, and `pre = W x + b` where asked for.
+    ///
+    /// # Errors
+    /// Shapes do not fit or the activation is softmax.
+    fn sparse_linear(&self, op: &SparseLinear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
+        op.check("sparse_linear", y.shape())?;
+        let batch = op.x.shape().columns();
+        let (x, values) = (self.download(op.x)?, self.download(op.values)?);
+        let mut z = vec![0.0; y.len()];
+        for ((r, c), v) in op.pattern.iter().zip(values) {
+            for b in 0..batch {
+                z[r * batch + b] += v * x[c * batch + b];
+            }
+        }
+        finish(self, &mut z, op.bias, op.activation, y, pre)
+    }
+
+    /// Gradients of `z = W x + b` for `dz`, the gradient after [`Elementwise::activate_vjp`].
+    ///
+    /// # Errors
+    /// Shapes do not fit.
+    fn sparse_linear_vjp(&self, op: &SparseLinear<'_>, dz: &Tensor, grads: SparseGrads<'_>) -> Result<()> {
+        op.check("sparse_linear_vjp", dz.shape())?;
+        let batch = op.x.shape().columns();
+        let d = self.download(dz)?;
+        if let Some(slot) = grads.x {
+            expect("sparse_linear_vjp", op.x.shape(), slot.tensor.shape())?;
+            let mut dx = vec![0.0; op.x.len()];
+            for ((r, c), v) in op.pattern.iter().zip(self.download(op.values)?) {
+                for b in 0..batch {
+                    dx[c * batch + b] += v * d[r * batch + b];
+                }
+            }
+            accumulate(self, dx, slot.tensor, slot.accum)?;
+        }
+        if let Some(slot) = grads.values {
+            expect("sparse_linear_vjp", op.values.shape(), slot.tensor.shape())?;
+            let x = self.download(op.x)?;
+            let dot = |(r, c): (usize, usize)| (0..batch).map(|b| d[r * batch + b] * x[c * batch + b]).sum();
+            accumulate(self, op.pattern.iter().map(dot).collect(), slot.tensor, slot.accum)?;
+        }
+        bias_gradient(self, &d, op.pattern.rows(), batch, grads.bias)
+    }
+}

@@ -1,0 +1,88 @@
+//! The weight of a spectral layer and its gradients.
+
+use super::{DenseKernels, GradSlot, expect};
+use crate::backend::elementwise::accumulate;
+use crate::{Result, Shape, Tensor};
+
+/// `W[o, i] = basis[o, i] * (lambda_in[i] - lambda_out[o])`.
+///
+/// Source: Giambagli et al., Nat. Commun. 12:1330 (2021); spectraltools A7.
+#[derive(Debug, Clone, Copy)]
+pub struct SpectralWeight<'a> {
+    /// Lower-left block of the eigenvector matrix, `[out, in]`.
+    pub basis: &'a Tensor,
+    /// Eigenvalues of the inputs, `[in]`.
+    pub lambda_in: &'a Tensor,
+    /// Eigenvalues of the outputs, `[out]`.
+    pub lambda_out: &'a Tensor,
+}
+
+impl SpectralWeight<'_> {
+    /// Checks all shapes against that of the weight.
+    ///
+    /// # Errors
+    /// One does not fit.
+    pub fn check(&self, op: &'static str, weight: Shape) -> Result<()> {
+        expect(op, self.basis.shape(), weight)?;
+        expect(op, Shape::vector(weight.columns()), self.lambda_in.shape())?;
+        expect(op, Shape::vector(weight.rows()), self.lambda_out.shape())
+    }
+}
+
+/// Which gradients of a [`SpectralWeight`] are wanted, and where they go.
+#[derive(Debug, Default)]
+pub struct SpectralGrads<'a> {
+    /// `d basis = dW * (lambda_in - lambda_out)`, `[out, in]`.
+    pub basis: Option<GradSlot<'a>>,
+    /// `d lambda_in = sum over o of dW * basis`, `[in]`.
+    pub lambda_in: Option<GradSlot<'a>>,
+    /// `d lambda_out = -sum over i of dW * basis`, `[out]`.
+    pub lambda_out: Option<GradSlot<'a>>,
+}
+
+/// Spectral weights.
+pub trait SpectralKernels: DenseKernels {
+    /// Writes `W = basis * (lambda_in - lambda_out)`, `[out, in]`.
+    ///
+    /// # Errors
+    /// Shapes do not fit.
+    fn spectral_weight(&self, op: &SpectralWeight<'_>, weight: &mut Tensor) -> Result<()> {
+        op.check("spectral_weight", weight.shape())?;
+        let gap = gaps(self, op)?;
+        let w: Vec<f64> = self.download(op.basis)?.iter().zip(gap).map(|(b, g)| b * g).collect();
+        self.write(&w, weight)
+    }
+
+    /// Gradients of the three factors for `dw`, the gradient of the weight, `[out, in]`.
+    ///
+    /// # Errors
+    /// Shapes do not fit.
+    fn spectral_weight_vjp(&self, op: &SpectralWeight<'_>, dw: &Tensor, grads: SpectralGrads<'_>) -> Result<()> {
+        op.check("spectral_weight_vjp", dw.shape())?;
+        let inputs = dw.shape().columns();
+        let (d, basis) = (self.download(dw)?, self.download(op.basis)?);
+        if let Some(slot) = grads.basis {
+            expect("spectral_weight_vjp", dw.shape(), slot.tensor.shape())?;
+            let v = d.iter().zip(gaps(self, op)?).map(|(d, g)| d * g).collect();
+            accumulate(self, v, slot.tensor, slot.accum)?;
+        }
+        let (mut rows, mut columns) = (vec![0.0; dw.shape().rows()], vec![0.0; inputs]);
+        for (i, (d, b)) in d.iter().zip(&basis).enumerate() {
+            rows[i / inputs] -= d * b;
+            columns[i % inputs] += d * b;
+        }
+        for (slot, v) in [(grads.lambda_in, columns), (grads.lambda_out, rows)] {
+            if let Some(slot) = slot {
+                expect("spectral_weight_vjp", Shape::vector(v.len()), slot.tensor.shape())?;
+                accumulate(self, v, slot.tensor, slot.accum)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `lambda_in[i] - lambda_out[o]`, row-major.
+fn gaps<B: SpectralKernels + ?Sized>(backend: &B, op: &SpectralWeight<'_>) -> Result<Vec<f64>> {
+    let (inner, outer) = (backend.download(op.lambda_in)?, backend.download(op.lambda_out)?);
+    Ok(outer.iter().flat_map(|o| inner.iter().map(move |i| i - o)).collect())
+}

@@ -1,0 +1,170 @@
+//! One step of an optimiser on one parameter, in one pass over memory.
+
+use super::{Memory, expect};
+use crate::{Mask, Result, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// Values and optimiser state closer to zero than this become zero, so that decaying weights never linger
+/// as subnormals, which slow every later kernel down.
+pub const SUBNORMAL_CUT: f64 = 1e-30;
+
+/// The update rules that have a fused kernel. `g` is the gradient, `t` the step from 1, `lr` the rate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// `v = momentum v + g`; `w -= lr v`, or with Nesterov `w -= lr (g + momentum v)`. Without momentum
+    /// there is no state. Sutskever et al. 2013, in PyTorch's form.
+    Sgd {
+        /// Share of the old velocity that is kept, in `0..1`.
+        momentum: f64,
+        /// Look ahead along the velocity.
+        nesterov: bool,
+    },
+    /// `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2) g^2`,
+    /// `w -= lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)`. Kingma & Ba 2015.
+    Adam {
+        /// Decay of the mean.
+        beta1: f64,
+        /// Decay of the mean square.
+        beta2: f64,
+        /// Added outside the root.
+        epsilon: f64,
+    },
+    /// `m` as Adam, `u = max(beta2 u, |g|)`, `w -= lr / (1 - beta1^t) m / (u + epsilon)`. Kingma & Ba 2015.
+    Adamax {
+        /// Decay of the mean.
+        beta1: f64,
+        /// Decay of the largest.
+        beta2: f64,
+        /// Keeps the divisor above zero.
+        epsilon: f64,
+    },
+    /// `v = rho v + (1 - rho) g^2`; `w -= lr g / (sqrt(v) + epsilon)`, or with `epsilon_inside`
+    /// `w -= lr g / sqrt(v + epsilon)`. Tieleman & Hinton 2012; frameworks differ in where epsilon goes.
+    RmsProp {
+        /// Decay of the mean square.
+        rho: f64,
+        /// Keeps the divisor above zero.
+        epsilon: f64,
+        /// Add epsilon under the root.
+        epsilon_inside: bool,
+    },
+}
+
+impl Rule {
+    /// Tensors of state per parameter.
+    pub fn slots(&self) -> usize {
+        match self {
+            Self::Sgd { momentum, .. } => usize::from(*momentum != 0.0),
+            Self::RmsProp { .. } => 1,
+            Self::Adam { .. } | Self::Adamax { .. } => 2,
+        }
+    }
+}
+
+/// An update of one parameter.
+///
+/// In order: `g += 2 l2 w + l1 sign(w)`; `w -= lr decay w`; the rule; values and state below
+/// [`SUBNORMAL_CUT`] become zero. Entries outside `trainable` keep value and state untouched. Entries in
+/// `pruned` get value and state exactly zero.
+#[derive(Debug, Clone, Copy)]
+pub struct Update<'a> {
+    /// The rule.
+    pub rule: Rule,
+    /// Learning rate of this step.
+    pub rate: f64,
+    /// Number of this step, from 1.
+    pub step: u64,
+    /// Factor on the gradient before anything else, for clipping by norm; usually 1.
+    pub gradient_scale: f64,
+    /// Weight of `sum |w|` in the loss.
+    pub l1: f64,
+    /// Weight of `sum w^2` in the loss (no 1/2).
+    pub l2: f64,
+    /// Decoupled weight decay (AdamW).
+    pub decay: f64,
+    /// Entries that are zero.
+    pub pruned: Option<&'a Mask>,
+    /// Entries that may move; all, if absent.
+    pub trainable: Option<&'a Mask>,
+}
+
+/// Optimiser steps.
+pub trait UpdateKernels: Memory {
+    /// Applies `op` to a parameter's value and state ([`Rule::slots`] tensors of the value's shape).
+    ///
+    /// # Errors
+    /// Shapes do not fit, or the number of state tensors is wrong.
+    fn update(&self, op: &Update<'_>, value: &mut Tensor, gradient: &Tensor, state: &mut [Tensor]) -> Result<()> {
+        op.check(value, gradient, state)?;
+        let mut w = self.download(value)?;
+        let g = self.download(gradient)?;
+        let mut s = state.iter().map(|s| self.download(s)).collect::<Result<Vec<_>>>()?;
+        let cut = |x: f64| if x.abs() < SUBNORMAL_CUT { 0.0 } else { x };
+        for i in 0..w.len() {
+            if op.pruned.is_some_and(|m| m.contains(i)) {
+                w[i] = 0.0;
+                s.iter_mut().for_each(|s| s[i] = 0.0);
+                continue;
+            }
+            if op.trainable.is_some_and(|m| !m.contains(i)) {
+                continue;
+            }
+            let sign = if w[i] == 0.0 { 0.0 } else { w[i].signum() };
+            let g = op.gradient_scale * g[i] + 2.0 * op.l2 * w[i] + op.l1 * sign;
+            let step = match op.rule {
+                Rule::Sgd { momentum, nesterov } => match s.first_mut() {
+                    None => g,
+                    Some(v) => {
+                        v[i] = momentum * v[i] + g;
+                        if nesterov { g + momentum * v[i] } else { v[i] }
+                    }
+                },
+                Rule::Adam { beta1, beta2, epsilon } => {
+                    s[0][i] = beta1 * s[0][i] + (1.0 - beta1) * g;
+                    s[1][i] = beta2 * s[1][i] + (1.0 - beta2) * g * g;
+                    let (m, v) = (s[0][i] / op.correction(beta1), s[1][i] / op.correction(beta2));
+                    m / (v.sqrt() + epsilon)
+                }
+                Rule::Adamax { beta1, beta2, epsilon } => {
+                    s[0][i] = beta1 * s[0][i] + (1.0 - beta1) * g;
+                    s[1][i] = (beta2 * s[1][i]).max(g.abs());
+                    s[0][i] / op.correction(beta1) / (s[1][i] + epsilon)
+                }
+                Rule::RmsProp { rho, epsilon, epsilon_inside } => {
+                    s[0][i] = rho * s[0][i] + (1.0 - rho) * g * g;
+                    g / if epsilon_inside { (s[0][i] + epsilon).sqrt() } else { s[0][i].sqrt() + epsilon }
+                }
+            };
+            w[i] = cut(w[i] - op.rate * op.decay * w[i] - op.rate * step);
+            s.iter_mut().for_each(|s| s[i] = cut(s[i]));
+        }
+        self.write(&w, value)?;
+        state.iter_mut().zip(&s).try_for_each(|(t, s)| self.write(s, t))
+    }
+}
+
+impl Update<'_> {
+    /// `1 - beta^step`: what a decayed mean that started at zero must be divided by.
+    pub fn correction(&self, beta: f64) -> f64 {
+        1.0 - beta.powi(i32::try_from(self.step).unwrap_or(i32::MAX))
+    }
+
+    /// Checks all shapes.
+    ///
+    /// # Errors
+    /// One does not fit, or the number of state tensors is wrong.
+    pub fn check(&self, value: &Tensor, gradient: &Tensor, state: &[Tensor]) -> Result<()> {
+        let bad_mask = |m: Option<&Mask>| m.is_some_and(|m| m.len() != value.len());
+        if state.len() != self.rule.slots() || bad_mask(self.pruned) || bad_mask(self.trainable) {
+            let expected = format!("{} state tensors and masks over {} entries", self.rule.slots(), value.len());
+            return Err(crate::Error::shape(
+                "update",
+                expected,
+                format!("{} state tensors, {:?}, {:?}", state.len(), self.pruned, self.trainable),
+            ));
+        }
+        expect("update", value.shape(), gradient.shape())?;
+        state.iter().try_for_each(|s| expect("update", value.shape(), s.shape()))
+    }
+}

@@ -1,0 +1,118 @@
+//! The one error type of this crate.
+
+/// Result with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong in tensors, graphs, registries and proofs.
+///
+/// Every variant names the operation, what was expected and what came, and says what to do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Two shapes that must agree do not.
+    #[error("{op}: expected shape {expected}, got {got}")]
+    Shape {
+        /// The operation that checked.
+        op: &'static str,
+        /// What it needs.
+        expected: String,
+        /// What it was given.
+        got: String,
+    },
+    /// A tensor has another element type than the operation needs.
+    #[error("{op}: expected {expected} values, got {got}; build the model with one element type")]
+    DType {
+        /// The operation that checked.
+        op: &'static str,
+        /// The element type it needs.
+        expected: crate::DType,
+        /// The element type it was given.
+        got: crate::DType,
+    },
+    /// A tensor lives on another device than the backend that was asked to use it.
+    #[error("{op}: expected a tensor on `{expected}`, got one on `{got}`; move the model with `Model::to_backend`")]
+    Device {
+        /// The operation that checked.
+        op: &'static str,
+        /// Where the backend works.
+        expected: String,
+        /// Where the tensor lives.
+        got: String,
+    },
+    /// A name that no linked crate registered.
+    #[error(transparent)]
+    Unknown(#[from] crate::registry::Unknown),
+    /// Two crates registered the same name.
+    #[error("{what} `{name}` is registered twice; rename one of the plug-ins")]
+    Duplicate {
+        /// The kind of entry, for example `layer`.
+        what: &'static str,
+        /// The name both chose.
+        name: String,
+    },
+    /// A layer, criterion or other part was configured with values it cannot work with.
+    #[error("{what}: {problem}")]
+    Config {
+        /// The part, for example `layer dense`.
+        what: String,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// The graph of a model is not well formed.
+    #[error("node `{node}`: {problem}")]
+    Graph {
+        /// The node concerned.
+        node: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A number became NaN or infinite.
+    #[error("{what} became NaN or infinite at {at}; lower the learning rate, clip gradients, or check the data")]
+    NonFinite {
+        /// What turned bad, for example ``the gradient of `dense1.weight` ``.
+        what: String,
+        /// When, for example `step 12`.
+        at: String,
+    },
+    /// The data does not fit the model or the operation.
+    #[error("data: {0}")]
+    Data(String),
+    /// Models cannot be compared.
+    #[error("cannot compare `{a}` with `{b}`: {problem}")]
+    Compare {
+        /// The first model.
+        a: String,
+        /// The second model.
+        b: String,
+        /// Why they have no common inputs or outputs.
+        problem: String,
+    },
+    /// A backend could not be opened or failed while working.
+    #[error("backend `{backend}`: {problem}")]
+    Backend {
+        /// The backend's registry name.
+        backend: String,
+        /// What it looked for and what happened.
+        problem: String,
+    },
+    /// Something a plug-in crate reports in its own words.
+    #[error("{what}: {source}")]
+    Plugin {
+        /// The plug-in.
+        what: String,
+        /// Its own error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl Error {
+    /// An [`Error::Config`] about `what`.
+    pub fn config(what: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Config { what: what.into(), problem: problem.into() }
+    }
+
+    /// An [`Error::Shape`] in operation `op`.
+    pub fn shape(op: &'static str, expected: impl ToString, got: impl ToString) -> Self {
+        Self::Shape { op, expected: expected.to_string(), got: got.to_string() }
+    }
+}

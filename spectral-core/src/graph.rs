@@ -1,0 +1,122 @@
+//! The structure of a network: nodes that only refer backwards.
+
+use crate::{Error, Layer, ParamId, Result, Shape};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Where a node takes an input from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The network's input.
+    Input,
+    /// The output of an earlier node.
+    Node(usize),
+}
+
+/// One computation.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Unique in the graph.
+    pub name: String,
+    /// What it computes.
+    pub layer: Arc<dyn Layer>,
+    /// Where it takes its inputs from.
+    pub inputs: Vec<Source>,
+    /// Its parameters, by the layer's slots.
+    pub params: Vec<ParamId>,
+}
+
+/// Nodes in execution order. The last one is the network's output.
+///
+/// A node can only be added after those it refers to, so there are no cycles to look for.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    input: Shape,
+    nodes: Vec<Node>,
+    shapes: Vec<Shape>,
+}
+
+impl Graph {
+    /// A graph without nodes over samples of shape `input`.
+    ///
+    /// # Errors
+    /// The shape has no elements.
+    pub fn new(input: Shape) -> Result<Self> {
+        if input.is_empty() {
+            return Err(Error::Graph {
+                node: "input".into(),
+                problem: format!("a sample of shape {input} has no values"),
+            });
+        }
+        Ok(Self { input, nodes: Vec::new(), shapes: Vec::new() })
+    }
+
+    /// Appends a node and returns its index.
+    ///
+    /// # Errors
+    /// The name is taken or empty, a source does not exist yet, or the layer does not accept its inputs or has
+    /// an output without elements.
+    pub fn add(&mut self, node: Node) -> Result<usize> {
+        let bad = |problem: String| Error::Graph { node: node.name.clone(), problem };
+        if node.name.is_empty() || self.find(&node.name).is_some() {
+            return Err(bad("needs a name that no other node has".into()));
+        }
+        if let Some(s) = node.inputs.iter().find(|s| matches!(s, Source::Node(n) if *n >= self.nodes.len())) {
+            return Err(bad(format!("refers to {s:?}, which does not come before it")));
+        }
+        let shape = node.layer.output_shape(&self.input_shapes(&node.inputs)).map_err(|e| bad(e.to_string()))?;
+        if shape.is_empty() {
+            return Err(bad(format!("has no outputs (shape {shape}); a layer needs at least one unit")));
+        }
+        self.nodes.push(node);
+        self.shapes.push(shape);
+        Ok(self.nodes.len() - 1)
+    }
+
+    /// Shape of an input sample.
+    pub fn input(&self) -> Shape {
+        self.input
+    }
+
+    /// All nodes, in execution order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Shape of a sample at `source`.
+    pub fn shape(&self, source: Source) -> Shape {
+        match source {
+            Source::Input => self.input,
+            Source::Node(n) => self.shapes[n],
+        }
+    }
+
+    /// Shapes of samples at several sources.
+    pub fn input_shapes(&self, sources: &[Source]) -> Vec<Shape> {
+        sources.iter().map(|&s| self.shape(s)).collect()
+    }
+
+    /// Shape of an output sample; that of the input while there are no nodes.
+    pub fn output(&self) -> Shape {
+        self.shapes.last().copied().unwrap_or(self.input)
+    }
+
+    /// Index of the node called `name`.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.nodes.iter().position(|n| n.name == name)
+    }
+
+    /// For every node, the nodes that take its output as an input.
+    pub fn consumers(&self) -> Vec<Vec<usize>> {
+        let mut consumers = vec![Vec::new(); self.nodes.len()];
+        for (i, node) in self.nodes.iter().enumerate() {
+            for source in &node.inputs {
+                if let Source::Node(n) = source {
+                    consumers[*n].push(i);
+                }
+            }
+        }
+        consumers
+    }
+}

@@ -1,0 +1,355 @@
+//! The trait of everything that computes in a network.
+
+use crate::backend::{Accum, Backend, GradSlot};
+use crate::graph::Source;
+use crate::lower::Lowered;
+use crate::registry::Registered;
+use crate::{Error, ParamId, ParamSpec, Params, Result, Shape, Tensor};
+use std::sync::Arc;
+
+/// A node's computation: hyper-parameters only, no values.
+///
+/// Values live in the model's [`Params`]; a layer names them by slot, the position in what
+/// [`params`](Self::params) returned. So a layer is plain data, shared between models.
+pub trait Layer: std::fmt::Debug + Send + Sync + 'static {
+    /// Registry name, stable across versions: `dense`, `my_crate.gate`.
+    fn kind(&self) -> &'static str;
+
+    /// Hyper-parameters as JSON: what a model file stores and [`LayerEntry::build`] reads back.
+    ///
+    /// # Errors
+    /// A hyper-parameter cannot be written.
+    fn config(&self) -> Result<serde_json::Value>;
+
+    /// Shape of one output sample for input samples of these shapes (no batch axis).
+    ///
+    /// # Errors
+    /// The number of inputs or a shape does not fit.
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape>;
+
+    /// Computes `cx.output` from `cx.inputs`.
+    ///
+    /// # Errors
+    /// A kernel failed.
+    fn forward(&self, cx: &mut Forward<'_>) -> Result<()>;
+
+    /// Computes the wanted gradients from `cx.dy`, which it may overwrite.
+    ///
+    /// # Errors
+    /// A kernel failed.
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<()>;
+
+    /// The parameters it needs, in slot order.
+    ///
+    /// # Errors
+    /// The inputs do not fit.
+    fn params(&self, inputs: &[Shape]) -> Result<Vec<ParamSpec>> {
+        let _ = inputs;
+        Ok(Vec::new())
+    }
+
+    /// Tensors it keeps from forward to backward.
+    fn saved(&self, inputs: &[Shape]) -> Vec<Saved> {
+        let _ = inputs;
+        Vec::new()
+    }
+
+    /// How its output units relate to its input units. The default lets nothing be removed around it.
+    fn units(&self) -> Units {
+        Units::Opaque
+    }
+
+    /// The same layer with `units` outputs, for layers that own their units.
+    fn with_units(&self, units: usize) -> Option<Arc<dyn Layer>> {
+        let _ = units;
+        None
+    }
+
+    /// The same layer with a bias parameter in the last slot, for layers that can have one and do not.
+    ///
+    /// Compaction needs it to keep the constants of removed units.
+    fn with_bias(&self) -> Option<Arc<dyn Layer>> {
+        None
+    }
+
+    /// What it computes at inference, in the terms that compaction, sparse conversion, export and the
+    /// inference session understand. The default is "only I know".
+    ///
+    /// # Errors
+    /// A kernel failed.
+    fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
+        let _ = cx;
+        Ok(Lowered::Opaque)
+    }
+}
+
+/// How output units relate to input units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Units {
+    /// The layer makes units of its own, out of all inputs; its parameters' axes say how to cut it.
+    Own,
+    /// Output unit `i` belongs to unit `i` of every input.
+    Same,
+    /// The units of the inputs, one after the other.
+    Concat,
+    /// Unknown: nothing before or after may be removed on its account.
+    Opaque,
+}
+
+/// Whether dropout is active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Training: stochastic layers draw, tensors for backward are kept.
+    Train,
+    /// Inference: deterministic.
+    Infer,
+}
+
+/// A tensor kept from forward to backward.
+#[derive(Debug, Clone, Copy)]
+pub enum Saved {
+    /// Of this shape with the batch axis appended.
+    PerSample(Shape),
+    /// Of this shape.
+    Fixed(Shape),
+}
+
+/// The inputs of a node.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    pub(crate) sources: &'a [Source],
+    pub(crate) input: &'a Tensor,
+    pub(crate) outputs: &'a [Tensor],
+}
+
+impl<'a> Inputs<'a> {
+    /// Number of inputs.
+    pub fn len(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+    }
+
+    /// Input `i`, `[features, batch]`; `i` is below the arity that [`Layer::output_shape`] accepted.
+    pub fn get(&self, i: usize) -> &'a Tensor {
+        match self.sources[i] {
+            Source::Input => self.input,
+            Source::Node(n) => &self.outputs[n],
+        }
+    }
+}
+
+/// The parameters of one node, by slot.
+#[derive(Debug, Clone, Copy)]
+pub struct NodeParams<'a> {
+    pub(crate) all: &'a Params,
+    pub(crate) ids: &'a [ParamId],
+}
+
+impl<'a> NodeParams<'a> {
+    /// Number of slots.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The parameter in `slot`.
+    pub fn get(&self, slot: usize) -> &'a crate::Param {
+        self.all.get(self.ids[slot])
+    }
+
+    /// The values of the parameter in `slot`.
+    pub fn value(&self, slot: usize) -> &'a Tensor {
+        self.get(slot).value()
+    }
+}
+
+/// What [`Layer::forward`] works with.
+#[derive(Debug)]
+pub struct Forward<'a> {
+    /// Runs the kernels.
+    pub backend: &'a dyn Backend,
+    /// Training or inference.
+    pub mode: Mode,
+    /// Own parameters.
+    pub params: NodeParams<'a>,
+    /// Inputs, `[features, batch]`.
+    pub inputs: Inputs<'a>,
+    /// Output, `[features, batch]`.
+    pub output: &'a mut Tensor,
+    /// Tensors for backward, as [`Layer::saved`] asked.
+    pub saved: &'a mut [Tensor],
+    /// Key of this node's random draws in this step.
+    pub key: u64,
+}
+
+/// What [`Layer::vjp`] works with.
+#[derive(Debug)]
+pub struct Vjp<'a> {
+    /// Runs the kernels.
+    pub backend: &'a dyn Backend,
+    /// As it was forward.
+    pub mode: Mode,
+    /// Own parameters.
+    pub params: NodeParams<'a>,
+    /// Inputs as they were forward.
+    pub inputs: Inputs<'a>,
+    /// Output as forward left it.
+    pub output: &'a Tensor,
+    /// What forward kept.
+    pub saved: &'a mut [Tensor],
+    /// The same key as forward.
+    pub key: u64,
+    /// Gradient of the loss with respect to the output; free to be overwritten.
+    pub dy: &'a mut Tensor,
+    /// Where gradients of inputs go.
+    pub input_grads: InputGrads<'a>,
+    /// Where gradients of parameters go.
+    pub param_grads: ParamGrads<'a>,
+}
+
+/// Where the gradients of a node's inputs go.
+#[derive(Debug)]
+pub struct InputGrads<'a> {
+    pub(crate) sources: &'a [Source],
+    pub(crate) input: Option<&'a mut Gradient>,
+    pub(crate) nodes: &'a mut [Gradient],
+}
+
+impl InputGrads<'_> {
+    /// The slot of input `i`, or `None` if its gradient is not wanted. Write to it exactly once.
+    pub fn slot(&mut self, i: usize) -> Option<GradSlot<'_>> {
+        match self.sources[i] {
+            Source::Input => self.input.as_deref_mut()?.slot(),
+            Source::Node(n) => self.nodes[n].slot(),
+        }
+    }
+}
+
+/// Where the gradients of a node's parameters go.
+#[derive(Debug)]
+pub struct ParamGrads<'a> {
+    pub(crate) ids: &'a [ParamId],
+    pub(crate) all: &'a mut [Gradient],
+}
+
+impl ParamGrads<'_> {
+    /// The slot of one parameter, or `None` if its gradient is not wanted. Write to it exactly once.
+    pub fn slot(&mut self, slot: usize) -> Option<GradSlot<'_>> {
+        self.all[self.ids[slot].index()].slot()
+    }
+
+    /// Several slots at a time; they must differ.
+    ///
+    /// # Errors
+    /// Two of them are the same parameter.
+    pub fn slots<const N: usize>(&mut self, slots: [usize; N]) -> Result<[Option<GradSlot<'_>>; N]> {
+        let indices = slots.map(|s| self.ids[s].index());
+        let grads = self.all.get_disjoint_mut(indices);
+        let grads = grads.map_err(|e| Error::config("parameter gradients", e.to_string()))?;
+        Ok(grads.map(Gradient::slot))
+    }
+}
+
+/// A gradient buffer that knows whether it was written in this step.
+#[derive(Debug, Default)]
+pub struct Gradient {
+    pub(crate) tensor: Option<Tensor>,
+    pub(crate) written: bool,
+}
+
+impl Gradient {
+    /// A buffer that wants to be written.
+    pub fn wanted(tensor: Tensor) -> Self {
+        Self { tensor: Some(tensor), written: false }
+    }
+
+    /// The next place to write to, if the gradient is wanted.
+    pub fn slot(&mut self) -> Option<GradSlot<'_>> {
+        let accum = if self.written { Accum::Add } else { Accum::Replace };
+        let tensor = self.tensor.as_mut()?;
+        self.written = true;
+        Some(GradSlot { tensor, accum })
+    }
+
+    /// The gradient, if it was wanted and something contributed to it in this step.
+    pub fn value(&self) -> Option<&Tensor> {
+        self.tensor.as_ref().filter(|_| self.written)
+    }
+}
+
+/// What [`Layer::lower`] works with.
+#[derive(Debug, Clone, Copy)]
+pub struct LowerCx<'a> {
+    /// Runs the kernels.
+    pub backend: &'a dyn Backend,
+    /// Own parameters.
+    pub params: NodeParams<'a>,
+}
+
+/// A kind of layer that a crate registered; see [`register_layer!`](crate::register_layer).
+pub struct LayerEntry {
+    /// The kind.
+    pub name: &'static str,
+    /// One line that says what it computes.
+    pub summary: &'static str,
+    /// Reads the hyper-parameters that [`Layer::config`] wrote.
+    pub build: fn(serde_json::Value) -> Result<Arc<dyn Layer>>,
+    /// A small layer of this kind with its input shapes, for conformance tests and `plugins`.
+    pub example: fn() -> (Arc<dyn Layer>, Vec<Shape>),
+}
+
+inventory::collect!(LayerEntry);
+
+impl Registered for LayerEntry {
+    const WHAT: &'static str = "layer";
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn summary(&self) -> &'static str {
+        self.summary
+    }
+}
+
+/// Registers a kind of layer: `register_layer!(Dense, "dense", "act(W x + b)", example_function);`
+///
+/// The type must implement `Layer + serde::Deserialize`; the example is `fn() -> (Arc<dyn Layer>, Vec<Shape>)`.
+#[macro_export]
+macro_rules! register_layer {
+    ($type:ty, $name:literal, $summary:literal, $example:expr) => {
+        $crate::registry::inventory::submit! {
+            $crate::LayerEntry {
+                name: $name,
+                summary: $summary,
+                build: |config| {
+                    let layer: $type = $crate::layer::from_config($name, config)?;
+                    Ok(::std::sync::Arc::new(layer))
+                },
+                example: $example,
+            }
+        }
+    };
+}
+
+/// Reads the hyper-parameters of a part called `name`.
+///
+/// # Errors
+/// A field is unknown, missing or of the wrong type.
+pub fn from_config<T: serde::de::DeserializeOwned>(name: &str, config: serde_json::Value) -> Result<T> {
+    serde_json::from_value(config).map_err(|e| Error::config(format!("`{name}`"), e.to_string()))
+}
+
+/// Writes the hyper-parameters of a part called `name`.
+///
+/// # Errors
+/// A value cannot be written as JSON.
+pub fn to_config<T: serde::Serialize>(name: &str, part: &T) -> Result<serde_json::Value> {
+    serde_json::to_value(part).map_err(|e| Error::config(format!("`{name}`"), e.to_string()))
+}

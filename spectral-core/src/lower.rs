@@ -1,0 +1,81 @@
+//! The few things any layer is at inference: what compaction, conversion, export and sessions work on.
+
+use crate::{Activation, Pattern, Result, Tensor};
+use std::sync::Arc;
+
+/// What a layer computes at inference.
+#[derive(Debug)]
+pub enum Lowered {
+    /// `y = act(W x + b)`.
+    Affine(Affine),
+    /// `y = act(x)`; [`Activation::Identity`] is "nothing at inference", as dropout.
+    Map(Activation),
+    /// The sum of the inputs.
+    Add,
+    /// The product of the inputs, element by element.
+    Multiply,
+    /// The inputs one after the other.
+    Concat,
+    /// Something only the layer itself can run.
+    Opaque,
+}
+
+/// `y = act(W x + b)`.
+#[derive(Debug)]
+pub struct Affine {
+    /// The weights.
+    pub weight: Matrix,
+    /// Bias `[out]`.
+    pub bias: Option<Tensor>,
+    /// Applied to every output; element-wise.
+    pub activation: Activation,
+}
+
+/// Weights `[out, in]`, as they are kept.
+#[derive(Debug)]
+pub enum Matrix {
+    /// Every entry.
+    Dense(Tensor),
+    /// The entries on a pattern.
+    Sparse {
+        /// Where they are.
+        pattern: Arc<Pattern>,
+        /// What they are.
+        values: Tensor,
+    },
+}
+
+impl Matrix {
+    /// Output units.
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Dense(w) => w.shape().rows(),
+            Self::Sparse { pattern, .. } => pattern.rows(),
+        }
+    }
+
+    /// Inputs.
+    pub fn columns(&self) -> usize {
+        match self {
+            Self::Dense(w) => w.shape().columns(),
+            Self::Sparse { pattern, .. } => pattern.columns(),
+        }
+    }
+
+    /// Every entry, `[out, in]` row-major, widened to f64.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn to_dense(&self, backend: &dyn crate::Backend) -> Result<Vec<f64>> {
+        match self {
+            Self::Dense(w) => backend.download(w),
+            Self::Sparse { pattern, values } => {
+                let mut dense = vec![0.0; pattern.rows() * pattern.columns()];
+                for ((r, c), v) in pattern.iter().zip(backend.download(values)?) {
+                    dense[r * pattern.columns() + c] = v;
+                }
+                Ok(dense)
+            }
+        }
+    }
+}

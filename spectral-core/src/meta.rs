@@ -1,0 +1,144 @@
+//! What a model remembers besides its function: where it comes from and what was done to it.
+
+use crate::{Plan, Result};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+
+/// Everything a model file carries that does not change what the model computes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Meta {
+    /// Seed the parameters were drawn from.
+    pub seed: Option<u64>,
+    /// The data it was trained on.
+    pub data: Option<DataOrigin>,
+    /// How raw values become inputs.
+    pub preprocessing: Preprocessing,
+    /// What was done to it, oldest first.
+    pub history: Vec<HistoryEntry>,
+    /// For nodes that lost units: the index each remaining unit had in the original network.
+    pub origins: BTreeMap<String, Vec<u32>>,
+    /// Kernels that were measured for its layers; a hint that holds on the machine it was made on.
+    pub plan: Option<Plan>,
+}
+
+impl Meta {
+    /// The index that unit `unit` of node `node` had in the original network.
+    pub fn origin(&self, node: &str, unit: usize) -> usize {
+        self.origins.get(node).and_then(|o| o.get(unit)).map_or(unit, |&o| o as usize)
+    }
+}
+
+/// Which data a model was trained on, precisely enough to load it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataOrigin {
+    /// Registry name or path.
+    pub name: String,
+    /// Seed of the train/test split, where the set does not come split.
+    pub split_seed: Option<u64>,
+}
+
+/// `x' = (x * scale - mean) / deviation`, on every raw value.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Preprocessing {
+    /// Factor, for example 1/255.
+    pub scale: f64,
+    /// Subtracted after scaling.
+    pub mean: f64,
+    /// Divided by at the end.
+    pub deviation: f64,
+}
+
+impl Default for Preprocessing {
+    fn default() -> Self {
+        Self { scale: 1.0, mean: 0.0, deviation: 1.0 }
+    }
+}
+
+impl Preprocessing {
+    /// One value.
+    pub fn apply(&self, x: f32) -> f32 {
+        ((f64::from(x) * self.scale - self.mean) / self.deviation) as f32
+    }
+}
+
+/// One thing done to a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// What was done: `train`, `prune`, `finetune`, `compact`, `sparsify`.
+    pub action: String,
+    /// The model it was done to.
+    pub parent: ContentHash,
+    /// Everything else, in the words of whoever did it.
+    pub detail: serde_json::Value,
+}
+
+/// SHA-256, cut to 128 bits, of all that determines a model's function: graph, values, masks, patterns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ContentHash([u8; 16]);
+
+impl std::fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+impl From<ContentHash> for String {
+    fn from(hash: ContentHash) -> Self {
+        hash.to_string()
+    }
+}
+
+impl TryFrom<String> for ContentHash {
+    type Error = crate::Error;
+    fn try_from(text: String) -> Result<Self> {
+        let bad = || crate::Error::Data(format!("`{text}` is not a content hash (32 hexadecimal digits)"));
+        if text.len() != 32 || !text.is_ascii() {
+            return Err(bad());
+        }
+        let mut bytes = [0; 16];
+        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let digits = std::str::from_utf8(digits).map_err(|_| bad())?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| bad())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// Collects what a [`ContentHash`] is over. Every part is length-prefixed, so parts cannot run together.
+#[derive(Default)]
+pub(crate) struct Hasher(Sha256);
+
+impl Hasher {
+    pub(crate) fn part(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+        self
+    }
+
+    pub(crate) fn finish(self) -> ContentHash {
+        let mut short = [0; 16];
+        short.copy_from_slice(&self.0.finalize()[..16]);
+        ContentHash(short)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_round_trip_as_text() {
+        let mut hasher = Hasher::default();
+        hasher.part(b"ab").part(b"c");
+        let hash = hasher.finish();
+        assert_eq!(ContentHash::try_from(hash.to_string()).unwrap(), hash);
+        let mut other = Hasher::default();
+        other.part(b"a").part(b"bc");
+        assert_ne!(other.finish(), hash);
+        assert!(ContentHash::try_from("zz".repeat(16)).is_err());
+    }
+}

@@ -1,0 +1,260 @@
+//! A network with its parameters.
+
+use crate::meta::Hasher;
+use crate::{
+    BackendHandle, ContentHash, DType, Error, Graph, IntoBackend, Layer, LowerCx, Lowered, Mask, Meta, Node,
+    NodeParams, Param, ParamId, ParamSpec, Params, Result, Seed, Shape, Source, Trainable,
+};
+use std::sync::Arc;
+
+/// A graph, the parameters of its nodes, the backend that holds them, and what is known about their origin.
+///
+/// `&Model` can be shared between threads; everything a run writes is in a
+/// [`Workspace`](crate::Workspace) or a [`Session`](crate::Session).
+#[derive(Debug)]
+pub struct Model {
+    graph: Graph,
+    params: Params,
+    backend: BackendHandle,
+    dtype: DType,
+    /// Origin, preprocessing and history.
+    pub meta: Meta,
+}
+
+/// A node to be built.
+#[derive(Debug, Clone)]
+pub struct NodeSpec {
+    /// Unique name.
+    pub name: String,
+    /// What it computes.
+    pub layer: Arc<dyn Layer>,
+    /// Where its inputs come from.
+    pub inputs: Vec<Source>,
+}
+
+impl Model {
+    /// Builds a network and draws its parameters.
+    ///
+    /// The values depend on `seed` and the position of the node alone.
+    ///
+    /// # Errors
+    /// The graph is not well formed (it needs at least one node), an initialiser is impossible, or the device
+    /// failed.
+    pub fn build(
+        input: Shape,
+        nodes: &[NodeSpec],
+        backend: impl IntoBackend,
+        dtype: DType,
+        seed: Seed,
+    ) -> Result<Self> {
+        let backend = backend.into_backend();
+        let mut graph = Graph::new(input)?;
+        let mut params = Params::default();
+        for (index, spec) in nodes.iter().enumerate() {
+            let shapes = inputs_of(&graph, spec)?;
+            let in_node = |e: Error| Error::Graph { node: spec.name.clone(), problem: e.to_string() };
+            let mut ids = Vec::new();
+            for (slot, p) in spec.layer.params(&shapes).map_err(in_node)?.into_iter().enumerate() {
+                let stream_index = (index * 64 + slot) as u64;
+                ids.push(params.push(draw(&spec.name, p, &backend, dtype, seed, stream_index).map_err(in_node)?));
+            }
+            graph.add(Node {
+                name: spec.name.clone(),
+                layer: spec.layer.clone(),
+                inputs: spec.inputs.clone(),
+                params: ids,
+            })?;
+        }
+        let meta = Meta { seed: Some(seed.0), ..Meta::default() };
+        Self::from_parts(graph, params, backend, dtype, meta)
+    }
+
+    /// A model of parts made elsewhere: a file, a compaction.
+    ///
+    /// # Errors
+    /// There is no node, or the parameters are not those the layers ask for.
+    pub fn from_parts(graph: Graph, params: Params, backend: BackendHandle, dtype: DType, meta: Meta) -> Result<Self> {
+        if graph.nodes().is_empty() {
+            return Err(Error::Graph { node: "network".into(), problem: "has no layers; add at least one".into() });
+        }
+        for node in graph.nodes() {
+            let bad = |problem: String| Error::Graph { node: node.name.clone(), problem };
+            let specs = node.layer.params(&graph.input_shapes(&node.inputs)).map_err(|e| bad(e.to_string()))?;
+            if specs.len() != node.params.len() {
+                return Err(bad(format!("needs {} parameters, has {}", specs.len(), node.params.len())));
+            }
+            for (spec, id) in specs.iter().zip(&node.params) {
+                if id.index() >= params.len() {
+                    return Err(bad(format!("refers to parameter {}, of {}", id.0, params.len())));
+                }
+                let p = params.get(*id);
+                let full = spec.pattern.as_ref().map_or(spec.shape, |p| Shape::matrix(p.rows(), p.columns()));
+                if p.role != spec.role || p.full_shape() != full || p.value().dtype() != dtype {
+                    let got = format!("{} {} {}", p.role.name(), p.full_shape(), p.value().dtype());
+                    return Err(bad(format!(
+                        "parameter `{}` should be {} {full} {dtype}, is {got}",
+                        spec.name,
+                        spec.role.name()
+                    )));
+                }
+            }
+        }
+        Ok(Self { graph, params, backend, dtype, meta })
+    }
+
+    /// The structure.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The parameters.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The parameters, for changing them through the arena's guards, with the backend that does it.
+    pub fn params_mut(&mut self) -> (&mut Params, &dyn crate::Backend) {
+        (&mut self.params, &*self.backend)
+    }
+
+    /// The backend that holds the parameters.
+    pub fn backend(&self) -> &BackendHandle {
+        &self.backend
+    }
+
+    /// Element type of all parameters.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The parameters of one node.
+    pub fn node_params(&self, node: usize) -> NodeParams<'_> {
+        NodeParams { all: &self.params, ids: &self.graph.nodes()[node].params }
+    }
+
+    /// What one node computes at inference.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn lower(&self, node: usize) -> Result<Lowered> {
+        let cx = LowerCx { backend: &*self.backend, params: self.node_params(node) };
+        self.graph.nodes()[node].layer.lower(&cx)
+    }
+
+    /// Width of every weighted layer: the input, then each node that owns its units.
+    pub fn widths(&self) -> Vec<usize> {
+        let own = self.graph.nodes().iter().enumerate().filter(|(_, n)| n.layer.units() == crate::Units::Own);
+        let widths = own.map(|(i, _)| self.graph.shape(Source::Node(i)).rows());
+        std::iter::once(self.graph.input().len()).chain(widths).collect()
+    }
+
+    /// An independent copy on the same backend.
+    ///
+    /// # Errors
+    /// The device is out of memory or failed.
+    pub fn duplicate(&self) -> Result<Self> {
+        Ok(Self {
+            graph: self.graph.clone(),
+            params: self.params.duplicate()?,
+            backend: self.backend.clone(),
+            dtype: self.dtype,
+            meta: self.meta.clone(),
+        })
+    }
+
+    /// A copy on another backend, or of another element type.
+    ///
+    /// # Errors
+    /// A device is out of memory or failed.
+    pub fn to_backend(&self, backend: impl IntoBackend, dtype: DType) -> Result<Self> {
+        let backend = backend.into_backend();
+        let mut params = Params::default();
+        for (_, old) in self.params.iter() {
+            let mut value = backend.zeros(old.value().shape(), dtype)?;
+            backend.write(&self.backend.download(old.value())?, &mut value)?;
+            let mut param = Param::new(old.name.clone(), old.role, &old.axes, value);
+            param.pattern = old.pattern.clone();
+            param.penalty = old.penalty;
+            param.trainable = old.trainable.clone();
+            let id = params.push(param);
+            params.set_pruned(&*backend, id, old.pruned().cloned())?;
+        }
+        Self::from_parts(self.graph.clone(), params, backend, dtype, self.meta.clone())
+    }
+
+    /// Hash of all that determines the function: graph, values, masks, patterns.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn content_hash(&self) -> Result<ContentHash> {
+        let mut hasher = Hasher::default();
+        hasher.part(format!("{} {}", self.dtype, self.graph.input()).as_bytes());
+        for node in self.graph.nodes() {
+            let config = node.layer.config()?.to_string();
+            hasher.part(node.name.as_bytes()).part(node.layer.kind().as_bytes()).part(config.as_bytes());
+            hasher.part(format!("{:?} {:?}", node.inputs, node.params).as_bytes());
+        }
+        let mut bytes = Vec::new();
+        for (_, param) in self.params.iter() {
+            bytes.clear();
+            for v in self.backend.download(param.value())? {
+                match self.dtype {
+                    DType::F32 => bytes.extend_from_slice(&(v as f32).to_le_bytes()),
+                    DType::F64 => bytes.extend_from_slice(&v.to_le_bytes()),
+                }
+            }
+            hasher.part(param.name.as_bytes()).part(&bytes);
+            bytes.clear();
+            for word in param.pruned().map_or(&[][..], Mask::words) {
+                bytes.extend_from_slice(&word.to_le_bytes());
+            }
+            hasher.part(&bytes);
+            bytes.clear();
+            if let Some(pattern) = &param.pattern {
+                for v in pattern.starts().iter().chain(pattern.indices()) {
+                    bytes.extend_from_slice(&v.to_le_bytes());
+                }
+            }
+            hasher.part(&bytes);
+        }
+        Ok(hasher.finish())
+    }
+}
+
+/// Shapes of a node's inputs, checked to exist.
+fn inputs_of(graph: &Graph, spec: &NodeSpec) -> Result<Vec<Shape>> {
+    match spec.inputs.iter().find(|s| matches!(s, Source::Node(n) if *n >= graph.nodes().len())) {
+        Some(s) => Err(Error::Graph {
+            node: spec.name.clone(),
+            problem: format!("refers to {s:?}, which does not come before it"),
+        }),
+        None => Ok(graph.input_shapes(&spec.inputs)),
+    }
+}
+
+/// Allocates and initialises one parameter.
+fn draw(node: &str, spec: ParamSpec, backend: &BackendHandle, dtype: DType, seed: Seed, index: u64) -> Result<Param> {
+    let len = spec.shape.len();
+    let mut values = vec![0.0; len];
+    spec.init.fill(&mut values, spec.fan, &mut seed.stream("init", index))?;
+    let mut value = backend.zeros(spec.shape, dtype)?;
+    backend.write(&values, &mut value)?;
+    let mut arena = Params::default();
+    let mut param = Param::new(format!("{node}.{}", spec.name), spec.role, spec.axes, value);
+    param.pattern = spec.pattern;
+    param.penalty = spec.penalty;
+    param.trainable = if spec.trainable { Trainable::All } else { Trainable::None };
+    if !(0.0..=1.0).contains(&spec.density) {
+        return Err(Error::config("density", format!("{} is not between 0 and 1", spec.density)));
+    }
+    let pruned = len - (spec.density * len as f64).round() as usize;
+    let id: ParamId = arena.push(param);
+    if pruned > 0 {
+        let mut order: Vec<usize> = (0..len).collect();
+        seed.stream("mask", index).shuffle(&mut order);
+        let mut mask = Mask::none(len);
+        order[..pruned].iter().for_each(|&i| mask.insert(i));
+        arena.set_pruned(&**backend, id, Some(mask))?;
+    }
+    arena.get(id).duplicate()
+}

@@ -1,0 +1,457 @@
+//! Parameters: one arena that owns every value and every mask of a model.
+
+use crate::{Backend, Error, Init, Mask, Pattern, Result, Shape, Tensor};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What a parameter is for. Optimisers, criteria and files treat parameters by role, never by layer type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Role {
+    /// Entries of a weight matrix, dense or stored on a pattern.
+    Weight,
+    /// A constant added per unit.
+    Bias,
+    /// Eigenvector basis of a spectral layer.
+    Basis,
+    /// Eigenvalues of a spectral layer's inputs.
+    EigenvalueIn,
+    /// Eigenvalues of a spectral layer's outputs.
+    EigenvalueOut,
+    /// A factor per unit.
+    Gain,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 6] =
+        [Self::Weight, Self::Bias, Self::Basis, Self::EigenvalueIn, Self::EigenvalueOut, Self::Gain];
+
+    /// Whether the parameter is a matrix that pruning by weight works on.
+    pub fn is_matrix(self) -> bool {
+        matches!(self, Self::Weight | Self::Basis)
+    }
+
+    /// The name recipes use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Weight => "weight",
+            Self::Bias => "bias",
+            Self::Basis => "basis",
+            Self::EigenvalueIn => "eigenvalue_in",
+            Self::EigenvalueOut => "eigenvalue_out",
+            Self::Gain => "gain",
+        }
+    }
+}
+
+/// What the axes of a parameter run over, outermost first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnitAxis {
+    /// The units the layer puts out.
+    Out,
+    /// The units the layer takes in.
+    In,
+}
+
+/// Which entries of a parameter training may move. The others are frozen, not zero.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trainable {
+    /// Every entry.
+    #[default]
+    All,
+    /// None: no gradient is computed.
+    None,
+    /// The entries in this set.
+    Only(Mask),
+}
+
+/// Penalties on the entries of a parameter, added to the loss: `l1 * sum |w| + l2 * sum w^2`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Penalty {
+    /// Factor on the sum of absolute values.
+    pub l1: f64,
+    /// Factor on the sum of squares (no 1/2, as in Keras).
+    pub l2: f64,
+}
+
+/// What a layer wants allocated for one of its parameters.
+#[derive(Debug, Clone)]
+pub struct ParamSpec {
+    /// Name inside the layer, for example `weight`.
+    pub name: &'static str,
+    /// What it is for.
+    pub role: Role,
+    /// Extents: those of `axes`, or the number of stored entries if there is a pattern.
+    pub shape: Shape,
+    /// What its axes run over (those of the whole matrix if there is a pattern).
+    pub axes: &'static [UnitAxis],
+    /// Initial values.
+    pub init: Init,
+    /// Number of inputs and outputs that initialisers scale by.
+    pub fan: (usize, usize),
+    /// Which entries may move.
+    pub trainable: bool,
+    /// Penalty the layer asks for.
+    pub penalty: Penalty,
+    /// Share of entries that are not pruned from the start (chosen at random).
+    pub density: f64,
+    /// Positions of the stored entries of a sparse matrix.
+    pub pattern: Option<Arc<Pattern>>,
+}
+
+impl ParamSpec {
+    /// A dense, trainable parameter without penalty that starts at zero.
+    pub fn new(name: &'static str, role: Role, shape: Shape, axes: &'static [UnitAxis]) -> Self {
+        Self {
+            name,
+            role,
+            shape,
+            axes,
+            init: Init::Zeros,
+            fan: (1, 1),
+            trainable: true,
+            penalty: Penalty::default(),
+            density: 1.0,
+            pattern: None,
+        }
+    }
+}
+
+/// One parameter of a model.
+#[derive(Debug)]
+pub struct Param {
+    /// Unique in the model: `node.parameter`.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// What its axes run over.
+    pub axes: Vec<UnitAxis>,
+    /// Positions of the stored entries, if the value is that of a sparse matrix.
+    pub pattern: Option<Arc<Pattern>>,
+    /// Penalty on its entries.
+    pub penalty: Penalty,
+    /// Which entries may move.
+    pub trainable: Trainable,
+    pruned: Option<Mask>,
+    value: Tensor,
+}
+
+impl Param {
+    /// A parameter.
+    pub fn new(name: impl Into<String>, role: Role, axes: &[UnitAxis], value: Tensor) -> Self {
+        Self {
+            name: name.into(),
+            role,
+            axes: axes.to_vec(),
+            pattern: None,
+            penalty: Penalty::default(),
+            trainable: Trainable::All,
+            pruned: None,
+            value,
+        }
+    }
+
+    /// The values.
+    pub fn value(&self) -> &Tensor {
+        &self.value
+    }
+
+    /// The entries that are zero for good, if any.
+    pub fn pruned(&self) -> Option<&Mask> {
+        self.pruned.as_ref()
+    }
+
+    /// Entries that are not pruned.
+    pub fn kept(&self) -> usize {
+        self.value.len() - self.pruned.as_ref().map_or(0, Mask::count)
+    }
+
+    /// Whether any entry may move.
+    pub fn is_trainable(&self) -> bool {
+        match &self.trainable {
+            Trainable::All => true,
+            Trainable::None => false,
+            Trainable::Only(mask) => mask.count() > 0,
+        }
+    }
+
+    /// Extents of the whole matrix or vector, stored or not.
+    pub fn full_shape(&self) -> Shape {
+        self.pattern.as_ref().map_or(self.value.shape(), |p| Shape::matrix(p.rows(), p.columns()))
+    }
+
+    /// An independent copy.
+    ///
+    /// # Errors
+    /// The device is out of memory or failed.
+    pub fn duplicate(&self) -> Result<Self> {
+        Ok(Self {
+            name: self.name.clone(),
+            role: self.role,
+            axes: self.axes.clone(),
+            pattern: self.pattern.clone(),
+            penalty: self.penalty,
+            trainable: self.trainable.clone(),
+            pruned: self.pruned.clone(),
+            value: self.value.duplicate()?,
+        })
+    }
+}
+
+/// Index of a parameter in [`Params`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ParamId(pub u32);
+
+impl ParamId {
+    /// As an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Every parameter of a model, and the only way to change one.
+///
+/// Values change inside [`edit`](Self::edit) or [`step`](Self::step), which zero the pruned entries again
+/// before they return: after any optimiser step, constraint, restore or mixing a pruned entry is exactly 0.
+#[derive(Debug, Default)]
+pub struct Params {
+    entries: Vec<Param>,
+    mask_version: u64,
+}
+
+impl Params {
+    /// Adds a parameter.
+    pub fn push(&mut self, param: Param) -> ParamId {
+        self.entries.push(param);
+        ParamId(self.entries.len() as u32 - 1)
+    }
+
+    /// Number of parameters (tensors, not entries).
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Parameter `id`; ids come from the model that owns this arena.
+    pub fn get(&self, id: ParamId) -> &Param {
+        &self.entries[id.index()]
+    }
+
+    /// All parameters with their ids.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (ParamId, &Param)> {
+        self.entries.iter().enumerate().map(|(i, p)| (ParamId(i as u32), p))
+    }
+
+    /// The parameter called `name`.
+    pub fn by_name(&self, name: &str) -> Option<ParamId> {
+        self.iter().find(|(_, p)| p.name == name).map(|(id, _)| id)
+    }
+
+    /// Rises whenever a set of pruned entries changes; optimisers clear their state then.
+    pub fn mask_version(&self) -> u64 {
+        self.mask_version
+    }
+
+    /// Changes the values of one parameter; pruned entries are zero again afterwards, whatever was written.
+    ///
+    /// # Errors
+    /// `change` failed or the device did.
+    pub fn edit<T>(
+        &mut self,
+        backend: &dyn Backend,
+        id: ParamId,
+        change: impl FnOnce(&mut Tensor) -> Result<T>,
+    ) -> Result<T> {
+        let param = &mut self.entries[id.index()];
+        let result = change(&mut param.value);
+        if let Some(mask) = &param.pruned {
+            backend.zero_where(mask, &mut param.value)?;
+        }
+        result
+    }
+
+    /// Hands one parameter to an optimiser step that itself honours `pruned`; see [`Update`](crate::Update).
+    ///
+    /// With [`Masking::Fused`] the step promises to zero pruned entries; otherwise it is done here.
+    ///
+    /// # Errors
+    /// `change` failed or the device did.
+    pub fn step(
+        &mut self,
+        backend: &dyn Backend,
+        id: ParamId,
+        masking: Masking,
+        change: impl FnOnce(&mut Tensor, ParamView<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let param = &mut self.entries[id.index()];
+        let view = ParamView {
+            name: &param.name,
+            role: param.role,
+            penalty: param.penalty,
+            pruned: param.pruned.as_ref(),
+            trainable: &param.trainable,
+        };
+        let result = change(&mut param.value, view);
+        if let (Masking::Apply, Some(mask)) = (masking, &param.pruned) {
+            backend.zero_where(mask, &mut param.value)?;
+        }
+        result
+    }
+
+    /// Replaces the set of pruned entries, and zeroes them.
+    ///
+    /// # Errors
+    /// The mask is over another number of entries, or the device failed.
+    pub fn set_pruned(&mut self, backend: &dyn Backend, id: ParamId, mask: Option<Mask>) -> Result<()> {
+        let param = &mut self.entries[id.index()];
+        if let Some(mask) = &mask {
+            backend.zero_where(mask, &mut param.value)?;
+        }
+        param.pruned = mask.filter(|m| m.count() > 0);
+        self.mask_version += 1;
+        Ok(())
+    }
+
+    /// Prunes more entries, and zeroes them.
+    ///
+    /// # Errors
+    /// As [`set_pruned`](Self::set_pruned).
+    pub fn prune(&mut self, backend: &dyn Backend, id: ParamId, more: &Mask) -> Result<()> {
+        let param = self.get(id);
+        if more.len() != param.value.len() {
+            return Err(Error::shape("prune", param.value.shape(), format!("a mask over {} entries", more.len())));
+        }
+        let mut mask = more.clone();
+        if let Some(old) = &param.pruned {
+            mask.union(old);
+        }
+        self.set_pruned(backend, id, Some(mask))
+    }
+
+    /// Chooses which entries may train.
+    ///
+    /// # Errors
+    /// The mask is over another number of entries.
+    pub fn set_trainable(&mut self, id: ParamId, trainable: Trainable) -> Result<()> {
+        let param = &mut self.entries[id.index()];
+        if let Trainable::Only(mask) = &trainable
+            && mask.len() != param.value.len()
+        {
+            return Err(Error::shape(
+                "set_trainable",
+                param.value.shape(),
+                format!("a mask over {} entries", mask.len()),
+            ));
+        }
+        param.trainable = trainable;
+        Ok(())
+    }
+
+    /// Sets the penalty of one parameter.
+    pub fn set_penalty(&mut self, id: ParamId, penalty: Penalty) {
+        self.entries[id.index()].penalty = penalty;
+    }
+
+    /// Replaces one parameter by another of the same purpose, possibly of another size.
+    pub fn replace(&mut self, id: ParamId, param: Param) {
+        self.entries[id.index()] = param;
+        self.mask_version += 1;
+    }
+
+    /// Entries of all parameters that are not pruned.
+    pub fn kept(&self) -> usize {
+        self.entries.iter().map(Param::kept).sum()
+    }
+
+    /// Entries of all parameters, pruned ones included.
+    pub fn total(&self) -> usize {
+        self.entries.iter().map(|p| p.value.len()).sum()
+    }
+
+    /// An independent copy.
+    ///
+    /// # Errors
+    /// The device is out of memory or failed.
+    pub fn duplicate(&self) -> Result<Self> {
+        let entries = self.entries.iter().map(Param::duplicate).collect::<Result<_>>()?;
+        Ok(Self { entries, mask_version: self.mask_version })
+    }
+}
+
+/// Who zeroes the pruned entries after an optimiser step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Masking {
+    /// The step does it in its own kernel.
+    Fused,
+    /// The arena does it afterwards.
+    Apply,
+}
+
+/// What an optimiser step may know about the parameter it changes.
+#[derive(Debug, Clone, Copy)]
+pub struct ParamView<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it is for.
+    pub role: Role,
+    /// Penalty on its entries.
+    pub penalty: Penalty,
+    /// Entries that are zero.
+    pub pruned: Option<&'a Mask>,
+    /// Entries that may move.
+    pub trainable: &'a Trainable,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DType, Memory, Reference};
+
+    fn arena() -> (Params, ParamId) {
+        let mut params = Params::default();
+        let value = Tensor::host_zeros(Shape::matrix(2, 3), DType::F32);
+        let id = params.push(Param::new("a.weight", Role::Weight, &[UnitAxis::Out, UnitAxis::In], value));
+        (params, id)
+    }
+
+    #[test]
+    fn pruned_entries_stay_zero_through_any_edit() {
+        let (mut params, id) = arena();
+        params.edit(&Reference, id, |t| Reference.fill(1.0, t)).unwrap();
+        params.prune(&Reference, id, &Mask::from_fn(6, |i| i == 2)).unwrap();
+        params.prune(&Reference, id, &Mask::from_fn(6, |i| i == 4)).unwrap();
+        let expected = [1.0, 1.0, 0.0, 1.0, 0.0, 1.0];
+        assert_eq!(params.get(id).value().host::<f32>().unwrap(), expected);
+        params.edit(&Reference, id, |t| Reference.fill(f64::NAN, t)).unwrap();
+        let v = params.get(id).value().host::<f32>().unwrap();
+        assert_eq!((v[2].to_bits(), v[4].to_bits(), params.get(id).kept()), (0, 0, 4));
+    }
+
+    #[test]
+    fn pruned_entries_stay_zero_when_the_edit_fails() {
+        let (mut params, id) = arena();
+        params.prune(&Reference, id, &Mask::all(6)).unwrap();
+        let failed = params.edit(&Reference, id, |t| {
+            Reference.fill(1.0, t)?;
+            Err::<(), _>(Error::Data("stop".into()))
+        });
+        assert!(failed.is_err());
+        assert_eq!(params.get(id).value().host::<f32>().unwrap(), [0.0; 6]);
+    }
+
+    #[test]
+    fn a_mask_of_the_wrong_size_is_refused() {
+        let (mut params, id) = arena();
+        assert!(params.prune(&Reference, id, &Mask::none(5)).is_err());
+        assert!(params.set_trainable(id, Trainable::Only(Mask::none(7))).is_err());
+    }
+}

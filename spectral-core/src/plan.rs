@@ -1,0 +1,60 @@
+//! Which kernel runs which layer at which batch size, and why.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Batch sizes that kernels are chosen for; a batch belongs to the largest class that is not above it.
+pub const BATCH_CLASSES: [usize; 2] = [1, 128];
+
+/// The class of a batch: `1` below 16 samples, where weights dominate the traffic, else `128`.
+pub fn batch_class(batch: usize) -> usize {
+    BATCH_CLASSES[usize::from(batch >= 16)]
+}
+
+/// A way to multiply with weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Kernel {
+    /// Every entry.
+    Dense,
+    /// Stored entries, row by row.
+    Csr,
+}
+
+impl std::fmt::Display for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Dense => "dense",
+            Self::Csr => "csr",
+        })
+    }
+}
+
+/// A chosen kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// Why it was chosen, for people.
+    pub reason: String,
+}
+
+/// Choices for the layers of one model. Layers without a choice run as their weights are stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// By node name, then by batch class.
+    pub layers: BTreeMap<String, BTreeMap<usize, Choice>>,
+}
+
+impl Plan {
+    /// The choice for a node and a batch class.
+    pub fn choice(&self, node: &str, class: usize) -> Option<&Choice> {
+        self.layers.get(node)?.get(&class)
+    }
+
+    /// Records a choice.
+    pub fn set(&mut self, node: &str, class: usize, choice: Choice) {
+        self.layers.entry(node.into()).or_default().insert(class, choice);
+    }
+}

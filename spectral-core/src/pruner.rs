@@ -1,0 +1,140 @@
+//! The plug-in trait of pruning: what an entry of a weight matrix, or a unit, is worth.
+
+use crate::registry::Registered;
+use crate::{Result, Values};
+
+/// A pruning criterion.
+///
+/// It only scores. What is cut (weights, units), where (a layer, all), how much and when are chosen elsewhere
+/// and work with any criterion. A new one is a struct with serde parameters, this trait and
+/// [`register_pruner!`](crate::register_pruner).
+pub trait Pruner: std::fmt::Debug + Send + Sync {
+    /// Writes the worth of every weight, `[out, in]` row-major, to `scores`: larger is kept longer.
+    ///
+    /// Scores must be numbers; scores of entries that are already pruned are ignored.
+    ///
+    /// # Errors
+    /// The layer lacks what the criterion needs.
+    fn score(&self, target: &Target<'_>, scores: &mut [f64]) -> Result<()>;
+
+    /// Writes the worth of every unit, `[out]`, to `scores`. The default is the mean worth of its weights.
+    ///
+    /// # Errors
+    /// As [`score`](Self::score).
+    fn score_units(&self, target: &Target<'_>, scores: &mut [f64]) -> Result<()> {
+        let mut weights = vec![0.0; target.rows * target.columns];
+        self.score(target, &mut weights)?;
+        for (unit, row) in scores.iter_mut().zip(weights.chunks(target.columns.max(1))) {
+            *unit = row.iter().sum::<f64>() / target.columns as f64;
+        }
+        Ok(())
+    }
+
+    /// What must be measured on data before scoring.
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+}
+
+/// One weighted layer, as a criterion sees it: host slices only.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Name of the node.
+    pub node: &'a str,
+    /// Output units.
+    pub rows: usize,
+    /// Inputs.
+    pub columns: usize,
+    /// The weights the layer multiplies with, `[out, in]` (for a spectral layer the product of its factors).
+    pub weight: Values<'a>,
+    /// The factors, if the layer is spectral.
+    pub spectral: Option<SpectralFactors<'a>>,
+    /// What was measured on data, as far as [`Pruner::needs`] asked.
+    pub statistics: &'a Statistics,
+    /// Key for criteria that draw numbers; depends on the run's seed and the node.
+    pub key: u64,
+}
+
+/// The factors of a spectral weight, `basis * (lambda_in - lambda_out)`.
+#[derive(Debug, Clone, Copy)]
+pub struct SpectralFactors<'a> {
+    /// `[out, in]`.
+    pub basis: Values<'a>,
+    /// `[in]`.
+    pub lambda_in: Values<'a>,
+    /// `[out]`.
+    pub lambda_out: Values<'a>,
+}
+
+/// Statistics over calibration data that a criterion asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// [`Statistics::input_mean`].
+    pub input_mean: bool,
+    /// [`Statistics::input_mean_abs`].
+    pub input_mean_abs: bool,
+    /// [`Statistics::weight_gradient`].
+    pub weight_gradient: bool,
+}
+
+impl Needs {
+    /// Whether any data is needed.
+    pub fn any(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+/// What was measured on calibration data for one layer.
+#[derive(Debug, Clone, Default)]
+pub struct Statistics {
+    /// Mean of each input, `[in]`.
+    pub input_mean: Option<Vec<f64>>,
+    /// Mean absolute value of each input, `[in]`.
+    pub input_mean_abs: Option<Vec<f64>>,
+    /// Mean over samples of weight times its gradient, `[out, in]`.
+    pub weight_gradient: Option<Vec<f64>>,
+}
+
+/// A criterion that a crate registered; see [`register_pruner!`](crate::register_pruner).
+pub struct PrunerEntry {
+    /// Its name in recipes and on the command line.
+    pub name: &'static str,
+    /// One line that says what it keeps.
+    pub summary: &'static str,
+    /// Its parameters with their usual values.
+    pub defaults: fn() -> serde_json::Value,
+    /// Builds it from parameters; absent ones take their usual values.
+    pub build: fn(serde_json::Value) -> Result<Box<dyn Pruner>>,
+}
+
+inventory::collect!(PrunerEntry);
+
+impl Registered for PrunerEntry {
+    const WHAT: &'static str = "criterion";
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn summary(&self) -> &'static str {
+        self.summary
+    }
+}
+
+/// Registers a criterion: `register_pruner!(Magnitude, "magnitude", "keeps the largest |w|");`
+///
+/// The type must implement `Pruner + Default + serde::Serialize + serde::Deserialize`.
+#[macro_export]
+macro_rules! register_pruner {
+    ($type:ty, $name:literal, $summary:literal) => {
+        $crate::registry::inventory::submit! {
+            $crate::PrunerEntry {
+                name: $name,
+                summary: $summary,
+                defaults: || $crate::layer::to_config($name, &<$type>::default()).unwrap_or_default(),
+                build: |config| {
+                    let pruner: $type = $crate::layer::from_config($name, config)?;
+                    Ok(::std::boxed::Box::new(pruner))
+                },
+            }
+        }
+    };
+}

@@ -1,0 +1,132 @@
+//! Finding plug-ins by name.
+//!
+//! Every extension point is a plain entry struct collected by `inventory`. A crate that nothing in the
+//! program mentions is not linked and registers nothing: write `use my_plugin as _;` somewhere.
+
+use crate::{Error, Result};
+
+#[doc(hidden)]
+pub use inventory;
+
+/// An entry that plug-in crates submit.
+pub trait Registered: inventory::Collect + Sync {
+    /// The kind of thing, for messages: `layer`, `criterion`, ...
+    const WHAT: &'static str;
+    /// The name it is asked for by.
+    fn name(&self) -> &'static str;
+    /// One line that says what it does.
+    fn summary(&self) -> &'static str;
+}
+
+/// Every entry of one kind, sorted by name.
+///
+/// # Errors
+/// Two entries have the same name.
+pub fn all<T: Registered>() -> Result<Vec<&'static T>> {
+    let mut entries: Vec<&'static T> = inventory::iter::<T>.into_iter().collect();
+    // Link order is not stable across builds.
+    entries.sort_by_key(|e| e.name());
+    match entries.windows(2).find(|w| w[0].name() == w[1].name()) {
+        Some(twice) => Err(Error::Duplicate { what: T::WHAT, name: twice[0].name().into() }),
+        None => Ok(entries),
+    }
+}
+
+/// The entry called `name`.
+///
+/// # Errors
+/// No linked crate registered that name (the error lists the known ones and the nearest), or two did.
+pub fn find<T: Registered>(name: &str) -> Result<&'static T> {
+    let entries = all::<T>()?;
+    let known: Vec<&str> = entries.iter().map(|e| e.name()).collect();
+    match known.iter().position(|k| *k == name) {
+        Some(i) => Ok(entries[i]),
+        None => Err(Unknown::new(T::WHAT, name, &known).into()),
+    }
+}
+
+/// A name nobody knows, with the help that makes the next try succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown {
+    /// The kind of thing that was asked for.
+    pub what: String,
+    /// The name that was asked for.
+    pub name: String,
+    /// The known name that is most like it, if one is.
+    pub nearest: Option<String>,
+    /// All known names.
+    pub known: Vec<String>,
+}
+
+impl Unknown {
+    /// Compares `name` with the `known` ones.
+    pub fn new(what: &str, name: &str, known: &[&str]) -> Self {
+        Self {
+            what: what.into(),
+            name: name.into(),
+            nearest: nearest(name, known.iter().copied()).map(Into::into),
+            known: known.iter().map(|&k| k.into()).collect(),
+        }
+    }
+}
+
+impl std::fmt::Display for Unknown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "unknown {} `{}`", self.what, self.name)?;
+        if let Some(nearest) = &self.nearest {
+            write!(f, "; did you mean `{nearest}`?")?;
+        }
+        write!(f, " (known: {}", self.known.join(", "))?;
+        if matches!(self.what.as_str(), "key" | "column" | "suite") {
+            return f.write_str(")");
+        }
+        f.write_str("; a plug-in crate must be mentioned by the program, `use its_name as _;`)")
+    }
+}
+
+impl std::error::Error for Unknown {}
+
+/// The candidate closest to `name`, if any is close enough to be a slip of the keyboard.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = 2.max(name.chars().count() / 3);
+    candidates.into_iter().map(|c| (edit_distance(name, c), c)).filter(|(d, _)| *d <= limit).min().map(|(_, c)| c)
+}
+
+/// Levenshtein distance over characters, ignoring case.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.to_lowercase().chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.to_lowercase().chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_finds_slips_and_nothing_else() {
+        let known = ["eigenvalue", "magnitude", "random"];
+        assert_eq!(nearest("eigenvalues", known), Some("eigenvalue"));
+        assert_eq!(nearest("Magnitud", known), Some("magnitude"));
+        assert_eq!(nearest("taylor", known), None);
+    }
+
+    #[test]
+    fn unknown_lists_what_there_is() {
+        let text = Unknown::new("criterion", "randon", &["magnitude", "random"]).to_string();
+        assert_eq!(
+            text,
+            "unknown criterion `randon`; did you mean `random`? (known: magnitude, random; a plug-in crate must be \
+             mentioned by the program, `use its_name as _;`)"
+        );
+    }
+}

@@ -1,0 +1,268 @@
+//! Data in memory: what trainers, criteria and proofs read.
+
+use crate::{Element, Error, Result, Seed};
+use ndarray::{Array2, ArrayView2};
+
+/// Samples with what a network should answer to them.
+#[derive(Debug, Clone)]
+pub struct Samples {
+    /// What the set is called in reports.
+    pub name: String,
+    inputs: Array2<f32>,
+    targets: Targets,
+}
+
+/// What a network should answer.
+#[derive(Debug, Clone)]
+pub enum Targets {
+    /// One of `classes` classes per sample.
+    Classes {
+        /// The class of each sample.
+        labels: Vec<u32>,
+        /// How many classes there are.
+        classes: usize,
+    },
+    /// Values to reproduce, `[samples, outputs]`.
+    Values(Array2<f32>),
+}
+
+impl Targets {
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Classes { labels, .. } => labels.len(),
+            Self::Values(v) => v.nrows(),
+        }
+    }
+
+    /// Whether there are no samples.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Outputs a network for these targets must have.
+    pub fn outputs(&self) -> usize {
+        match self {
+            Self::Classes { classes, .. } => *classes,
+            Self::Values(v) => v.ncols(),
+        }
+    }
+}
+
+impl Samples {
+    /// Samples `[samples, features]` with their targets.
+    ///
+    /// # Errors
+    /// There are none, the numbers of inputs and targets differ, a label is out of range, or a value is NaN or
+    /// infinite.
+    pub fn new(name: impl Into<String>, inputs: Array2<f32>, targets: Targets) -> Result<Self> {
+        let name = name.into();
+        let bad = |problem: String| Err(Error::Data(format!("{name}: {problem}")));
+        if inputs.is_empty() {
+            return bad(format!("no samples ({} of {} features)", inputs.nrows(), inputs.ncols()));
+        }
+        if inputs.nrows() != targets.len() {
+            return bad(format!("{} samples but {} targets", inputs.nrows(), targets.len()));
+        }
+        if let Some(((row, column), v)) = inputs.indexed_iter().find(|(_, v)| !v.is_finite()) {
+            return bad(format!("feature {column} of sample {row} is {v}; clean the data first"));
+        }
+        match &targets {
+            Targets::Classes { labels, classes } => {
+                if let Some((i, l)) = labels.iter().enumerate().find(|(_, l)| **l as usize >= *classes) {
+                    return bad(format!("label {l} of sample {i} is not below the {classes} classes"));
+                }
+            }
+            Targets::Values(v) => {
+                if let Some(((row, column), v)) = v.indexed_iter().find(|(_, v)| !v.is_finite()) {
+                    return bad(format!("target {column} of sample {row} is {v}; clean the data first"));
+                }
+            }
+        }
+        let inputs = inputs.as_standard_layout().into_owned();
+        Ok(Self { name, inputs, targets })
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.inputs.nrows()
+    }
+
+    /// Never true: a set has at least one sample.
+    pub fn is_empty(&self) -> bool {
+        self.inputs.nrows() == 0
+    }
+
+    /// Values per sample.
+    pub fn features(&self) -> usize {
+        self.inputs.ncols()
+    }
+
+    /// Inputs, `[samples, features]`.
+    pub fn inputs(&self) -> ArrayView2<'_, f32> {
+        self.inputs.view()
+    }
+
+    /// Targets.
+    pub fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    /// The labels, where the targets are classes.
+    pub fn labels(&self) -> Option<&[u32]> {
+        match &self.targets {
+            Targets::Classes { labels, .. } => Some(labels),
+            Targets::Values(_) => None,
+        }
+    }
+
+    /// The samples at `rows`, in that order.
+    ///
+    /// # Errors
+    /// No row is given, or one is out of range.
+    pub fn subset(&self, rows: &[usize]) -> Result<Self> {
+        if let Some(row) = rows.iter().find(|r| **r >= self.len()) {
+            return Err(Error::Data(format!("{}: sample {row} does not exist, there are {}", self.name, self.len())));
+        }
+        let targets = match &self.targets {
+            Targets::Classes { labels, classes } => {
+                Targets::Classes { labels: rows.iter().map(|&r| labels[r]).collect(), classes: *classes }
+            }
+            Targets::Values(v) => Targets::Values(v.select(ndarray::Axis(0), rows)),
+        };
+        Self::new(self.name.clone(), self.inputs.select(ndarray::Axis(0), rows), targets)
+    }
+
+    /// Splits off a share of the samples, the same share of every class (to the sample), chosen by `seed`.
+    ///
+    /// Returns (rest, share); both keep the original order.
+    ///
+    /// # Errors
+    /// The share is not inside `0..1`, or one side would be empty.
+    pub fn split(&self, share: f64, seed: Seed) -> Result<(Self, Self)> {
+        if !(share > 0.0 && share < 1.0) {
+            return Err(Error::Data(format!(
+                "{}: a share of {share} cannot be split off; it must be between 0 and 1",
+                self.name
+            )));
+        }
+        let mut groups: Vec<Vec<usize>> = match &self.targets {
+            Targets::Classes { labels, classes } => {
+                let mut groups = vec![Vec::new(); *classes];
+                labels.iter().enumerate().for_each(|(i, l)| groups[*l as usize].push(i));
+                groups
+            }
+            Targets::Values(_) => vec![(0..self.len()).collect()],
+        };
+        let mut chosen = vec![false; self.len()];
+        // Rounding is carried from class to class, so that the total is right as well.
+        let (mut due, mut taken) = (0.0, 0);
+        for (class, group) in groups.iter_mut().enumerate() {
+            seed.stream("split", class as u64).shuffle(group);
+            due += share * group.len() as f64;
+            let take = ((due.round() as usize).saturating_sub(taken)).min(group.len());
+            taken += take;
+            group[..take].iter().for_each(|&i| chosen[i] = true);
+        }
+        let rows = |side: bool| (0..self.len()).filter(|&i| chosen[i] == side).collect::<Vec<_>>();
+        Ok((self.subset(&rows(false))?, self.subset(&rows(true))?))
+    }
+
+    /// The order in which epoch `epoch` visits the samples: a permutation that depends on `seed` alone.
+    pub fn epoch_order(&self, seed: Seed, epoch: u64) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        seed.stream("epoch", epoch).shuffle(&mut order);
+        order
+    }
+
+    /// Writes the inputs of `rows` feature-major, `[features, rows]`.
+    pub fn gather_inputs<E: Element>(&self, rows: &[usize], to: &mut [E]) {
+        let batch = rows.len();
+        let table = self.inputs.as_slice().unwrap_or(&[]);
+        let features = self.features();
+        // Tiles of samples, so that a written line is complete before it leaves the cache.
+        for start in (0..batch).step_by(16) {
+            let end = (start + 16).min(batch);
+            for f in 0..features {
+                for b in start..end {
+                    to[f * batch + b] = E::of(f64::from(table[rows[b] * features + f]));
+                }
+            }
+        }
+    }
+
+    /// Writes the targets of `rows`, `[outputs, rows]`; classes become one-hot columns.
+    pub fn gather_targets<E: Element>(&self, rows: &[usize], to: &mut [E]) {
+        let batch = rows.len();
+        match &self.targets {
+            Targets::Classes { labels, .. } => {
+                to.fill(E::zero());
+                for (b, &row) in rows.iter().enumerate() {
+                    to[labels[row] as usize * batch + b] = E::one();
+                }
+            }
+            Targets::Values(v) => {
+                for (b, &row) in rows.iter().enumerate() {
+                    for (o, v) in v.row(row).iter().enumerate() {
+                        to[o * batch + b] = E::of(f64::from(*v));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(n: usize, classes: usize) -> Samples {
+        let inputs = Array2::from_shape_fn((n, 3), |(i, j)| (i * 10 + j) as f32);
+        let labels = (0..n).map(|i| (i * i % classes) as u32).collect();
+        Samples::new("set", inputs, Targets::Classes { labels, classes }).unwrap()
+    }
+
+    #[test]
+    fn a_split_is_stratified_complete_and_repeatable() {
+        let s = set(997, 5);
+        let (train, test) = s.split(0.2, Seed(1)).unwrap();
+        assert_eq!((train.len(), test.len()), (798, 199));
+        for class in 0..5 {
+            let count = |s: &Samples| s.labels().unwrap().iter().filter(|l| **l == class).count();
+            let share = count(&test) as f64 / count(&s).max(1) as f64;
+            assert!(count(&s) == 0 || (share - 0.2).abs() < 0.01, "{share}");
+        }
+        let mut all: Vec<i64> =
+            train.inputs().column(0).iter().chain(test.inputs().column(0)).map(|v| *v as i64).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..997).map(|i| i * 10).collect::<Vec<_>>());
+        assert_eq!(s.split(0.2, Seed(1)).unwrap().1.inputs(), test.inputs());
+        assert_ne!(s.split(0.2, Seed(2)).unwrap().1.inputs(), test.inputs());
+    }
+
+    #[test]
+    fn batches_are_feature_major() {
+        let s = set(4, 2);
+        let mut x = [0.0f32; 6];
+        s.gather_inputs(&[3, 1], &mut x);
+        assert_eq!(x, [30.0, 10.0, 31.0, 11.0, 32.0, 12.0]);
+        let mut t = [9.0f64; 4];
+        s.gather_targets(&[0, 1], &mut t);
+        assert_eq!(t, [1.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn bad_data_is_refused() {
+        let classes = |labels: Vec<u32>| Targets::Classes { labels, classes: 2 };
+        let nan = Array2::from_elem((1, 1), f32::NAN);
+        for (inputs, targets, word) in [
+            (Array2::zeros((0, 3)), classes(vec![]), "no samples"),
+            (Array2::zeros((2, 3)), classes(vec![0]), "2 samples but 1 targets"),
+            (Array2::zeros((1, 3)), classes(vec![2]), "label 2"),
+            (nan, classes(vec![0]), "NaN"),
+        ] {
+            let error = Samples::new("set", inputs, targets).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Seeds and independent streams of random numbers.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
+
+/// What all randomness of a run derives from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Seed(pub u64);
+
+impl Seed {
+    /// The stream for `purpose` (for example `"init"`) and `index` (for example a layer number).
+    ///
+    /// Streams of different purposes or indices are independent; the same three inputs give the same
+    /// numbers on every machine and for any number of threads.
+    pub fn stream(self, purpose: &str, index: u64) -> Stream {
+        let mut key = [0u8; 32];
+        key[..8].copy_from_slice(&self.0.to_le_bytes());
+        key[8..16].copy_from_slice(&name_hash(purpose).to_le_bytes());
+        key[16..24].copy_from_slice(&index.to_le_bytes());
+        Stream(ChaCha8Rng::from_seed(key))
+    }
+
+    /// A key for a counter-based kernel, see [`hash64`].
+    pub fn key(self, purpose: &str, index: u64) -> u64 {
+        hash64(hash64(self.0, name_hash(purpose)), index)
+    }
+}
+
+/// FNV-1a, so that a purpose reads as a word in the code.
+fn name_hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// A well-mixed 64-bit function of `(key, counter)`: the random source of kernels.
+///
+/// Counter-based, so that every element can be drawn on any thread, lane or device in any order.
+/// Source: the SplitMix64 finaliser (Steele, Lea, Flood 2014) over a Weyl sequence.
+#[inline]
+pub const fn hash64(key: u64, counter: u64) -> u64 {
+    let mut z = key.wrapping_add(counter.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// A sequence of random numbers; made by [`Seed::stream`].
+#[derive(Debug, Clone)]
+pub struct Stream(ChaCha8Rng);
+
+impl Stream {
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    /// Uniform in `[0, 1)`, 53 bits.
+    pub fn unit(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    }
+
+    /// Uniform in `[low, high)`.
+    pub fn uniform(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.unit()
+    }
+
+    /// Standard normal, by the Box-Muller transform.
+    pub fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.unit()).cos()
+    }
+
+    /// Uniform in `0..n`, without bias. `n` must not be 0.
+    pub fn below(&mut self, n: usize) -> usize {
+        debug_assert!(n > 0);
+        let n = n as u64;
+        // Lemire 2019: multiply and reject the short end.
+        let threshold = n.wrapping_neg() % n;
+        loop {
+            let wide = u128::from(self.bits()) * u128::from(n);
+            if wide as u64 >= threshold {
+                return (wide >> 64) as usize;
+            }
+        }
+    }
+
+    /// Puts `items` into random order (Fisher-Yates).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last + 1));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_repeat_and_differ() {
+        let draw = |seed: u64, purpose: &str, index| Seed(seed).stream(purpose, index).bits();
+        assert_eq!(draw(7, "init", 0), draw(7, "init", 0));
+        for (a, b) in
+            [((7, "init", 0), (8, "init", 0)), ((7, "init", 0), (7, "init", 1)), ((7, "init", 0), (7, "data", 0))]
+        {
+            assert_ne!(draw(a.0, a.1, a.2), draw(b.0, b.1, b.2));
+        }
+    }
+
+    #[test]
+    fn moments_are_right() {
+        let mut stream = Seed(1).stream("test", 0);
+        let n = 100_000;
+        let normal: Vec<f64> = (0..n).map(|_| stream.normal()).collect();
+        let mean = normal.iter().sum::<f64>() / n as f64;
+        let variance = normal.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
+        assert!(mean.abs() < 0.01 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
+        let low = (0..n).filter(|_| stream.below(3) == 0).count();
+        assert!((low as f64 / n as f64 - 1.0 / 3.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn shuffle_keeps_every_item() {
+        let mut items: Vec<u32> = (0..100).collect();
+        Seed(3).stream("test", 0).shuffle(&mut items);
+        assert_ne!(items, (0..100).collect::<Vec<_>>());
+        items.sort_unstable();
+        assert_eq!(items, (0..100).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,261 @@
+//! Inference: a model compiled for running, with the kernel of each layer chosen.
+
+use crate::backend::{Accum, Linear, RowCopy, SparseLinear};
+use crate::layer::{Forward, Inputs, Mode, NodeParams};
+use crate::plan::batch_class;
+use crate::{
+    Activation, Affine, BackendHandle, DType, Element, Error, Kernel, Lowered, Matrix, Model, Pattern, Plan, Result,
+    Shape, Source, Tensor, boundary,
+};
+use ndarray::{ArrayView2, ArrayViewMut2};
+use std::sync::Arc;
+
+/// Samples that run at a time when a caller hands over more.
+const CAPACITY: usize = 256;
+
+/// A model ready to run: spectral weights materialised once, dropout gone, and for every weighted layer and
+/// batch class the kernel that the plan says.
+///
+/// Determinism: bitwise, for any number of threads, under the same plan.
+#[derive(Debug)]
+pub struct Session<'m> {
+    model: &'m Model,
+    backend: BackendHandle,
+    steps: Vec<Step>,
+    input: Tensor,
+    outputs: Vec<Tensor>,
+    capacity: usize,
+}
+
+#[derive(Debug)]
+enum Step {
+    Affine(Weights),
+    Map(Activation),
+    Add,
+    Multiply,
+    Concat,
+    /// Run by the layer itself.
+    Layer(Vec<Tensor>),
+}
+
+/// A weighted layer in the forms its batch classes need.
+#[derive(Debug)]
+struct Weights {
+    dense: Option<Tensor>,
+    sparse: Option<(Arc<Pattern>, Tensor)>,
+    bias: Option<Tensor>,
+    activation: Activation,
+    small: Kernel,
+    large: Kernel,
+}
+
+impl<'m> Session<'m> {
+    /// Compiles `model`; the plan decides the kernels, layers it does not name run as they are stored.
+    ///
+    /// # Errors
+    /// The device is out of memory or failed.
+    pub fn new(model: &'m Model, plan: &Plan) -> Result<Self> {
+        Self::with_capacity(model, plan, CAPACITY)
+    }
+
+    /// As [`new`](Self::new), running at most `capacity` samples at a time.
+    ///
+    /// # Errors
+    /// The device is out of memory or failed.
+    pub fn with_capacity(model: &'m Model, plan: &Plan, capacity: usize) -> Result<Self> {
+        let (backend, graph) = (model.backend(), model.graph());
+        let zeros = |shape: Shape| backend.zeros(shape.with_batch(capacity)?, model.dtype());
+        let mut steps = Vec::new();
+        let mut outputs = Vec::new();
+        for (i, node) in graph.nodes().iter().enumerate() {
+            steps.push(match model.lower(i)? {
+                Lowered::Affine(affine) => Step::Affine(Weights::new(affine, &node.name, plan, backend)?),
+                Lowered::Map(act) => Step::Map(act),
+                Lowered::Add => Step::Add,
+                Lowered::Multiply => Step::Multiply,
+                Lowered::Concat => Step::Concat,
+                Lowered::Opaque => {
+                    let saved = node.layer.saved(&graph.input_shapes(&node.inputs));
+                    let tensors = saved.into_iter().map(|s| match s {
+                        crate::Saved::PerSample(shape) => zeros(shape),
+                        crate::Saved::Fixed(shape) => backend.zeros(shape, model.dtype()),
+                    });
+                    Step::Layer(tensors.collect::<Result<_>>()?)
+                }
+            });
+            outputs.push(zeros(graph.shape(Source::Node(i)))?);
+        }
+        let input = zeros(graph.input())?;
+        Ok(Self { model, backend: backend.clone(), steps, input, outputs, capacity })
+    }
+
+    /// Runs the network on `[batch, features]` and returns `[batch, outputs]`.
+    ///
+    /// # Errors
+    /// The width of `x` is not that of the network, or the model is of another element type.
+    pub fn run<E: Element>(&mut self, x: ArrayView2<'_, E>) -> Result<ndarray::Array2<E>> {
+        let mut y = ndarray::Array2::zeros((x.nrows(), self.model.graph().output().len()));
+        self.run_into(x, y.view_mut())?;
+        Ok(y)
+    }
+
+    /// As [`run`](Self::run), into memory the caller brings.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), or `y` is not `[batch, outputs]`.
+    pub fn run_into<E: Element>(&mut self, x: ArrayView2<'_, E>, mut y: ArrayViewMut2<'_, E>) -> Result<()> {
+        let graph = self.model.graph();
+        let (features, outputs) = (graph.input().len(), graph.output().len());
+        if x.ncols() != features || y.dim() != (x.nrows(), outputs) {
+            let expected = format!("[batch, {features}] to [batch, {outputs}]");
+            return Err(Error::shape("run", expected, format!("{:?} to {:?}", x.dim(), y.dim())));
+        }
+        if self.model.dtype() != E::DTYPE {
+            return Err(Error::DType { op: "run", expected: self.model.dtype(), got: E::DTYPE });
+        }
+        for start in (0..x.nrows()).step_by(self.capacity) {
+            let end = (start + self.capacity).min(x.nrows());
+            let rows = ndarray::s![start..end, ..];
+            self.load(x.slice(rows))?;
+            let backend = self.backend.clone();
+            let mut result = Ok(());
+            backend.within(&mut || result = self.step());
+            result?;
+            self.unload(y.slice_mut(rows))?;
+        }
+        Ok(())
+    }
+
+    /// Puts a batch into the input tensor and fits all buffers to it.
+    fn load<E: Element>(&mut self, x: ArrayView2<'_, E>) -> Result<()> {
+        let batch = x.nrows();
+        self.input.reshape(self.model.graph().input().with_batch(batch)?)?;
+        for (i, t) in self.outputs.iter_mut().enumerate() {
+            t.reshape(self.model.graph().shape(Source::Node(i)).with_batch(batch)?)?;
+        }
+        if let Ok(host) = self.input.host_mut::<E>() {
+            boundary::transpose_in(x, host);
+            return Ok(());
+        }
+        let mut staged = vec![E::zero(); self.input.len()];
+        boundary::transpose_in(x, &mut staged);
+        self.backend.upload(E::values(&staged), &mut self.input)
+    }
+
+    fn unload<E: Element>(&self, y: ArrayViewMut2<'_, E>) -> Result<()> {
+        let Some(last) = self.outputs.last() else { return Ok(()) };
+        if let Ok(host) = last.host::<E>() {
+            boundary::transpose_out(host, y);
+            return Ok(());
+        }
+        let staged: Vec<E> = self.backend.download(last)?.into_iter().map(E::of).collect();
+        boundary::transpose_out(&staged, y);
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<()> {
+        let backend = &*self.backend;
+        for (i, node) in self.model.graph().nodes().iter().enumerate() {
+            let (before, rest) = self.outputs.split_at_mut(i);
+            let inputs = Inputs { sources: &node.inputs, input: &self.input, outputs: before };
+            let y = &mut rest[0];
+            match &mut self.steps[i] {
+                Step::Affine(weights) => weights.run(backend, inputs.get(0), y)?,
+                Step::Map(act) => backend.activate(*act, inputs.get(0), y)?,
+                Step::Add => {
+                    for k in 0..inputs.len() {
+                        let accum = if k == 0 { Accum::Replace } else { Accum::Add };
+                        backend.scale(1.0, inputs.get(k), y, accum)?;
+                    }
+                }
+                Step::Concat => {
+                    let mut to_row = 0;
+                    for k in 0..inputs.len() {
+                        let rows = inputs.get(k).shape().rows();
+                        backend.copy_rows(RowCopy { from_row: 0, to_row, rows }, inputs.get(k), y, Accum::Replace)?;
+                        to_row += rows;
+                    }
+                }
+                // A product of more than two needs a buffer: the layer knows how.
+                Step::Multiply if inputs.len() == 2 => {
+                    backend.multiply(inputs.get(0), inputs.get(1), y, Accum::Replace)?
+                }
+                Step::Multiply => run_layer(self.model, i, inputs, y, &mut [])?,
+                Step::Layer(saved) => run_layer(self.model, i, inputs, y, saved)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn run_layer(model: &Model, index: usize, inputs: Inputs<'_>, output: &mut Tensor, saved: &mut [Tensor]) -> Result<()> {
+    let node = &model.graph().nodes()[index];
+    node.layer.forward(&mut Forward {
+        backend: &**model.backend(),
+        mode: Mode::Infer,
+        params: NodeParams { all: model.params(), ids: &node.params },
+        inputs,
+        output,
+        saved,
+        key: 0,
+    })
+}
+
+impl Weights {
+    fn new(affine: Affine, node: &str, plan: &Plan, backend: &BackendHandle) -> Result<Self> {
+        let stored = match &affine.weight {
+            Matrix::Dense(_) => Kernel::Dense,
+            Matrix::Sparse { .. } => Kernel::Csr,
+        };
+        let chosen = |class| plan.choice(node, class).map_or(stored, |c| c.kernel);
+        let (small, large) = (chosen(batch_class(1)), chosen(batch_class(usize::MAX)));
+        let needs = |kernel| small == kernel || large == kernel;
+        let (mut dense, mut sparse) = (None, None);
+        if needs(Kernel::Dense) != matches!(stored, Kernel::Dense)
+            || needs(Kernel::Csr) != matches!(stored, Kernel::Csr)
+        {
+            let (rows, columns) = (affine.weight.rows(), affine.weight.columns());
+            let all = affine.weight.to_dense(&**backend)?;
+            let dtype = match &affine.weight {
+                Matrix::Dense(t) | Matrix::Sparse { values: t, .. } => t.dtype(),
+            };
+            if needs(Kernel::Dense) {
+                dense = Some(upload(backend, Shape::matrix(rows, columns), dtype, &all)?);
+            }
+            if needs(Kernel::Csr) {
+                let pattern = Pattern::from_fn(rows, columns, |r, c| all[r * columns + c] != 0.0)?;
+                let values: Vec<f64> = pattern.iter().map(|(r, c)| all[r * columns + c]).collect();
+                let values = upload(backend, Shape::vector(values.len()), dtype, &values)?;
+                sparse = Some((Arc::new(pattern), values));
+            }
+        } else {
+            match affine.weight {
+                Matrix::Dense(t) => dense = Some(t),
+                Matrix::Sparse { pattern, values } => sparse = Some((pattern, values)),
+            }
+        }
+        Ok(Self { dense, sparse, bias: affine.bias, activation: affine.activation, small, large })
+    }
+
+    fn run(&self, backend: &dyn crate::Backend, x: &Tensor, y: &mut Tensor) -> Result<()> {
+        let class = batch_class(x.shape().columns());
+        let kernel = if class == batch_class(1) { self.small } else { self.large };
+        let (bias, activation) = (self.bias.as_ref(), self.activation);
+        match (kernel, &self.dense, &self.sparse) {
+            (Kernel::Csr, _, Some((pattern, values))) => {
+                backend.sparse_linear(&SparseLinear { x, pattern, values, bias, activation }, y, None)
+            }
+            (_, Some(weight), _) => backend.linear(&Linear { x, weight, bias, activation }, y, None),
+            (_, None, Some((pattern, values))) => {
+                backend.sparse_linear(&SparseLinear { x, pattern, values, bias, activation }, y, None)
+            }
+            (_, None, None) => Ok(()),
+        }
+    }
+}
+
+fn upload(backend: &BackendHandle, shape: Shape, dtype: DType, values: &[f64]) -> Result<Tensor> {
+    let mut t = backend.zeros(shape, dtype)?;
+    backend.write(values, &mut t)?;
+    Ok(t)
+}

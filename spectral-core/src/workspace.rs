@@ -1,0 +1,229 @@
+//! Buffers of a run, and the forward and backward passes over them.
+
+use crate::backend::{Accum, GradSlot};
+use crate::layer::{Forward, Gradient, InputGrads, Inputs, Mode, NodeParams, ParamGrads, Saved, Vjp};
+use crate::{Error, Model, ParamId, Result, Source, Tensor, hash64};
+
+/// Everything a forward and backward pass over batches of up to `capacity` samples writes to.
+///
+/// Allocated once; a steady-state training step allocates nothing.
+#[derive(Debug)]
+pub struct Workspace {
+    capacity: usize,
+    batch: usize,
+    key: u64,
+    mode: Mode,
+    input: Tensor,
+    outputs: Vec<Tensor>,
+    saved: Vec<Vec<Tensor>>,
+    node_grads: Vec<Gradient>,
+    input_grad: Option<Gradient>,
+    param_grads: Vec<Gradient>,
+}
+
+/// What gradients a [`Workspace`] has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gradients {
+    /// None: inference.
+    None,
+    /// Those of trainable parameters.
+    Parameters,
+    /// Those of trainable parameters and of the network's input.
+    ParametersAndInput,
+}
+
+impl Workspace {
+    /// Buffers for `model` and batches of up to `capacity` samples.
+    ///
+    /// # Errors
+    /// The device is out of memory.
+    pub fn new(model: &Model, capacity: usize, gradients: Gradients) -> Result<Self> {
+        let (backend, graph, dtype) = (model.backend(), model.graph(), model.dtype());
+        let zeros = |shape| backend.zeros(shape, dtype);
+        let batched = |source: Source| zeros(graph.shape(source).with_batch(capacity)?);
+        let want_input = gradients == Gradients::ParametersAndInput;
+        // A node's gradient is wanted if a parameter at or before it trains.
+        let mut wanted: Vec<bool> = Vec::with_capacity(graph.nodes().len());
+        for node in graph.nodes() {
+            let own = node.params.iter().any(|&id| model.params().get(id).is_trainable());
+            let upstream = node.inputs.iter().any(|s| match s {
+                Source::Input => want_input,
+                Source::Node(n) => wanted[*n],
+            });
+            wanted.push(gradients != Gradients::None && (own || upstream));
+        }
+        let mut this = Self {
+            capacity,
+            batch: capacity,
+            key: 0,
+            mode: Mode::Infer,
+            input: batched(Source::Input)?,
+            outputs: Vec::new(),
+            saved: Vec::new(),
+            node_grads: Vec::new(),
+            input_grad: if want_input { Some(Gradient::wanted(batched(Source::Input)?)) } else { None },
+            param_grads: Vec::new(),
+        };
+        for (i, node) in graph.nodes().iter().enumerate() {
+            this.outputs.push(batched(Source::Node(i))?);
+            let shapes = node.layer.saved(&graph.input_shapes(&node.inputs)).into_iter().map(|s| match s {
+                Saved::PerSample(shape) => shape.with_batch(capacity),
+                Saved::Fixed(shape) => Ok(shape),
+            });
+            this.saved.push(shapes.map(|s| zeros(s?)).collect::<Result<_>>()?);
+            let gradient = if wanted[i] { Gradient::wanted(batched(Source::Node(i))?) } else { Gradient::default() };
+            this.node_grads.push(gradient);
+        }
+        for (_, param) in model.params().iter() {
+            let wanted = gradients != Gradients::None && param.is_trainable();
+            let gradient = if wanted { Gradient::wanted(zeros(param.value().shape())?) } else { Gradient::default() };
+            this.param_grads.push(gradient);
+        }
+        Ok(this)
+    }
+
+    /// Most samples a batch may have.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Samples of the current batch.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Sets the size of the next batch and returns the input tensor to fill, `[features, batch]`.
+    ///
+    /// # Errors
+    /// The batch is empty or above the capacity.
+    pub fn begin(&mut self, model: &Model, batch: usize) -> Result<&mut Tensor> {
+        if batch == 0 || batch > self.capacity {
+            return Err(Error::shape("batch", format!("1 to {} samples", self.capacity), batch));
+        }
+        if batch != self.batch {
+            self.resize(model, batch)?;
+        }
+        for gradient in self.node_grads.iter_mut().chain(&mut self.param_grads).chain(&mut self.input_grad) {
+            gradient.written = false;
+        }
+        Ok(&mut self.input)
+    }
+
+    fn resize(&mut self, model: &Model, batch: usize) -> Result<()> {
+        let graph = model.graph();
+        let input = graph.input().with_batch(batch)?;
+        self.input.reshape(input)?;
+        if let Some(Gradient { tensor: Some(t), .. }) = &mut self.input_grad {
+            t.reshape(input)?;
+        }
+        for (i, node) in graph.nodes().iter().enumerate() {
+            let shape = graph.shape(Source::Node(i)).with_batch(batch)?;
+            self.outputs[i].reshape(shape)?;
+            if let Some(t) = &mut self.node_grads[i].tensor {
+                t.reshape(shape)?;
+            }
+            let saved = node.layer.saved(&graph.input_shapes(&node.inputs));
+            for (t, s) in self.saved[i].iter_mut().zip(saved) {
+                if let Saved::PerSample(shape) = s {
+                    t.reshape(shape.with_batch(batch)?)?;
+                }
+            }
+        }
+        self.batch = batch;
+        Ok(())
+    }
+
+    /// Runs every node on the input. `key` is what random layers draw from in this step.
+    ///
+    /// # Errors
+    /// A kernel failed.
+    pub fn forward(&mut self, model: &Model, mode: Mode, key: u64) -> Result<()> {
+        (self.key, self.mode) = (key, mode);
+        for (i, node) in model.graph().nodes().iter().enumerate() {
+            let (before, rest) = self.outputs.split_at_mut(i);
+            node.layer.forward(&mut Forward {
+                backend: &**model.backend(),
+                mode,
+                params: NodeParams { all: model.params(), ids: &node.params },
+                inputs: Inputs { sources: &node.inputs, input: &self.input, outputs: before },
+                output: &mut rest[0],
+                saved: &mut self.saved[i],
+                key: hash64(key, i as u64),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Propagates gradients from node `from`, whose own gradient must have been written, to all that want one.
+    ///
+    /// # Errors
+    /// A kernel failed.
+    pub fn backward(&mut self, model: &Model, from: usize) -> Result<()> {
+        for (i, node) in model.graph().nodes().iter().enumerate().take(from + 1).rev() {
+            let (before, rest) = self.node_grads.split_at_mut(i);
+            let Gradient { tensor: Some(dy), written: true } = &mut rest[0] else { continue };
+            node.layer.vjp(&mut Vjp {
+                backend: &**model.backend(),
+                mode: self.mode,
+                params: NodeParams { all: model.params(), ids: &node.params },
+                inputs: Inputs { sources: &node.inputs, input: &self.input, outputs: &self.outputs[..i] },
+                output: &self.outputs[i],
+                saved: &mut self.saved[i],
+                key: hash64(self.key, i as u64),
+                dy,
+                input_grads: InputGrads { sources: &node.inputs, input: self.input_grad.as_mut(), nodes: before },
+                param_grads: ParamGrads { ids: &node.params, all: &mut self.param_grads },
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The input of the current batch.
+    pub fn input(&self) -> &Tensor {
+        &self.input
+    }
+
+    /// Output of one node, `[features, batch]`.
+    pub fn output(&self, node: usize) -> &Tensor {
+        &self.outputs[node]
+    }
+
+    /// Output of the last node, `[features, batch]`.
+    ///
+    /// # Errors
+    /// The model has no nodes.
+    pub fn last_output(&self) -> Result<&Tensor> {
+        self.outputs.last().ok_or_else(|| Error::Graph { node: "network".into(), problem: "has no layers".into() })
+    }
+
+    /// A node's output and where the loss's gradient with respect to it goes (`None` if nothing before it trains).
+    pub fn output_and_slot(&mut self, node: usize) -> (&Tensor, Option<GradSlot<'_>>) {
+        (&self.outputs[node], self.node_grads[node].slot())
+    }
+
+    /// Gradient of one parameter, if it trains and the last backward pass reached it.
+    pub fn param_grad(&self, id: ParamId) -> Option<&Tensor> {
+        self.param_grads[id.index()].value()
+    }
+
+    /// Gradient with respect to the network's input, if wanted.
+    pub fn input_grad(&self) -> Option<&Tensor> {
+        self.input_grad.as_ref()?.value()
+    }
+
+    /// Gradient with respect to one node's output. Layers may have overwritten it during backward.
+    pub fn node_grad(&self, node: usize) -> Option<&Tensor> {
+        self.node_grads[node].value()
+    }
+
+    /// Writes `values` as the gradient of node `node`, for tests and for losses without a kernel.
+    ///
+    /// # Errors
+    /// The shape differs or the device failed.
+    pub fn seed_gradient(&mut self, model: &Model, node: usize, values: &Tensor) -> Result<()> {
+        match self.node_grads[node].slot() {
+            Some(slot) => model.backend().scale(1.0, values, slot.tensor, Accum::Replace),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The default backend: SIMD kernels and threads on the CPU.

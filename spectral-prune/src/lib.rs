@@ -1,0 +1,1 @@
+//! Criteria, granularity, budgets, schedules, coupled groups and compaction.

@@ -1,0 +1,1 @@
+//! Sparse layers, conversion and the measured choice of kernel.

@@ -1,0 +1,1 @@
+//! Conformance suites and gradient checks for backends, layers and criteria.

@@ -1,0 +1,1 @@
+//! Recipes, the command line, proofs and reports.
