@@ -47,7 +47,7 @@ pub use lower::{Affine, Lowered, Matrix};
 pub use mask::Mask;
 pub use meta::{ContentHash, DataOrigin, HistoryEntry, Meta, Preprocessing};
 pub use model::{Model, NodeSpec};
-pub use param::{Masking, Param, ParamId, ParamSpec, ParamView, Params, Penalty, Role, Trainable, UnitAxis};
+pub use param::{Masking, Param, ParamId, ParamSpec, ParamView, Params, Penalty, Role, Stored, Trainable, UnitAxis};
 pub use pattern::{ByColumn, Pattern};
 pub use plan::{BATCH_CLASSES, Choice, Kernel, Plan, batch_class};
 pub use proof::{Named, Proof, RANDOM_INPUTS, TOLERANCE_F32, TOLERANCE_F64, prove};

@@ -3,7 +3,7 @@
 use crate::meta::Hasher;
 use crate::{
     BackendHandle, ContentHash, DType, Error, Graph, IntoBackend, Layer, LowerCx, Lowered, Mask, Meta, Node,
-    NodeParams, Param, ParamId, ParamSpec, Params, Result, Seed, Shape, Source, Trainable,
+    NodeParams, Param, ParamId, ParamSpec, Params, Pattern, Result, Seed, Shape, Source, Stored, Stream, Trainable,
 };
 use std::sync::Arc;
 
@@ -88,14 +88,26 @@ impl Model {
                     return Err(bad(format!("refers to parameter {}, of {}", id.0, params.len())));
                 }
                 let p = params.get(*id);
-                let full = spec.pattern.as_ref().map_or(spec.shape, |p| Shape::matrix(p.rows(), p.columns()));
-                if p.role != spec.role || p.full_shape() != full || p.value().dtype() != dtype {
+                if p.role != spec.role || p.full_shape() != spec.shape || p.value().dtype() != dtype {
                     let got = format!("{} {} {}", p.role.name(), p.full_shape(), p.value().dtype());
                     return Err(bad(format!(
-                        "parameter `{}` should be {} {full} {dtype}, is {got}",
+                        "parameter `{}` should be {} {} {dtype}, is {got}",
                         spec.name,
-                        spec.role.name()
+                        spec.role.name(),
+                        spec.shape
                     )));
+                }
+                let fits = match (&p.pattern, spec.stored) {
+                    (None, Stored::Full) => true,
+                    (Some(pattern), Stored::Pattern) => p.value().shape() == Shape::vector(pattern.nonzeros()),
+                    _ => false,
+                };
+                if !fits {
+                    let needs = match spec.stored {
+                        Stored::Full => "all its entries stored",
+                        Stored::Pattern => "a pattern and one value for each entry on it",
+                    };
+                    return Err(bad(format!("parameter `{}` should have {needs}", spec.name)));
                 }
             }
         }
@@ -234,27 +246,44 @@ fn inputs_of(graph: &Graph, spec: &NodeSpec) -> Result<Vec<Shape>> {
 
 /// Allocates and initialises one parameter.
 fn draw(node: &str, spec: ParamSpec, backend: &BackendHandle, dtype: DType, seed: Seed, index: u64) -> Result<Param> {
-    let len = spec.shape.len();
-    let mut values = vec![0.0; len];
-    spec.init.fill(&mut values, spec.fan, &mut seed.stream("init", index))?;
-    let mut value = backend.zeros(spec.shape, dtype)?;
-    backend.write(&values, &mut value)?;
-    let mut arena = Params::default();
-    let mut param = Param::new(format!("{node}.{}", spec.name), spec.role, spec.axes, value);
-    param.pattern = spec.pattern;
-    param.penalty = spec.penalty;
-    param.trainable = if spec.trainable { Trainable::All } else { Trainable::None };
     if !(0.0..=1.0).contains(&spec.density) {
         return Err(Error::config("density", format!("{} is not between 0 and 1", spec.density)));
     }
-    let pruned = len - (spec.density * len as f64).round() as usize;
+    let positions = spec.shape.len();
+    let present = (spec.density * positions as f64).round() as usize;
+    let pattern = match spec.stored {
+        Stored::Full => None,
+        Stored::Pattern => Some(Arc::new(draw_pattern(spec.shape, present, &mut seed.stream("mask", index))?)),
+    };
+    let shape = pattern.as_ref().map_or(spec.shape, |p| Shape::vector(p.nonzeros()));
+    let mut values = vec![0.0; shape.len()];
+    spec.init.fill(&mut values, spec.fan, &mut seed.stream("init", index))?;
+    let mut value = backend.zeros(shape, dtype)?;
+    backend.write(&values, &mut value)?;
+    let mut arena = Params::default();
+    let mut param = Param::new(format!("{node}.{}", spec.name), spec.role, spec.axes, value);
+    param.pattern = pattern;
+    param.penalty = spec.penalty;
+    param.trainable = if spec.trainable { Trainable::All } else { Trainable::None };
     let id: ParamId = arena.push(param);
-    if pruned > 0 {
-        let mut order: Vec<usize> = (0..len).collect();
+    let pruned = positions - present;
+    if pruned > 0 && spec.stored == Stored::Full {
+        let mut order: Vec<usize> = (0..positions).collect();
         seed.stream("mask", index).shuffle(&mut order);
-        let mut mask = Mask::none(len);
+        let mut mask = Mask::none(positions);
         order[..pruned].iter().for_each(|&i| mask.insert(i));
         arena.set_pruned(&**backend, id, Some(mask))?;
     }
     arena.get(id).duplicate()
+}
+
+/// `stored` positions of a matrix, every set of that size equally likely (Knuth's algorithm S).
+fn draw_pattern(shape: Shape, stored: usize, stream: &mut Stream) -> Result<Pattern> {
+    let (mut wanted, mut left) = (stored, shape.len());
+    Pattern::from_fn(shape.rows(), shape.columns(), |_, _| {
+        let take = stream.below(left) < wanted;
+        wanted -= usize::from(take);
+        left -= 1;
+        take
+    })
 }

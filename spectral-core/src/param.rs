@@ -79,6 +79,16 @@ pub struct Penalty {
     pub l2: f64,
 }
 
+/// Which entries of a parameter take memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Stored {
+    /// All of them.
+    #[default]
+    Full,
+    /// Those on a [`Pattern`] that the parameter brings along: where they are is data, not a hyper-parameter.
+    Pattern,
+}
+
 /// What a layer wants allocated for one of its parameters.
 #[derive(Debug, Clone)]
 pub struct ParamSpec {
@@ -86,9 +96,9 @@ pub struct ParamSpec {
     pub name: &'static str,
     /// What it is for.
     pub role: Role,
-    /// Extents: those of `axes`, or the number of stored entries if there is a pattern.
+    /// Extents of the whole matrix or vector, stored or not: those of `axes`.
     pub shape: Shape,
-    /// What its axes run over (those of the whole matrix if there is a pattern).
+    /// What its axes run over.
     pub axes: &'static [UnitAxis],
     /// Initial values.
     pub init: Init,
@@ -98,10 +108,10 @@ pub struct ParamSpec {
     pub trainable: bool,
     /// Penalty the layer asks for.
     pub penalty: Penalty,
-    /// Share of entries that are not pruned from the start (chosen at random).
+    /// Share of entries that are there from the start (chosen at random): the others are pruned, or not stored.
     pub density: f64,
-    /// Positions of the stored entries of a sparse matrix.
-    pub pattern: Option<Arc<Pattern>>,
+    /// Which entries take memory.
+    pub stored: Stored,
 }
 
 impl ParamSpec {
@@ -117,7 +127,7 @@ impl ParamSpec {
             trainable: true,
             penalty: Penalty::default(),
             density: 1.0,
-            pattern: None,
+            stored: Stored::Full,
         }
     }
 }
