@@ -1,0 +1,3 @@
+//! The data sets this crate registers.
+
+mod digits;
