@@ -30,7 +30,7 @@ pub trait Pruner: std::fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// What must be measured on data before scoring.
+    /// What must be measured on data before scoring, and which layers can be scored.
     fn needs(&self) -> Needs {
         Needs::default()
     }
@@ -66,7 +66,7 @@ pub struct SpectralFactors<'a> {
     pub lambda_out: Values<'a>,
 }
 
-/// Statistics over calibration data that a criterion asks for.
+/// What a criterion must be given: statistics over calibration data, and kinds of layers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Needs {
     /// [`Statistics::input_mean`].
@@ -75,12 +75,14 @@ pub struct Needs {
     pub input_mean_abs: bool,
     /// [`Statistics::weight_gradient`].
     pub weight_gradient: bool,
+    /// [`Target::spectral`]: layers that are not spectral are left out.
+    pub spectral: bool,
 }
 
 impl Needs {
     /// Whether any data is needed.
     pub fn any(&self) -> bool {
-        *self != Self::default()
+        self.input_mean || self.input_mean_abs || self.weight_gradient
     }
 }
 
