@@ -1,1 +1,50 @@
 //! Layers and the network builder.
+//!
+//! Holds the [`Dense`], [`Spectral`], [`Masked`], [`Dropout`], [`DropConnect`] and [`ActivationLayer`] layers, the
+//! merges [`Add`], [`Concat`] and [`Multiply`], and [`Network`], which puts layers together. Every layer is plain
+//! data (hyper-parameters with serde) that registers itself under its kind.
+//!
+//! Never does: arithmetic of its own (kernels belong to backends), allocation in a forward or backward pass,
+//! training, pruning, files. Depends on `spectral-core` and on no other crate of the workspace.
+//!
+//! ```
+//! use spectral_core::{Reference, Seed};
+//! use spectral_layers::prelude::*;
+//!
+//! let model = Network::new(784)
+//!     .spectral(30, Relu)
+//!     .spectral(10, Relu)
+//!     .dense(10, Identity)
+//!     .build(&Reference, Seed(7))?;
+//! assert_eq!(model.widths(), [784, 30, 10, 10]);
+//! # Ok::<(), spectral_layers::Error>(())
+//! ```
+
+mod activation;
+mod check;
+mod dense;
+mod drop_connect;
+mod dropout;
+mod error;
+mod forms;
+mod masked;
+mod merge;
+mod network;
+pub mod spectral;
+
+pub use activation::ActivationLayer;
+pub use dense::{Dense, WeightPenalties};
+pub use drop_connect::DropConnect;
+pub use dropout::Dropout;
+pub use error::{Error, Result};
+pub use masked::Masked;
+pub use merge::{Add, Concat, Multiply};
+pub use network::{LayerSpec, Network};
+pub use spectral::{Factors, Spectral};
+
+/// What a program that builds networks needs: the builder, the weighted layers, and activations by their plain
+/// names.
+pub mod prelude {
+    pub use crate::{Dense, LayerSpec, Masked, Network, Spectral};
+    pub use spectral_core::Activation::{self, Elu, Gelu, Identity, LeakyRelu, Relu, Sigmoid, Softmax, Softplus, Tanh};
+}

@@ -1,0 +1,37 @@
+//! Layers with several inputs.
+
+mod add;
+mod concat;
+mod multiply;
+
+pub use add::Add;
+pub use concat::Concat;
+pub use multiply::Multiply;
+
+use crate::check;
+use spectral_core::{Error, Result, Shape};
+
+/// The shape that all inputs of an element-wise merge have.
+fn same(kind: &'static str, inputs: &[Shape]) -> Result<Shape> {
+    let first = several(kind, inputs)?;
+    match inputs.iter().find(|&&s| s != first) {
+        Some(other) => Err(Error::shape(kind, format!("inputs of one shape, here {first}"), other)),
+        None => Ok(first),
+    }
+}
+
+/// The first of at least two inputs, none of them empty.
+fn several(kind: &'static str, inputs: &[Shape]) -> Result<Shape> {
+    let [first, _, ..] = inputs else {
+        return Err(check::bad(kind, format!("takes at least two inputs, got {}", inputs.len())));
+    };
+    match inputs.iter().find(|s| s.is_empty()) {
+        Some(empty) => Err(Error::shape(kind, "input samples with at least one value", empty)),
+        None => Ok(*first),
+    }
+}
+
+/// How input `i` of a sum that is built up one input at a time is written.
+fn turn(i: usize) -> spectral_core::Accum {
+    if i == 0 { spectral_core::Accum::Replace } else { spectral_core::Accum::Add }
+}

@@ -1,0 +1,251 @@
+//! The spectral layer: a dense layer trained through the eigenvalues and eigenvectors of its adjacency matrix.
+//!
+//! The two layers of units that the weights connect form a bipartite graph of `N = in + units` nodes. Its
+//! adjacency matrix is `Phi diag(lambda_in, lambda_out) Phi^-1` with `Phi = [[I, 0], [basis, I]]`, so
+//! `Phi^-1 = 2 I - Phi`, and the block that carries signals from inputs to outputs is
+//! `W = basis * (lambda_in - lambda_out)`. Source: Giambagli et al., Nat. Commun. 12:1330 (2021).
+
+mod views;
+
+pub use views::{Eigenvalues, Spectrum, basis_matrix, eigenvalues, weight};
+
+use crate::dense::keeps_input;
+use crate::{check, forms};
+use serde::{Deserialize, Serialize};
+use spectral_core::backend::{Accum, GradSlot, Linear, LinearGrads, SpectralGrads, SpectralWeight};
+use spectral_core::layer::to_config;
+use spectral_core::{
+    Activation, Affine, Forward, Init, Layer, LowerCx, Lowered, Matrix, NodeParams, ParamSpec, Penalty, Result, Role,
+    Saved, Shape, Tensor, UnitAxis, Units, Vjp, register_layer,
+};
+use std::sync::Arc;
+
+/// `y = act(W x + b)` with `W[o, i] = basis[o, i] * (lambda_in[i] - lambda_out[o])`.
+///
+/// Slots: `basis` `[units, in]`, `lambda_in` `[in]`, `lambda_out` `[units]`, then `bias` `[units]` if there is one.
+/// Any of them may be frozen (spectraltools A10), all of them included; a frozen one keeps its initial value and
+/// still takes part.
+///
+/// The defaults are those of spectraltools 1.x (A2, A6) but for the bias, which is on as in [`Dense`](crate::Dense):
+/// the basis is Glorot-uniform and trains, `lambda_in` is zero and frozen, `lambda_out` is one and trains. So the
+/// layer starts out as a dense layer with weights `-basis`, as likely as `+basis`, and signals keep their variance
+/// at any width; with the Glorot-uniform eigenvalues of 0.4.1 they would shrink by `sqrt(2 / units)` a layer.
+/// To train eigenvalues alone over a frozen basis, thaw `lambda_in` and draw both vectors around zero, for example
+/// uniform in ±0.5 as the paper does.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spectral {
+    /// Output units, at least 1.
+    pub units: usize,
+    /// Applied to every output; element-wise only.
+    #[serde(default, deserialize_with = "forms::activation")]
+    pub activation: Activation,
+    /// Whether there is a bias.
+    #[serde(default = "forms::yes")]
+    pub bias: bool,
+    /// Which parameters train.
+    #[serde(default)]
+    pub trainable: Factors<bool>,
+    /// Initial values.
+    #[serde(default, deserialize_with = "forms::inits")]
+    pub init: Factors<Init>,
+    /// Penalties added to the loss. They count frozen parameters too, as regularisers do in Keras (A5).
+    #[serde(default)]
+    pub penalties: Factors<Penalty>,
+}
+
+/// Something for each parameter of a spectral layer.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, bound(deserialize = "T: Deserialize<'de>, Factors<T>: Default"))]
+pub struct Factors<T> {
+    /// For the lower-left block of the eigenvector matrix.
+    pub basis: T,
+    /// For the eigenvalues of the inputs.
+    pub lambda_in: T,
+    /// For the eigenvalues of the outputs.
+    pub lambda_out: T,
+    /// For the bias.
+    pub bias: T,
+}
+
+impl Default for Factors<bool> {
+    fn default() -> Self {
+        Self { basis: true, lambda_in: false, lambda_out: true, bias: true }
+    }
+}
+
+impl Default for Factors<Init> {
+    fn default() -> Self {
+        Self { basis: Init::GlorotUniform, lambda_in: Init::Zeros, lambda_out: Init::Ones, bias: Init::Zeros }
+    }
+}
+
+impl Default for Factors<Penalty> {
+    fn default() -> Self {
+        let none = Penalty::default();
+        Self { basis: none, lambda_in: none, lambda_out: none, bias: none }
+    }
+}
+
+/// Slots of the parameters.
+const BASIS: usize = 0;
+const LAMBDA_IN: usize = 1;
+const LAMBDA_OUT: usize = 2;
+const BIAS: usize = 3;
+
+/// Saved tensors before the pre-activation: the weight and its gradient.
+const WEIGHTS: usize = 2;
+
+impl Spectral {
+    /// A layer with bias and the usual initial values, penalties and trainable parameters.
+    pub fn new(units: usize, activation: Activation) -> Self {
+        Self {
+            units,
+            activation,
+            bias: true,
+            trainable: Factors::<bool>::default(),
+            init: Factors::<Init>::default(),
+            penalties: Factors::<Penalty>::default(),
+        }
+    }
+
+    fn width(&self, inputs: &[Shape]) -> Result<usize> {
+        check::fused(self.kind(), self.activation)?;
+        let Factors { basis, lambda_in, lambda_out, bias } = self.penalties;
+        check::penalty(self.kind(), "the basis", basis)?;
+        check::penalty(self.kind(), "lambda_in", lambda_in)?;
+        check::penalty(self.kind(), "lambda_out", lambda_out)?;
+        check::penalty(self.kind(), "the biases", bias)?;
+        check::width(self.kind(), self.units, inputs)
+    }
+
+    fn bias<'a>(&self, params: NodeParams<'a>) -> Option<&'a Tensor> {
+        self.bias.then(|| params.value(BIAS))
+    }
+}
+
+/// The factors of a node's weight.
+fn factors(params: NodeParams<'_>) -> SpectralWeight<'_> {
+    SpectralWeight {
+        basis: params.value(BASIS),
+        lambda_in: params.value(LAMBDA_IN),
+        lambda_out: params.value(LAMBDA_OUT),
+    }
+}
+
+impl Layer for Spectral {
+    fn kind(&self) -> &'static str {
+        "spectral"
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        to_config(self.kind(), self)
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        self.width(inputs).map(|_| Shape::vector(self.units))
+    }
+
+    fn params(&self, inputs: &[Shape]) -> Result<Vec<ParamSpec>> {
+        let width = self.width(inputs)?;
+        let (matrix, inner, outer) =
+            (Shape::matrix(self.units, width), Shape::vector(width), Shape::vector(self.units));
+        let (trainable, init, penalties) = (self.trainable, self.init, self.penalties);
+        let fan = (width, self.units);
+        // The eigenvalues of one side are a row of the connection between a single unit and that side.
+        let basis = ParamSpec::new("basis", Role::Basis, matrix, &[UnitAxis::Out, UnitAxis::In]);
+        let lambda_in = ParamSpec::new("lambda_in", Role::EigenvalueIn, inner, &[UnitAxis::In]);
+        let lambda_out = ParamSpec::new("lambda_out", Role::EigenvalueOut, outer, &[UnitAxis::Out]);
+        let mut specs = vec![
+            ParamSpec { init: init.basis, fan, penalty: penalties.basis, trainable: trainable.basis, ..basis },
+            ParamSpec {
+                init: init.lambda_in,
+                fan: (width, 1),
+                penalty: penalties.lambda_in,
+                trainable: trainable.lambda_in,
+                ..lambda_in
+            },
+            ParamSpec {
+                init: init.lambda_out,
+                fan: (1, self.units),
+                penalty: penalties.lambda_out,
+                trainable: trainable.lambda_out,
+                ..lambda_out
+            },
+        ];
+        if self.bias {
+            let bias = ParamSpec::new("bias", Role::Bias, outer, &[UnitAxis::Out]);
+            specs.push(ParamSpec { init: init.bias, fan, penalty: penalties.bias, trainable: trainable.bias, ..bias });
+        }
+        Ok(specs)
+    }
+
+    fn saved(&self, inputs: &[Shape]) -> Vec<Saved> {
+        // Both matrices always: which factors train is up to the arena, and may change after the layer is built.
+        let matrix = Saved::Fixed(Shape::matrix(self.units, inputs.first().map_or(0, Shape::len)));
+        let pre = keeps_input(self.activation).then(|| Saved::PerSample(Shape::vector(self.units)));
+        [matrix; WEIGHTS].into_iter().chain(pre).collect()
+    }
+
+    fn forward(&self, cx: &mut Forward<'_>) -> Result<()> {
+        let (weights, pre) = cx.saved.split_at_mut(WEIGHTS);
+        cx.backend.spectral_weight(&factors(cx.params), &mut weights[0])?;
+        let op = Linear {
+            x: cx.inputs.get(0),
+            weight: &weights[0],
+            bias: self.bias(cx.params),
+            activation: self.activation,
+        };
+        cx.backend.linear(&op, cx.output, pre.first_mut())
+    }
+
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<()> {
+        let (weights, pre) = cx.saved.split_at_mut(WEIGHTS);
+        let (weight, gradient) = weights.split_at_mut(1);
+        let at = if keeps_input(self.activation) { &pre[0] } else { cx.output };
+        cx.backend.activate_vjp(self.activation, at, cx.dy)?;
+        let (basis, lambda_in, lambda_out, bias) = if self.bias {
+            cx.param_grads.slots([BASIS, LAMBDA_IN, LAMBDA_OUT, BIAS])?.into()
+        } else {
+            let [basis, lambda_in, lambda_out] = cx.param_grads.slots([BASIS, LAMBDA_IN, LAMBDA_OUT])?;
+            (basis, lambda_in, lambda_out, None)
+        };
+        let factored = basis.is_some() || lambda_in.is_some() || lambda_out.is_some();
+        let op = Linear { x: cx.inputs.get(0), weight: &weight[0], bias: None, activation: Activation::Identity };
+        let wanted = factored.then(|| GradSlot { tensor: &mut gradient[0], accum: Accum::Replace });
+        cx.backend.linear_vjp(&op, cx.dy, LinearGrads { x: cx.input_grads.slot(0), weight: wanted, bias })?;
+        if !factored {
+            return Ok(());
+        }
+        let grads = SpectralGrads { basis, lambda_in, lambda_out };
+        cx.backend.spectral_weight_vjp(&factors(cx.params), &gradient[0], grads)
+    }
+
+    fn units(&self) -> Units {
+        Units::Own
+    }
+
+    fn with_units(&self, units: usize) -> Option<Arc<dyn Layer>> {
+        Some(Arc::new(Self { units, ..*self }))
+    }
+
+    fn with_bias(&self) -> Option<Arc<dyn Layer>> {
+        (!self.bias).then(|| Arc::new(Self { bias: true, ..*self }) as _)
+    }
+
+    fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
+        let basis = cx.params.value(BASIS);
+        let mut weight = cx.backend.zeros(basis.shape(), basis.dtype())?;
+        cx.backend.spectral_weight(&factors(cx.params), &mut weight)?;
+        Ok(Lowered::Affine(Affine {
+            weight: Matrix::Dense(weight),
+            bias: self.bias(cx.params).map(Tensor::duplicate).transpose()?,
+            activation: self.activation,
+        }))
+    }
+}
+
+register_layer!(Spectral, "spectral", "act(W x + b) with W = basis * (lambda_in - lambda_out)", || {
+    let all = Factors { basis: true, lambda_in: true, lambda_out: true, bias: true };
+    (Arc::new(Spectral { trainable: all, ..Spectral::new(3, Activation::Gelu) }), vec![Shape::vector(4)])
+});
