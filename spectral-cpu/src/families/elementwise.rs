@@ -1,0 +1,4 @@
+use crate::Cpu;
+use spectral_core::Elementwise;
+
+impl Elementwise for Cpu {}

@@ -1,0 +1,4 @@
+use crate::Cpu;
+use spectral_core::SpectralKernels;
+
+impl SpectralKernels for Cpu {}

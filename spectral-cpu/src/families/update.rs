@@ -1,0 +1,4 @@
+use crate::Cpu;
+use spectral_core::UpdateKernels;
+
+impl UpdateKernels for Cpu {}

@@ -1,0 +1,1 @@
+//! The loops over numbers; the only unsafe code of the crate.
