@@ -206,6 +206,12 @@ impl Workspace {
         self.param_grads[id.index()].value()
     }
 
+    /// As [`param_grad`](Self::param_grad), to be changed before an optimiser reads it.
+    pub fn param_grad_mut(&mut self, id: ParamId) -> Option<&mut Tensor> {
+        let gradient = &mut self.param_grads[id.index()];
+        gradient.tensor.as_mut().filter(|_| gradient.written)
+    }
+
     /// Gradient with respect to the network's input, if wanted.
     pub fn input_grad(&self) -> Option<&Tensor> {
         self.input_grad.as_ref()?.value()
