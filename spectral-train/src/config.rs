@@ -1,0 +1,174 @@
+//! Training as recipes write it.
+
+use crate::{ByName, Loss, OptimizerEntry, Result, ScheduleEntry, Trainer, Warmup};
+use serde::{Deserialize, Serialize};
+use spectral_core::registry::find;
+use spectral_core::{Penalty, Role, Seed};
+use std::collections::BTreeMap;
+
+/// The settings of a [`Trainer`] as plain data. Absent ones take their usual values, unknown ones are errors.
+///
+/// ```toml
+/// epochs = 20
+/// batch = 100
+/// optimizer = { name = "adam", rate = 0.002 }
+/// loss = "cross_entropy"
+/// schedule = "cosine"
+/// warmup = { epochs = 1 }
+/// validation = 0.1
+/// patience = 5
+/// keep_best = true
+/// clip_norm = 1.0
+/// penalty = { basis = { l2 = 1e-5 } }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// How often every sample is visited.
+    pub epochs: usize,
+    /// Samples per step.
+    pub batch: usize,
+    /// A registered optimiser.
+    pub optimizer: ByName,
+    /// What is made small.
+    pub loss: Loss,
+    /// A registered learning-rate schedule.
+    pub schedule: ByName,
+    /// How long the learning rate rises first.
+    pub warmup: Warmup,
+    /// Share of the samples that is held out and measured; 0 holds out none.
+    pub validation: f64,
+    /// Epochs without a lower loss after which training stops.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+    /// By how much a loss must be lower to count as lower.
+    pub min_delta: f64,
+    /// Leave the parameters of the best epoch behind.
+    pub keep_best: bool,
+    /// Largest norm of the gradients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// Penalties per role, added to those of the layers.
+    pub penalty: BTreeMap<Role, Penalty>,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            batch: 100,
+            optimizer: ByName::new("adam"),
+            loss: Loss::default(),
+            schedule: ByName::new("constant"),
+            warmup: Warmup::default(),
+            validation: 0.0,
+            patience: None,
+            min_delta: 0.0,
+            keep_best: false,
+            clip_norm: None,
+            penalty: BTreeMap::new(),
+        }
+    }
+}
+
+impl TrainConfig {
+    /// The trainer with these settings.
+    ///
+    /// # Errors
+    /// A name is not registered (the error gives the nearest), or a value is out of its range.
+    pub fn build(&self, seed: Seed) -> Result<Trainer> {
+        let optimizer = find::<OptimizerEntry>(&self.optimizer.name)?;
+        let schedule = find::<ScheduleEntry>(&self.schedule.name)?;
+        let mut trainer = Trainer::with_optimizer((optimizer.build)(self.optimizer.config())?)
+            .with_schedule((schedule.build)(self.schedule.config())?)
+            .warmup(self.warmup)
+            .epochs(self.epochs)
+            .batch(self.batch)
+            .loss(self.loss)
+            .min_delta(self.min_delta)
+            .seed(seed);
+        // Exactly 0 is "none"; anything else is a share, and checked as one.
+        trainer.validation = (self.validation != 0.0).then_some(self.validation);
+        trainer.patience = self.patience;
+        trainer.clip_norm = self.clip_norm;
+        trainer.penalties = self.penalty.clone();
+        if self.keep_best {
+            trainer = trainer.keep_best();
+        }
+        trainer.check()?;
+        Ok(trainer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn read(config: Value) -> Result<Trainer, String> {
+        let config: TrainConfig = serde_json::from_value(config).map_err(|e| e.to_string())?;
+        config.build(Seed(1)).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn every_setting_reaches_the_trainer() {
+        let trainer = read(json!({
+            "epochs": 3, "batch": 7, "optimizer": {"name": "rmsprop", "rate": 0.5}, "loss": "mse",
+            "schedule": {"name": "step", "every": 2, "factor": 0.1}, "warmup": 4, "validation": 0.25, "patience": 2,
+            "min_delta": 0.01, "keep_best": true, "clip_norm": 1.5, "penalty": {"basis": {"l2": 0.5}}
+        }))
+        .unwrap();
+        let at = |step, epoch| spectral_core::Progress { step, steps: 40, epoch, epochs: 4 };
+        assert_eq!((trainer.epochs, trainer.batch, trainer.loss), (3, 7, Loss::MeanSquaredError));
+        assert_eq!((trainer.validation, trainer.patience, trainer.min_delta), (Some(0.25), Some(2), 0.01));
+        assert_eq!((trainer.keep, trainer.clip_norm), (crate::trainer::Keep::Best, Some(1.5)));
+        assert_eq!(trainer.extra(Role::Basis), Penalty { l1: 0.0, l2: 0.5 });
+        assert_eq!(trainer.extra(Role::Bias), Penalty::default());
+        assert_eq!((trainer.rate(&at(0, 0)), trainer.rate(&at(30, 3))), (0.125, 0.05));
+    }
+
+    #[test]
+    fn bad_settings_name_the_setting_and_the_remedy() {
+        let mut failures = Vec::new();
+        for (config, words) in [
+            (json!({"epoch": 3}), vec!["unknown field `epoch`", "`epochs`"]),
+            (json!({"epochs": -1}), vec!["-1"]),
+            (json!({"batch": 0}), vec!["`batch` is 0", "at least 1"]),
+            (json!({"batch": "all"}), vec!["all"]),
+            (json!({"optimizer": "adamm"}), vec!["unknown optimizer `adamm`", "did you mean `adam`"]),
+            (json!({"optimizer": {"name": "adam", "rate": -1.0}}), vec!["`rate` is -1"]),
+            (json!({"optimizer": {"name": "adam", "lr": 1.0}}), vec!["`adam`", "unknown field `lr`"]),
+            (json!({"optimizer": {"rate": 1.0}}), vec!["needs a `name`"]),
+            (json!({"schedule": "cosin"}), vec!["unknown schedule `cosin`", "did you mean `cosine`"]),
+            (json!({"loss": "entropy"}), vec!["unknown loss `entropy`", "cross_entropy"]),
+            (json!({"validation": 1.0}), vec!["`validation` is 1", "between 0 and 1"]),
+            (json!({"validation": -0.1}), vec!["`validation` is -0.1"]),
+            (json!({"patience": 0}), vec!["`patience` is 0"]),
+            (json!({"min_delta": -1.0}), vec!["`min_delta` is -1"]),
+            (json!({"clip_norm": 0.0}), vec!["`clip_norm` is 0"]),
+            (json!({"penalty": {"basis": {"l3": 1.0}}}), vec!["unknown field `l3`"]),
+            (json!({"penalty": {"bases": {"l2": 1.0}}}), vec!["bases", "`basis`"]),
+            (json!({"penalty": {"basis": {"l2": -1.0}}}), vec!["`penalty` is -1"]),
+        ] {
+            match read(config.clone()) {
+                Ok(_) => failures.push(format!("{config} was accepted")),
+                Err(text) => failures.extend(
+                    words.iter().filter(|w| !text.contains(**w)).map(|w| format!("{config}: no `{w}` in: {text}")),
+                ),
+            }
+        }
+        assert!(failures.is_empty(), "{failures:#?}");
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let config = TrainConfig {
+            optimizer: ByName::new("adam").with("rate", 0.01),
+            warmup: Warmup::Epochs(2),
+            penalty: [(Role::EigenvalueOut, Penalty { l1: 0.0, l2: 1e-3 })].into(),
+            ..TrainConfig::default()
+        };
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), config);
+    }
+}

@@ -1,0 +1,127 @@
+//! What optimisers remember from step to step, and the guard that keeps it clean.
+
+use super::{Optimizer, StepContext};
+use spectral_core::{Backend, Mask, Masking, ParamId, Params, Penalty, Result, Tensor, Trainable};
+
+/// The state of an optimiser for all parameters of a model.
+///
+/// After [`step`](Self::step) returns, whatever the optimiser did: pruned entries are exactly zero in value and
+/// state, frozen entries have the bits they had. When the masks of the model change, state at pruned entries is
+/// cleared, so momentum from before cannot revive them. State of a parameter that changes its shape starts anew.
+#[derive(Debug, Default)]
+pub struct OptimizerState {
+    entries: Vec<Entry>,
+    mask_version: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    tensors: Vec<Tensor>,
+    steps: u64,
+}
+
+/// One optimiser step on one parameter.
+#[derive(Debug, Clone, Copy)]
+pub struct ParamStep<'a> {
+    /// The parameter.
+    pub id: ParamId,
+    /// Gradient of the loss, without penalties.
+    pub gradient: &'a Tensor,
+    /// Learning rate, after the schedule.
+    pub rate: f64,
+    /// Factor on the gradient; below 1 where gradients are clipped.
+    pub gradient_scale: f64,
+    /// Added to the penalty that the parameter carries.
+    pub penalty: Penalty,
+}
+
+impl OptimizerState {
+    /// The state before the first step.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The state tensors of one parameter; none before its first step.
+    pub fn tensors(&self, id: ParamId) -> &[Tensor] {
+        self.entries.get(id.index()).map_or(&[], |e| &e.tensors)
+    }
+
+    /// Clears the state of pruned entries if masks changed since the last call. [`step`](Self::step) does so too.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn follow_masks(&mut self, params: &Params, backend: &dyn Backend) -> Result<()> {
+        if self.mask_version == Some(params.mask_version()) {
+            return Ok(());
+        }
+        self.entries.resize_with(params.len(), Entry::default);
+        for ((_, param), entry) in params.iter().zip(&mut self.entries) {
+            let same = |t: &Tensor| t.shape() == param.value().shape() && t.dtype() == param.value().dtype();
+            if !entry.tensors.iter().all(same) {
+                *entry = Entry::default();
+            }
+            clear(param.pruned(), &mut entry.tensors, backend)?;
+        }
+        self.mask_version = Some(params.mask_version());
+        Ok(())
+    }
+
+    /// Moves one parameter. Does nothing to a parameter that is frozen as a whole.
+    ///
+    /// # Errors
+    /// The optimiser or the device failed.
+    pub fn step(
+        &mut self,
+        optimizer: &dyn Optimizer,
+        params: &mut Params,
+        backend: &dyn Backend,
+        op: &ParamStep<'_>,
+    ) -> Result<()> {
+        self.follow_masks(params, backend)?;
+        let param = params.get(op.id);
+        let (shape, dtype) = (param.value().shape(), param.value().dtype());
+        let frozen = match (&param.trainable, optimizer.masking()) {
+            (Trainable::None, _) => return Ok(()),
+            (Trainable::Only(mask), Masking::Apply) => Some((mask.complement(), backend.download(param.value())?)),
+            _ => None,
+        };
+        if self.entries.len() < params.len() {
+            self.entries.resize_with(params.len(), Entry::default);
+        }
+        let entry = &mut self.entries[op.id.index()];
+        if entry.tensors.len() != optimizer.slots() {
+            *entry = Entry::default();
+            for _ in 0..optimizer.slots() {
+                entry.tensors.push(backend.zeros(shape, dtype)?);
+            }
+        }
+        entry.steps += 1;
+        let cx = StepContext { backend, rate: op.rate, step: entry.steps, gradient_scale: op.gradient_scale };
+        params.step(backend, op.id, optimizer.masking(), |value, mut view| {
+            view.penalty.l1 += op.penalty.l1;
+            view.penalty.l2 += op.penalty.l2;
+            optimizer.step(&cx, view, value, op.gradient, &mut entry.tensors)?;
+            if let Some((frozen, before)) = &frozen {
+                restore(frozen, before, value, backend)?;
+            }
+            if optimizer.masking() == Masking::Apply {
+                clear(view.pruned, &mut entry.tensors, backend)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn clear(pruned: Option<&Mask>, state: &mut [Tensor], backend: &dyn Backend) -> Result<()> {
+    match pruned {
+        Some(mask) => state.iter_mut().try_for_each(|t| backend.zero_where(mask, t)),
+        None => Ok(()),
+    }
+}
+
+/// Puts back the entries in `frozen`. Widening and narrowing are exact, so they have the same bits again.
+fn restore(frozen: &Mask, before: &[f64], value: &mut Tensor, backend: &dyn Backend) -> Result<()> {
+    let mut now = backend.download(value)?;
+    frozen.iter().for_each(|i| now[i] = before[i]);
+    backend.write(&now, value)
+}

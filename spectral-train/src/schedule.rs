@@ -1,0 +1,106 @@
+//! Learning rates over time.
+
+mod constant;
+mod cosine;
+mod step;
+mod warmup;
+
+pub use constant::Constant;
+pub use cosine::Cosine;
+pub use step::StepDecay;
+pub use warmup::Warmup;
+
+use spectral_core::registry::Registered;
+use spectral_core::{Progress, Result};
+
+/// How the learning rate changes: a pure function of where the run is.
+pub trait Schedule: std::fmt::Debug + Send + Sync + 'static {
+    /// What the optimiser's own rate is multiplied with in the step after `at`.
+    fn factor(&self, at: &Progress) -> f64;
+
+    /// Checks the parameters.
+    ///
+    /// # Errors
+    /// One is out of its range.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A schedule that a crate registered; see [`register_schedule!`](crate::register_schedule).
+pub struct ScheduleEntry {
+    /// Its name in recipes.
+    pub name: &'static str,
+    /// One line that says what it does.
+    pub summary: &'static str,
+    /// Its parameters with their usual values.
+    pub defaults: fn() -> serde_json::Value,
+    /// Builds it from parameters and checks them; absent ones take their usual values.
+    pub build: fn(serde_json::Value) -> Result<Box<dyn Schedule>>,
+}
+
+inventory::collect!(ScheduleEntry);
+
+impl Registered for ScheduleEntry {
+    const WHAT: &'static str = "schedule";
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn summary(&self) -> &'static str {
+        self.summary
+    }
+}
+
+/// Registers a schedule: `register_schedule!(Cosine, "cosine", "half a cosine down to `floor`");`
+///
+/// The type must implement `Schedule + Default + serde::Serialize + serde::Deserialize`. The crate that calls
+/// this needs `spectral-core` as a dependency under its own name.
+#[macro_export]
+macro_rules! register_schedule {
+    ($type:ty, $name:literal, $summary:literal) => {
+        ::spectral_core::registry::inventory::submit! {
+            $crate::ScheduleEntry {
+                name: $name,
+                summary: $summary,
+                defaults: || ::spectral_core::layer::to_config($name, &<$type>::default()).unwrap_or_default(),
+                build: |config| {
+                    let schedule: $type = ::spectral_core::layer::from_config($name, config)?;
+                    $crate::Schedule::check(&schedule)?;
+                    Ok(::std::boxed::Box::new(schedule))
+                },
+            }
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use spectral_core::registry::{all, find};
+
+    #[test]
+    fn every_default_builds_and_starts_at_the_full_rate() {
+        let entries = all::<ScheduleEntry>().unwrap();
+        assert_eq!(entries.iter().map(|e| e.name).collect::<Vec<_>>(), ["constant", "cosine", "step"]);
+        for entry in entries {
+            let built = (entry.build)((entry.defaults)()).unwrap();
+            assert_eq!(built.factor(&Progress { step: 0, steps: 10, epoch: 0, epochs: 2 }), 1.0, "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn impossible_parameters_are_refused_with_their_name() {
+        for (name, config, word) in [
+            ("step", json!({"every": 0}), "`every`"),
+            ("step", json!({"factor": -1.0}), "`factor`"),
+            ("cosine", json!({"floor": 1.5}), "`floor`"),
+            ("cosine", json!({"flor": 0.5}), "flor"),
+            ("constant", json!({"rate": 1}), "rate"),
+        ] {
+            let entry = find::<ScheduleEntry>(name).unwrap();
+            let Err(error) = (entry.build)(config.clone()) else { panic!("{name} {config} was accepted") };
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+}

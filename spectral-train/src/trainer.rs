@@ -1,0 +1,235 @@
+//! The trainer: what a run is made of. How it runs is in `trainer/run.rs`.
+
+mod best;
+mod clip;
+mod feed;
+mod finite;
+mod run;
+
+pub(crate) use feed::Feed;
+
+use crate::{Constant, Error, Loss, Optimizer, Result, Schedule, Warmup};
+use spectral_core::{History, Model, Penalty, Progress, Role, Samples, Seed, Train, TrainHook};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Trains a model by minibatch gradient descent.
+///
+/// Every epoch visits all samples once, in an order that depends on the seed and the epoch alone; the last batch
+/// of an epoch may be smaller and is trained too, its gradient averaged over the samples it has. A steady-state
+/// step allocates nothing. Nothing is printed: hooks get the [`Progress`] after every step.
+///
+/// Determinism: two runs with the same seed, data, model and settings give the same bits in every parameter, for
+/// any number of threads of the backend.
+#[derive(Debug, Clone)]
+pub struct Trainer {
+    pub(crate) optimizer: Arc<dyn Optimizer>,
+    pub(crate) schedule: Arc<dyn Schedule>,
+    pub(crate) warmup: Warmup,
+    pub(crate) loss: Loss,
+    pub(crate) epochs: usize,
+    pub(crate) batch: usize,
+    pub(crate) seed: Seed,
+    pub(crate) validation: Option<f64>,
+    pub(crate) patience: Option<usize>,
+    pub(crate) min_delta: f64,
+    pub(crate) keep: Keep,
+    pub(crate) clip_norm: Option<f64>,
+    pub(crate) penalties: BTreeMap<Role, Penalty>,
+}
+
+/// Which parameters a run leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Those of the last epoch.
+    Last,
+    /// Those of the epoch with the least loss.
+    Best,
+}
+
+impl Trainer {
+    /// One epoch of cross-entropy in batches of 100, at a constant rate; every other setting by the methods below.
+    pub fn new(optimizer: impl Optimizer) -> Self {
+        Self::with_optimizer(Box::new(optimizer))
+    }
+
+    /// As [`new`](Self::new), with an optimiser from the registry.
+    pub fn with_optimizer(optimizer: Box<dyn Optimizer>) -> Self {
+        Self {
+            optimizer: optimizer.into(),
+            schedule: Arc::new(Constant {}),
+            warmup: Warmup::default(),
+            loss: Loss::default(),
+            epochs: 1,
+            batch: 100,
+            seed: Seed(0),
+            validation: None,
+            patience: None,
+            min_delta: 0.0,
+            keep: Keep::Last,
+            clip_norm: None,
+            penalties: BTreeMap::new(),
+        }
+    }
+
+    /// How often every sample is visited. 0 trains nothing.
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// Samples per step, at least 1.
+    pub fn batch(mut self, samples: usize) -> Self {
+        self.batch = samples;
+        self
+    }
+
+    /// What the order of samples, the validation split and random layers derive from.
+    pub fn seed(mut self, seed: Seed) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// What is made small.
+    pub fn loss(mut self, loss: Loss) -> Self {
+        self.loss = loss;
+        self
+    }
+
+    /// How the learning rate changes.
+    pub fn schedule(self, schedule: impl Schedule) -> Self {
+        self.with_schedule(Box::new(schedule))
+    }
+
+    /// As [`schedule`](Self::schedule), with one from the registry.
+    pub fn with_schedule(mut self, schedule: Box<dyn Schedule>) -> Self {
+        self.schedule = schedule.into();
+        self
+    }
+
+    /// How long the learning rate rises before the schedule begins.
+    pub fn warmup(mut self, warmup: Warmup) -> Self {
+        self.warmup = warmup;
+        self
+    }
+
+    /// Share of the samples, inside `0..1`, that is not trained on but measured after every epoch; the same share
+    /// of every class.
+    pub fn validation(mut self, share: f64) -> Self {
+        self.validation = Some(share);
+        self
+    }
+
+    /// Stops after that many epochs in a row, at least 1, without a lower loss: the validation loss, or the
+    /// training loss where nothing is held out.
+    pub fn patience(mut self, epochs: usize) -> Self {
+        self.patience = Some(epochs);
+        self
+    }
+
+    /// By how much a loss must be lower to count as lower.
+    pub fn min_delta(mut self, delta: f64) -> Self {
+        self.min_delta = delta;
+        self
+    }
+
+    /// Leaves the parameters of the epoch with the lowest loss behind, bit for bit, instead of the last ones.
+    ///
+    /// Epochs before the masks last changed do not compete: a model with fewer pruned entries is another model.
+    pub fn keep_best(mut self) -> Self {
+        self.keep = Keep::Best;
+        self
+    }
+
+    /// Scales gradients down so that their Euclidean norm over all trained entries, penalties not included, is at
+    /// most `norm`. Pascanu et al. 2013.
+    pub fn clip_norm(mut self, norm: f64) -> Self {
+        self.clip_norm = Some(norm);
+        self
+    }
+
+    /// Adds a penalty on all parameters of one role to those the parameters carry.
+    pub fn penalty(mut self, role: Role, penalty: Penalty) -> Self {
+        self.penalties.insert(role, penalty);
+        self
+    }
+
+    /// Trains `model` on `data`.
+    ///
+    /// # Errors
+    /// A setting is out of its range, the data does not fit the model, the device failed, or a loss, gradient or
+    /// parameter is NaN or infinite. The model then has the parameters of the last good step.
+    pub fn fit(&self, model: &mut Model, data: &Samples) -> Result<History> {
+        self.fit_with(model, data, &mut [])
+    }
+
+    /// Trains `model` on `data`, calling `hooks` in order after every step and every epoch.
+    ///
+    /// A hook may prune, freeze, or replace parameters by ones of another shape; the run follows.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit), or a hook failed.
+    pub fn fit_with(&self, model: &mut Model, data: &Samples, hooks: &mut [&mut dyn TrainHook]) -> Result<History> {
+        self.check()?;
+        self.loss.check(model, data)?;
+        let (train, held_out) = match self.validation {
+            Some(share) => {
+                let (rest, share) = data.split(share, self.seed)?;
+                (Some(rest), Some(share))
+            }
+            None => (None, None),
+        };
+        run::run(self, model, run::Sets { train: train.as_ref().unwrap_or(data), held_out: held_out.as_ref() }, hooks)
+    }
+
+    /// Learning rate of the step after `at`.
+    pub fn rate(&self, at: &Progress) -> f64 {
+        self.optimizer.rate() * self.warmup.factor(&*self.schedule, at)
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// One is out of its range.
+    pub fn check(&self) -> Result<()> {
+        let positive = |v: f64| v.is_finite() && v > 0.0;
+        let not_negative = |v: f64| v.is_finite() && v >= 0.0;
+        let require = |holds: bool, setting, value: &dyn ToString, requirement| {
+            if holds { Ok(()) } else { Err(Error::setting(setting, value.to_string(), requirement)) }
+        };
+        require(self.batch >= 1, "batch", &self.batch, "a step needs at least 1 sample")?;
+        if let Some(share) = self.validation {
+            require(share > 0.0 && share < 1.0, "validation", &share, "the share must be between 0 and 1")?;
+        }
+        if let Some(epochs) = self.patience {
+            require(epochs >= 1, "patience", &epochs, "it must be at least 1 epoch")?;
+        }
+        require(not_negative(self.min_delta), "min_delta", &self.min_delta, "it must be a finite number, 0 or more")?;
+        if let Some(norm) = self.clip_norm {
+            require(positive(norm), "clip_norm", &norm, "it must be a finite number above 0")?;
+        }
+        for penalty in self.penalties.values() {
+            for value in [penalty.l1, penalty.l2] {
+                require(not_negative(value), "penalty", &value, "factors must be finite numbers, 0 or more")?;
+            }
+        }
+        self.optimizer.check()?;
+        Ok(self.schedule.check()?)
+    }
+
+    /// The penalty this run adds to parameters of `role`.
+    pub(crate) fn extra(&self, role: Role) -> Penalty {
+        self.penalties.get(&role).copied().unwrap_or_default()
+    }
+}
+
+impl Train for Trainer {
+    fn train(
+        &self,
+        model: &mut Model,
+        data: &Samples,
+        hooks: &mut [&mut dyn TrainHook],
+    ) -> spectral_core::Result<History> {
+        Ok(self.fit_with(model, data, hooks)?)
+    }
+}

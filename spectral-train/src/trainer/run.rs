@@ -1,0 +1,228 @@
+//! One training run.
+
+use super::best::Best;
+use super::clip::Clip;
+use super::feed::{Feed, Totals};
+use super::{Trainer, finite};
+use crate::{OptimizerState, ParamStep, Result};
+use spectral_core::{
+    EpochRecord, Error, Flow, Gradients, History, Metrics, Mode, Model, ParamId, Penalty, Progress, Samples, Shape,
+    TrainHook,
+};
+use std::time::Instant;
+
+/// The data of a run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sets<'a> {
+    pub(super) train: &'a Samples,
+    pub(super) held_out: Option<&'a Samples>,
+}
+
+/// Runs `trainer` where the backend's threads are.
+pub(super) fn run(
+    trainer: &Trainer,
+    model: &mut Model,
+    sets: Sets<'_>,
+    hooks: &mut [&mut dyn TrainHook],
+) -> Result<History> {
+    let backend = model.backend().clone();
+    let mut result =
+        Err(Error::Backend { backend: backend.name().into(), problem: "did not run the work".into() }.into());
+    backend.within(&mut || result = Run::new(trainer, model, sets).and_then(|mut run| run.train(model, hooks)));
+    result
+}
+
+/// What changes in the course of a run.
+struct Run<'a> {
+    trainer: &'a Trainer,
+    sets: Sets<'a>,
+    buffers: Buffers,
+    state: OptimizerState,
+    best: Best,
+    history: History,
+    at: Progress,
+}
+
+/// Everything that is allocated for the model as it is.
+struct Buffers {
+    feed: Feed,
+    clip: Option<Clip>,
+    built_for: Vec<(Shape, Trains)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trains {
+    Yes,
+    No,
+}
+
+/// What one epoch came to.
+#[derive(Default)]
+struct Epoch {
+    sum: Totals,
+    samples: usize,
+    rate: f64,
+    stop: Option<String>,
+}
+
+impl<'a> Run<'a> {
+    fn new(trainer: &'a Trainer, model: &Model, sets: Sets<'a>) -> Result<Self> {
+        let steps = trainer.epochs as u64 * sets.train.len().div_ceil(trainer.batch) as u64;
+        Ok(Self {
+            trainer,
+            sets,
+            buffers: Buffers::new(trainer, model, sets)?,
+            state: OptimizerState::new(),
+            best: Best::new(trainer.keep, trainer.min_delta),
+            history: History::default(),
+            at: Progress { step: 0, steps, epoch: 0, epochs: trainer.epochs },
+        })
+    }
+
+    fn train(&mut self, model: &mut Model, hooks: &mut [&mut dyn TrainHook]) -> Result<History> {
+        for hook in hooks.iter_mut() {
+            hook.start(model, &self.at)?;
+        }
+        self.follow(model)?;
+        while self.at.epoch < self.at.epochs && self.history.stopped.is_none() {
+            self.epoch(model, hooks)?;
+        }
+        self.history.best_epoch = self.best.restore(model)?;
+        Ok(std::mem::take(&mut self.history))
+    }
+
+    fn epoch(&mut self, model: &mut Model, hooks: &mut [&mut dyn TrainHook]) -> Result<()> {
+        let start = Instant::now();
+        let mut epoch = Epoch::default();
+        let order = self.sets.train.epoch_order(self.trainer.seed, self.at.epoch as u64);
+        for rows in order.chunks(self.trainer.batch) {
+            epoch.rate = self.trainer.rate(&self.at);
+            epoch.sum += self.step(model, rows, epoch.rate)?;
+            epoch.samples += rows.len();
+            self.at.step += 1;
+            for hook in hooks.iter_mut() {
+                if hook.after_step(model, &self.at)? == Flow::Stop {
+                    epoch.stop = Some(format!("a hook stopped it after step {}", self.at.step));
+                }
+            }
+            if !hooks.is_empty() {
+                self.follow(model)?;
+            }
+            if epoch.stop.is_some() {
+                break;
+            }
+        }
+        // The last update of an epoch is followed by no forward pass that would notice.
+        finite::check_parameters(model, self.at.step)?;
+        self.at.epoch += 1;
+        let validation = match self.sets.held_out {
+            Some(data) => Some(self.buffers.feed.measure(model, data)?),
+            None => None,
+        };
+        let record = EpochRecord {
+            epoch: self.at.epoch,
+            train: epoch.sum.metrics(epoch.samples),
+            validation,
+            penalty: penalty(self.trainer, model)?,
+            rate: epoch.rate,
+            kept: model.params().kept(),
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        self.judge(model, &record, &mut epoch)?;
+        self.history.epochs.push(record.clone());
+        for hook in hooks.iter_mut() {
+            if hook.after_epoch(model, &self.at, &record)? == Flow::Stop {
+                epoch.stop = Some(format!("a hook stopped it after epoch {}", self.at.epoch));
+            }
+        }
+        self.follow(model)?;
+        self.history.stopped = epoch.stop;
+        Ok(())
+    }
+
+    /// Compares this epoch with the best one.
+    fn judge(&mut self, model: &Model, record: &EpochRecord, epoch: &mut Epoch) -> Result<()> {
+        let (loss, of) = match record.validation {
+            Some(Metrics { loss, .. }) => (loss, "validation loss"),
+            None => (record.train.loss, "training loss"),
+        };
+        if !loss.is_finite() {
+            return Err(finite::error(format!("the {of}"), self.at.step).into());
+        }
+        self.best.see(model, record.epoch, loss)?;
+        if let (Some(patience), None) = (self.trainer.patience, &epoch.stop)
+            && self.best.waited >= patience
+            && self.at.epoch < self.at.epochs
+        {
+            epoch.stop = Some(format!("no lower {of} in {} epochs", self.best.waited));
+        }
+        Ok(())
+    }
+
+    /// One optimiser step on the samples at `rows`.
+    fn step(&mut self, model: &mut Model, rows: &[usize], rate: f64) -> Result<Totals> {
+        let Buffers { feed, clip, .. } = &mut self.buffers;
+        let step = self.at.step + 1;
+        feed.forward(model, self.sets.train, rows, Mode::Train, self.trainer.seed.key("step", self.at.step))?;
+        let totals = feed.loss(&**model.backend(), Some(1.0 / rows.len() as f64))?;
+        if !totals.loss.is_finite() {
+            return Err(finite::bad_loss(model, &feed.workspace, totals.loss, step)?.into());
+        }
+        feed.workspace.backward(model, feed.node)?;
+        finite::check_gradients(model, &feed.workspace, step)?;
+        let gradient_scale = match clip {
+            Some(clip) => clip.scale(model, &mut feed.workspace, step)?,
+            None => 1.0,
+        };
+        let (params, backend) = model.params_mut();
+        for index in 0..params.len() {
+            let id = ParamId(index as u32);
+            let Some(gradient) = feed.workspace.param_grad(id) else { continue };
+            let penalty = self.trainer.extra(params.get(id).role);
+            let op = ParamStep { id, gradient, rate, gradient_scale, penalty };
+            self.state.step(&*self.trainer.optimizer, params, backend, &op)?;
+        }
+        Ok(totals)
+    }
+
+    /// Adapts to what hooks did to the model: masks, frozen parameters, other shapes.
+    fn follow(&mut self, model: &Model) -> Result<()> {
+        let (params, backend) = (model.params(), &**model.backend());
+        if !signature(model).eq(self.buffers.built_for.iter().copied()) {
+            self.trainer.loss.check(model, self.sets.train)?;
+            self.buffers = Buffers::new(self.trainer, model, self.sets)?;
+        }
+        Ok(self.state.follow_masks(params, backend)?)
+    }
+}
+
+impl Buffers {
+    fn new(trainer: &Trainer, model: &Model, sets: Sets<'_>) -> Result<Self> {
+        let batch = trainer.batch.min(sets.train.len());
+        Ok(Self {
+            feed: Feed::new(model, trainer.loss, batch, Gradients::Parameters)?,
+            clip: trainer.clip_norm.map(|limit| Clip::new(model, limit)).transpose()?,
+            built_for: signature(model).collect(),
+        })
+    }
+}
+
+/// What the buffers depend on.
+fn signature(model: &Model) -> impl Iterator<Item = (Shape, Trains)> + '_ {
+    let trains = |p: &spectral_core::Param| if p.is_trainable() { Trains::Yes } else { Trains::No };
+    model.params().iter().map(move |(_, p)| (p.value().shape(), trains(p)))
+}
+
+/// `sum over parameters of l1 sum |w| + l2 sum w^2`, frozen ones included.
+fn penalty(trainer: &Trainer, model: &Model) -> Result<f64> {
+    let mut sum = 0.0;
+    for (_, param) in model.params().iter() {
+        let extra = trainer.extra(param.role);
+        let Penalty { l1, l2 } = Penalty { l1: param.penalty.l1 + extra.l1, l2: param.penalty.l2 + extra.l2 };
+        if l1 != 0.0 || l2 != 0.0 {
+            let values = model.backend().download(param.value())?;
+            sum += values.iter().map(|w| l1 * w.abs() + l2 * w * w).sum::<f64>();
+        }
+    }
+    Ok(sum)
+}
