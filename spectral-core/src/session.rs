@@ -72,9 +72,10 @@ impl<'m> Session<'m> {
                 Lowered::Affine(affine) => Step::Affine(Weights::new(affine, &node.name, plan, backend)?),
                 Lowered::Map(act) => Step::Map(act),
                 Lowered::Add => Step::Add,
-                Lowered::Multiply => Step::Multiply,
+                Lowered::Multiply if node.inputs.len() == 2 => Step::Multiply,
                 Lowered::Concat => Step::Concat,
-                Lowered::Opaque => {
+                // A product of more than two needs buffers: the layer knows which.
+                Lowered::Multiply | Lowered::Opaque => {
                     let saved = node.layer.saved(&graph.input_shapes(&node.inputs));
                     let tensors = saved.into_iter().map(|s| match s {
                         crate::Saved::PerSample(shape) => zeros(shape),
@@ -130,8 +131,15 @@ impl<'m> Session<'m> {
     fn load<E: Element>(&mut self, x: ArrayView2<'_, E>) -> Result<()> {
         let batch = x.nrows();
         self.input.reshape(self.model.graph().input().with_batch(batch)?)?;
-        for (i, t) in self.outputs.iter_mut().enumerate() {
-            t.reshape(self.model.graph().shape(Source::Node(i)).with_batch(batch)?)?;
+        let graph = self.model.graph();
+        for (i, node) in graph.nodes().iter().enumerate() {
+            self.outputs[i].reshape(graph.shape(Source::Node(i)).with_batch(batch)?)?;
+            let Step::Layer(tensors) = &mut self.steps[i] else { continue };
+            for (t, saved) in tensors.iter_mut().zip(node.layer.saved(&graph.input_shapes(&node.inputs))) {
+                if let crate::Saved::PerSample(shape) = saved {
+                    t.reshape(shape.with_batch(batch)?)?;
+                }
+            }
         }
         if let Ok(host) = self.input.host_mut::<E>() {
             boundary::transpose_in(x, host);
@@ -176,11 +184,7 @@ impl<'m> Session<'m> {
                         to_row += rows;
                     }
                 }
-                // A product of more than two needs a buffer: the layer knows how.
-                Step::Multiply if inputs.len() == 2 => {
-                    backend.multiply(inputs.get(0), inputs.get(1), y, Accum::Replace)?
-                }
-                Step::Multiply => run_layer(self.model, i, inputs, y, &mut [])?,
+                Step::Multiply => backend.multiply(inputs.get(0), inputs.get(1), y, Accum::Replace)?,
                 Step::Layer(saved) => run_layer(self.model, i, inputs, y, saved)?,
             }
         }
