@@ -4,6 +4,7 @@
 //! program mentions is not linked and registers nothing: write `use my_plugin as _;` somewhere.
 
 use crate::{Error, Result};
+use std::cmp::Reverse;
 
 #[doc(hidden)]
 pub use inventory;
@@ -86,10 +87,13 @@ impl std::fmt::Display for Unknown {
 
 impl std::error::Error for Unknown {}
 
-/// The candidate closest to `name`, if any is close enough to be a slip of the keyboard.
+/// The candidate closest to `name`, if any is close enough to be a slip of the keyboard; of several, the one that
+/// starts most like it.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = 2.max(name.chars().count() / 3);
-    candidates.into_iter().map(|c| (edit_distance(name, c), c)).filter(|(d, _)| *d <= limit).min().map(|(_, c)| c)
+    let prefix = |c: &str| name.chars().zip(c.chars()).take_while(|(a, b)| a == b).count();
+    let ranked = candidates.into_iter().map(|c| (edit_distance(name, c), Reverse(prefix(c)), c));
+    ranked.filter(|(d, ..)| *d <= limit).min().map(|(.., c)| c)
 }
 
 /// Levenshtein distance over characters, ignoring case.
@@ -118,6 +122,7 @@ mod tests {
         assert_eq!(nearest("eigenvalues", known), Some("eigenvalue"));
         assert_eq!(nearest("Magnitud", known), Some("magnitude"));
         assert_eq!(nearest("taylor", known), None);
+        assert_eq!(nearest("unit", ["init", "units"]), Some("units"));
     }
 
     #[test]
