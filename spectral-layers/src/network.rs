@@ -233,13 +233,13 @@ impl Network {
 
     /// Every branch must reach the output, which is the last layer.
     fn check_ends(&self, problems: &mut Vec<String>) {
+        if !problems.is_empty() {
+            return;
+        }
         let Some(last) = self.nodes.len().checked_sub(1) else {
             problems.push("has no layers; add at least one".into());
             return;
         };
-        if !problems.is_empty() {
-            return;
-        }
         let used = |i| self.nodes.iter().any(|n| n.inputs.contains(&Source::Node(i)));
         for node in (0..last).filter(|&i| !used(i)).map(|i| &self.nodes[i]) {
             problems.push(format!("nothing uses the output of `{}`; merge it or leave it out", node.name));

@@ -1,0 +1,229 @@
+//! Layers through public interfaces: parameter counts, spectral identities, configurations.
+
+use ndarray::Array2;
+use spectral_core::registry::all;
+use spectral_core::{
+    DType, Init, LayerEntry, Lowered, Model, Param, Penalty, Plan, Reference, Role, Seed, Session, Shape, Trainable,
+    Units,
+};
+use spectral_layers::prelude::*;
+use spectral_layers::{ActivationLayer, Factors, Multiply, spectral};
+
+/// Entries that training moves, by role.
+fn trainable(model: &Model, roles: &[Role]) -> usize {
+    let moves = |p: &Param| match &p.trainable {
+        Trainable::All => p.value().len(),
+        Trainable::None => 0,
+        Trainable::Only(mask) => mask.count(),
+    };
+    model.params().iter().filter(|(_, p)| roles.contains(&p.role)).map(|(_, p)| moves(p)).sum()
+}
+
+fn spectral_layer(units: usize, activation: Activation, trainable: Factors<bool>) -> Spectral {
+    let around_zero = Init::Uniform { low: -0.5, high: 0.5 };
+    let init = Factors { lambda_in: around_zero, lambda_out: around_zero, ..Default::default() };
+    Spectral { trainable, init, bias: false, ..Spectral::new(units, activation) }
+}
+
+/// results.md 2.1: (784+2000)+(2000+200)+(200+10) = 5,194 eigenvalues of 784-2000-200-10.
+#[test]
+fn published_parameter_counts() {
+    let eigenvalues = Factors { basis: false, lambda_in: true, lambda_out: true, bias: false };
+    let model = Network::new(784)
+        .layer(spectral_layer(2000, Tanh, eigenvalues))
+        .layer(spectral_layer(200, Tanh, eigenvalues))
+        .layer(spectral_layer(10, Identity, eigenvalues))
+        .build(&Reference, Seed(1))
+        .unwrap();
+    assert_eq!(trainable(&model, &Role::ALL), 5_194);
+
+    // 784-500-200-10 with the eigenvalues of the first layer's outputs and all of two layers with one eigenvalue
+    // vector each: 500 + (500*200+200) + (200*10+10) = 102,710.
+    let outputs_only = Factors { basis: false, lambda_in: false, lambda_out: true, bias: false };
+    let full = Factors { basis: true, ..outputs_only };
+    let model = Network::new(784)
+        .layer(spectral_layer(500, Tanh, outputs_only))
+        .layer(spectral_layer(200, Tanh, full))
+        .layer(spectral_layer(10, Identity, full))
+        .build(&Reference, Seed(1))
+        .unwrap();
+    assert_eq!(trainable(&model, &Role::ALL), 102_710);
+}
+
+/// spectraltools A10: every combination of trainable parts, with and without bias, is legal and counted.
+#[test]
+fn every_combination_of_trainable_parts_counts_its_entries() {
+    let (inputs, units) = (7, 5);
+    for bits in 0..16 {
+        let on = |bit: u32| bits >> bit & 1 == 1;
+        let layer = Spectral {
+            trainable: Factors { basis: on(0), lambda_in: on(1), lambda_out: on(2), bias: true },
+            bias: on(3),
+            ..Spectral::new(units, Relu)
+        };
+        let model = Network::new(inputs).layer(layer).build(&Reference, Seed(bits)).unwrap();
+        let part = |bit, n| usize::from(on(bit)) * n;
+        let want = part(0, inputs * units) + part(1, inputs) + part(2, units) + part(3, units);
+        assert_eq!(trainable(&model, &Role::ALL), want, "combination {bits:04b}");
+        let all = inputs * units + inputs + units + part(3, units);
+        assert_eq!(model.params().total(), all, "combination {bits:04b}");
+    }
+}
+
+/// spectraltools A6: with the initial values of version 1.x the weight is `-basis`.
+#[test]
+fn a_spectral_layer_starts_as_minus_its_basis() {
+    let model = Network::new(30).spectral(20, Relu).dtype(DType::F64).build(&Reference, Seed(3)).unwrap();
+    let w = spectral::weight(&model, 0).unwrap();
+    let basis = spectral::basis_matrix(&model, 0).unwrap().slice(ndarray::s![30.., ..30]).to_owned();
+    assert_eq!(w, -&basis);
+    let limit = (6.0f64 / 50.0).sqrt();
+    let largest = basis.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    assert!(largest <= limit && largest > 0.95 * limit, "{largest} against {limit}");
+    let eigenvalues = spectral::eigenvalues(&model, 0).unwrap();
+    assert_eq!((eigenvalues.lambda_in.values, eigenvalues.lambda_in.trains), (vec![0.0; 30], false));
+    assert_eq!((eigenvalues.lambda_out.values, eigenvalues.lambda_out.trains), (vec![1.0; 20], true));
+}
+
+/// spectraltools A12, results.md 2.6: `Phi^-1 = 2I - Phi`, and the lower-left block of
+/// `Phi diag(l_in, l_out) Phi^-1` is the weight.
+#[test]
+fn eigenvectors_diagonalise_the_adjacency_matrix() {
+    let all = Factors { basis: true, lambda_in: true, lambda_out: true, bias: true };
+    let (inputs, units) = (6, 4);
+    let net = Network::new(inputs).layer(spectral_layer(units, Identity, all)).dtype(DType::F64);
+    let model = net.build(&Reference, Seed(9)).unwrap();
+    let phi = spectral::basis_matrix(&model, 0).unwrap();
+    let n = inputs + units;
+    let inverse = 2.0 * Array2::<f64>::eye(n) - &phi;
+    let off = (phi.dot(&inverse) - Array2::<f64>::eye(n)).iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    assert!(off < 1e-15, "{off}");
+
+    let values = spectral::eigenvalues(&model, 0).unwrap();
+    let diagonal: Vec<f64> = values.lambda_in.values.iter().chain(&values.lambda_out.values).copied().collect();
+    let adjacency = phi.dot(&Array2::from_diag(&ndarray::Array1::from(diagonal))).dot(&inverse);
+    let block = adjacency.slice(ndarray::s![inputs.., ..inputs]);
+    let w = spectral::weight(&model, 0).unwrap();
+    let off = (&block - &w).iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    assert!(off < 1e-15 && w.iter().any(|v| v.abs() > 0.05), "{off}");
+    assert_eq!(adjacency.slice(ndarray::s![..inputs, inputs..]), Array2::<f64>::zeros((inputs, units)));
+}
+
+/// A11: the direct-space weight honours masks, where spectraltools' ignored them.
+#[test]
+fn the_direct_space_weight_honours_masks() {
+    let mut model = Network::new(3).spectral(2, Relu).dtype(DType::F64).build(&Reference, Seed(4)).unwrap();
+    let (params, backend) = model.params_mut();
+    let (basis, lambda_out) = (params.by_name("spectral1.basis").unwrap(), params.by_name("spectral1.lambda_out"));
+    params.prune(backend, basis, &spectral_core::Mask::from_fn(6, |i| i == 1)).unwrap();
+    params.prune(backend, lambda_out.unwrap(), &spectral_core::Mask::from_fn(2, |i| i == 1)).unwrap();
+    let w = spectral::weight(&model, 0).unwrap();
+    assert!(w[(0, 0)] != 0.0 && w[(0, 1)] == 0.0 && w.row(1).iter().all(|v| *v == 0.0), "{w}");
+}
+
+#[test]
+fn views_name_the_node_that_has_no_eigenvalues() {
+    let model = Network::new(3).dense(2, Relu).build(&Reference, Seed(4)).unwrap();
+    assert!(spectral::weight(&model, 0).unwrap_err().to_string().contains("`dense1`"));
+    assert!(spectral::eigenvalues(&model, 7).unwrap_err().to_string().contains("there are 1 nodes"));
+}
+
+/// What a file stores of a layer builds the same layer again.
+#[test]
+fn every_kind_reads_back_its_own_configuration() {
+    let entries = all::<LayerEntry>().unwrap();
+    let kinds: Vec<&str> = entries.iter().map(|e| e.name).collect();
+    for kind in ["activation", "add", "concat", "dense", "drop_connect", "dropout", "masked", "multiply", "spectral"] {
+        assert!(kinds.contains(&kind), "{kind} is not registered: {kinds:?}");
+    }
+    for entry in entries {
+        let (layer, inputs) = (entry.example)();
+        let config = layer.config().unwrap();
+        let text = config.to_string();
+        let again = (entry.build)(serde_json::from_str(&text).unwrap()).unwrap();
+        assert_eq!((layer.kind(), again.kind()), (entry.name, entry.name));
+        assert_eq!(again.config().unwrap(), config, "{}", entry.name);
+        assert_eq!(format!("{again:?}"), format!("{layer:?}"), "{}", entry.name);
+        assert_eq!(again.output_shape(&inputs).unwrap(), layer.output_shape(&inputs).unwrap());
+        let mut stray = config;
+        stray.as_object_mut().unwrap().insert("stray".into(), 1.into());
+        assert!((entry.build)(stray).is_err(), "{} ignores unknown fields", entry.name);
+    }
+}
+
+#[test]
+fn penalties_reach_the_arena_by_role() {
+    let penalty = |l2| Penalty { l1: 0.0, l2 };
+    let layer = Spectral {
+        penalties: Factors {
+            basis: penalty(1e-3),
+            lambda_in: penalty(2e-3),
+            lambda_out: penalty(3e-3),
+            bias: penalty(4e-3),
+        },
+        ..Spectral::new(3, Relu)
+    };
+    let model = Network::new(4).layer(layer).build(&Reference, Seed(0)).unwrap();
+    let found: Vec<(Role, f64)> = model.params().iter().map(|(_, p)| (p.role, p.penalty.l2)).collect();
+    let want = [(Role::Basis, 1e-3), (Role::EigenvalueIn, 2e-3), (Role::EigenvalueOut, 3e-3), (Role::Bias, 4e-3)];
+    assert_eq!(found, want);
+}
+
+#[test]
+fn layers_cut_and_grow_a_bias() {
+    let layers: Vec<std::sync::Arc<dyn spectral_core::Layer>> = vec![
+        std::sync::Arc::new(Dense { bias: false, ..Dense::new(5, Relu) }),
+        std::sync::Arc::new(Spectral { bias: false, ..Spectral::new(5, Relu) }),
+        std::sync::Arc::new(Masked { bias: false, ..Masked::new(5, Relu, 0.5) }),
+        std::sync::Arc::new(spectral_layers::DropConnect {
+            bias: false,
+            ..spectral_layers::DropConnect::new(5, Relu, 0.5)
+        }),
+    ];
+    let inputs = [Shape::vector(3)];
+    for layer in layers {
+        let with = layer.with_bias().unwrap();
+        assert!(with.with_bias().is_none(), "{} has a bias already", layer.kind());
+        let (before, after) = (layer.params(&inputs).unwrap(), with.params(&inputs).unwrap());
+        assert_eq!(after.len(), before.len() + 1);
+        assert_eq!(after.last().unwrap().role, Role::Bias);
+        assert_eq!(layer.with_units(2).unwrap().output_shape(&inputs).unwrap(), Shape::vector(2));
+        assert_eq!(layer.units(), Units::Own);
+    }
+}
+
+/// Inference runs softmax and products of many inputs, on batches of different sizes.
+#[test]
+fn sessions_run_products_of_three_and_softmax() {
+    let model = Network::new(3)
+        .dense(4, Tanh)
+        .mark("a")
+        .from("input")
+        .dense(4, Sigmoid)
+        .mark("b")
+        .from("input")
+        .spectral(4, Elu { alpha: 1.0 })
+        .multiply(&["a", "b", "spectral1"])
+        .softmax()
+        .dtype(DType::F64)
+        .build(&Reference, Seed(2))
+        .unwrap();
+    assert!(matches!(model.lower(3).unwrap(), Lowered::Multiply));
+    let mut session = Session::new(&model, &Plan::default()).unwrap();
+    let x = Array2::from_shape_fn((5, 3), |(b, f)| (b as f64 - 2.0) * 0.4 + f as f64 * 0.3);
+    let whole = session.run(x.view()).unwrap();
+    assert!(whole.rows().into_iter().all(|row| (row.sum() - 1.0).abs() < 1e-15));
+    for b in 0..5 {
+        assert_eq!(session.run(x.slice(ndarray::s![b..b + 1, ..])).unwrap().row(0), whole.row(b));
+    }
+}
+
+#[test]
+fn softmax_mixes_units_and_says_so() {
+    use spectral_core::Layer;
+    assert_eq!(ActivationLayer { activation: Softmax }.units(), Units::Opaque);
+    assert_eq!(ActivationLayer { activation: Relu }.units(), Units::Same);
+    let refused = Dense::new(3, Softmax).output_shape(&[Shape::vector(2)]).unwrap_err();
+    assert!(refused.to_string().contains("put a softmax activation layer after it"), "{refused}");
+    assert!(Multiply {}.output_shape(&[Shape::vector(2)]).is_err());
+}
