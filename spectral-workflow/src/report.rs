@@ -1,0 +1,20 @@
+//! What a run found out, in three forms: `report.json` for scripts ([`Report::to_json`]), a table for the terminal
+//! ([`Report::table`]) and one self-contained page for people ([`html::render`]).
+//!
+//! A report only holds and shows; it measures and decides nothing.
+
+#[cfg(test)]
+pub(crate) mod example;
+mod format;
+pub mod html;
+mod plots;
+mod schema;
+mod summary;
+mod svg;
+mod table;
+
+pub use schema::{
+    Check, Curve, Dataset, Equality, FileTable, Latency, LayerRow, Machine, PruneStep, Report, SCHEMA, Spectrum, Stage,
+    SweepPoint, TensorRow, Verdict, WeightHistogram,
+};
+pub use table::Style;

@@ -1,0 +1,209 @@
+//! The report on a terminal.
+
+use super::format;
+use super::schema::{Report, Stage};
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+/// Whether the terminal understands colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Text only.
+    Plain,
+    /// ANSI escape codes.
+    Ansi,
+}
+
+impl Style {
+    fn paint(self, code: &str, text: &str) -> String {
+        match self {
+            Self::Plain => text.into(),
+            Self::Ansi => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+        }
+    }
+
+    fn yes_no(self, ok: bool) -> String {
+        if ok { self.paint("32", "yes") } else { self.paint("31", "no") }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Align {
+    Left,
+    Right,
+}
+
+struct Column {
+    head: String,
+    align: Align,
+    cells: Vec<String>,
+}
+
+impl Report {
+    /// The stage table, the proof lines and the verdict lines, without colours.
+    pub fn table(&self) -> String {
+        self.table_in(Style::Plain)
+    }
+
+    /// [`Report::table`] in a style.
+    pub fn table_in(&self, style: Style) -> String {
+        let mut text = String::new();
+        if !self.stages.is_empty() {
+            lay_out(&mut text, &self.stage_columns(), style);
+        }
+        if !self.proof.is_empty() {
+            text.push('\n');
+            self.proof_lines(&mut text, style);
+        }
+        text.push('\n');
+        let verdict = &self.verdict;
+        let smaller = format!("{}x", format::ratio(verdict.smaller.ratio));
+        let faster = format!("{}x", format::ratio(verdict.faster.ratio));
+        for (name, ok, figure, detail) in [
+            ("smaller:", verdict.smaller.ok, smaller.as_str(), self.size_detail()),
+            ("faster:", verdict.faster.ok, faster.as_str(), self.speed_detail()),
+            ("equal:", verdict.equal.ok, "", self.proof_detail()),
+        ] {
+            let answer = style.yes_no(ok);
+            let known = !figure.is_empty() && figure != "-x" && !(figure == "0x" && !ok);
+            let line = match (known, detail.is_empty()) {
+                (true, true) => format!("{answer}, {figure}"),
+                (true, false) => format!("{answer}, {figure} ({detail})"),
+                (false, true) => answer,
+                (false, false) => format!("{answer}, {detail}"),
+            };
+            let _ = writeln!(text, "{name:<8} {line}");
+        }
+        text
+    }
+
+    fn stage_columns(&self) -> Vec<Column> {
+        let dense = self.baseline();
+        let mut columns = Vec::new();
+        let mut add = |head: &str, align, cell: &dyn Fn(&Stage) -> String| {
+            columns.push(Column { head: head.into(), align, cells: self.stages.iter().map(cell).collect() });
+        };
+        add("stage", Align::Left, &|s| s.name.clone());
+        add("accuracy", Align::Right, &|s| format::percent(s.accuracy, 2));
+        add("parameters", Align::Right, &|s| format::count(s.parameters));
+        add("nonzeros", Align::Right, &|s| format::count(s.nonzeros));
+        add("units", Align::Left, &|s| s.units.iter().map(ToString::to_string).collect::<Vec<_>>().join("-"));
+        add("file", Align::Right, &|s| known_bytes(s.file_bytes));
+        let other = |s: &Stage| dense.filter(|d| d.name != s.name);
+        add("", Align::Right, &|s| against(s.file_bytes as f64, other(s).map(|d| d.file_bytes as f64)));
+        let batches: BTreeSet<usize> = self.stages.iter().flat_map(|s| s.latency_us.keys().copied()).collect();
+        for batch in batches {
+            let p50 = |s: &Stage| s.latency_us.get(&batch).map_or(0.0, |l| l.p50);
+            add(&format!("b{batch} p50"), Align::Right, &|s| format::micros(p50(s)));
+            add("", Align::Right, &|s| against(p50(s), other(s).map(p50)));
+        }
+        columns
+    }
+
+    fn proof_lines(&self, text: &mut String, style: Style) {
+        let width = self.proof.iter().map(|p| p.a.len() + p.b.len() + 3).max().unwrap_or(0);
+        for p in &self.proof {
+            let sign = if p.equal { '=' } else { '≠' };
+            let _ = write!(
+                text,
+                "{:<width$}  {} inputs, largest relative difference {} (tolerance {}), {} different",
+                format!("{} {sign} {}", p.a, p.b),
+                format::count(p.inputs),
+                format::tiny(p.max_rel_diff),
+                format::tiny(p.tolerance),
+                super::summary::plural(p.labels_differ, "label", "labels"),
+            );
+            let outcome = match p.equal {
+                true => style.paint("32", "equal"),
+                false => format!("{}, worst at input {}", style.paint("31", "not equal"), p.worst_input),
+            };
+            let _ = writeln!(text, ": {outcome}");
+        }
+    }
+}
+
+fn known_bytes(n: u64) -> String {
+    if n == 0 { "-".into() } else { format::bytes(n) }
+}
+
+/// `0.12x` of the dense value; nothing for the dense one itself or where one of them is not known.
+fn against(value: f64, dense: Option<f64>) -> String {
+    match dense {
+        Some(dense) if dense > 0.0 && value > 0.0 => format!("{}x", format::ratio(value / dense)),
+        _ => String::new(),
+    }
+}
+
+fn lay_out(text: &mut String, columns: &[Column], style: Style) {
+    let rows = columns.iter().map(|c| c.cells.len()).max().unwrap_or(0);
+    let widths: Vec<usize> =
+        columns.iter().map(|c| c.cells.iter().chain([&c.head]).map(|t| t.chars().count()).max().unwrap_or(0)).collect();
+    let mut line = |cells: &mut dyn Iterator<Item = (&str, Align)>, code: Option<&str>| {
+        let mut row = String::new();
+        for ((cell, align), width) in cells.zip(&widths) {
+            let _ = match align {
+                Align::Left => write!(row, "{cell:<width$}  "),
+                Align::Right => write!(row, "{cell:>width$}  "),
+            };
+        }
+        let row = row.trim_end();
+        let _ = writeln!(text, "{}", code.map_or_else(|| row.into(), |code| style.paint(code, row)));
+    };
+    line(&mut columns.iter().map(|c| (c.head.as_str(), c.align)), Some("2"));
+    for row in 0..rows {
+        line(&mut columns.iter().map(|c| (c.cells.get(row).map_or("", String::as_str), c.align)), None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+
+    #[test]
+    fn a_full_table_looks_like_this() {
+        let expected = "\
+stage      accuracy  parameters  nonzeros  units             file          b1 p50         b128 p50
+dense       97.78 %      54,310    54,310  64-300-100-10   218 kB         4.20 µs          61.4 µs
+pruned      88.06 %      54,310     5,431  64-43-17-10    33.1 kB  0.15x  4.22 µs  1.00x   61.1 µs  1.00x
+finetuned   96.94 %      54,310     5,431  64-43-17-10    33.4 kB  0.15x  4.19 µs  1.00x   61.6 µs  1.00x
+compact     96.94 %       5,431     5,431  64-43-17-10    25.6 kB  0.12x  1.42 µs  0.34x   18.9 µs  0.31x
+sparse      96.94 %       5,431     5,431  64-43-17-10    25.8 kB  0.12x  1.31 µs  0.31x   18.6 µs  0.30x
+
+finetuned = compact  1,360 inputs, largest relative difference 3.1e-7 (tolerance 1e-5), no labels different: equal
+finetuned = sparse   1,360 inputs, largest relative difference 4.8e-7 (tolerance 1e-5), no labels different: equal
+
+smaller: yes, 0.12x (218 kB -> 25.6 kB)
+faster:  yes, 0.30x (batch 128: 61.4 µs -> 18.6 µs, batch 1: 4.20 µs -> 1.31 µs)
+equal:   yes, largest relative difference 4.8e-7 (tolerance 1e-5) and no labels different over 1,360 inputs
+";
+        let table = example::digits().table();
+        assert_eq!(table, expected, "\n{table}");
+        assert!(!table.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn failures_name_the_reason_and_colours_only_come_when_asked_for() {
+        let table = example::refused().table();
+        for line in [
+            "finetuned ≠ compact  1,360 inputs, largest relative difference 1.2e-2 (tolerance 1e-5), 3 labels different: not equal, worst at input 812",
+            "smaller: no, 1.02x (218 kB -> 33.4 kB; the compact file is not smaller than the dense one)",
+            "; compact differs from finetuned",
+        ] {
+            assert!(table.contains(line), "{line}\n{table}");
+        }
+        let colourful = example::refused().table_in(Style::Ansi);
+        assert!(colourful.contains("\u{1b}[31mno\u{1b}[0m"));
+        let plain = colourful.replace("\u{1b}[31m", "").replace("\u{1b}[2m", "").replace("\u{1b}[32m", "");
+        assert_eq!(plain.replace("\u{1b}[0m", ""), table);
+    }
+
+    #[test]
+    fn poor_reports_make_tables_too() {
+        for (name, report) in example::degenerate() {
+            let table = report.table();
+            assert!(table.contains("smaller:") && !table.contains("NaN") && !table.contains("inf"), "{name}\n{table}");
+        }
+        assert_eq!(example::empty().table(), "\nsmaller: no\nfaster:  no\nequal:   no\n");
+    }
+}
