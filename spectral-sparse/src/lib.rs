@@ -1,1 +1,25 @@
-//! Sparse layers, conversion and the measured choice of kernel.
+//! Sparse layers, conversion between dense, masked and sparse networks, and the measured choice of kernel.
+//!
+//! * [`Sparse`]: a layer that stores, trains and runs the entries of a [`Pattern`](spectral_core::Pattern) only.
+//! * [`csr`]: the same entries as `sprs` matrices, both ways.
+//! * [`sparsify`] and [`densify`]: whole networks, both ways, computing the same function.
+//! * [`measure`]: paired timings and latencies, by a clock that tests replace.
+//!
+//! A sparse kernel is chosen only where it was measured faster than the dense one on this machine
+//! ([`Policy::Measured`]); the decision and its numbers are in the plan that the model carries.
+//!
+//! Never does: deciding which entries to prune, kernels, file formats. Depends on `spectral-core` only.
+
+mod choose;
+mod convert;
+pub mod csr;
+mod error;
+mod layer;
+pub mod measure;
+
+pub use choose::{
+    ClassChoice, LayerChoice, MeasureOptions, Measured, Policy, Sparsified, sparsify, sparsify_timed, sparsify_with,
+};
+pub use convert::densify;
+pub use error::{Error, Result};
+pub use layer::{Penalties, Sparse};

@@ -1,0 +1,268 @@
+//! Which layers become sparse, and which kernel each runs with at which batch size.
+
+mod cell;
+mod measured;
+
+use crate::convert::{convertible, stored_entries, with_sparse};
+use crate::measure::{Clock, Monotonic, Timing};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use spectral_core::{BATCH_CLASSES, Choice, HistoryEntry, Kernel, Lowered, Model, Plan};
+use std::collections::BTreeMap;
+
+/// How kernels are chosen.
+#[derive(Debug, Clone)]
+pub enum Policy {
+    /// Both kernels are timed on this machine; the sparse one must win clearly.
+    Measured(MeasureOptions),
+    /// Every weighted layer runs sparse, whatever that costs.
+    Always,
+    /// As a plan made earlier says, without measuring; layers it does not name stay as they are.
+    Replay(Plan),
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::Measured(MeasureOptions::default())
+    }
+}
+
+/// The measured choice with its usual settings, to be written where a [`Policy`] is asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Measured;
+
+impl From<Measured> for Policy {
+    fn from(_: Measured) -> Self {
+        Self::default()
+    }
+}
+
+impl From<Plan> for Policy {
+    fn from(plan: Plan) -> Self {
+        Self::Replay(plan)
+    }
+}
+
+/// When a sparse kernel counts as faster.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MeasureOptions {
+    /// Least median over pairs of the dense kernel's time over the sparse one's; three quarters of the pairs must
+    /// also be above 1.
+    pub min_gain: f64,
+    /// A layer with a smaller share of zeros is dense without measuring.
+    pub min_zeros: f64,
+    /// How each layer and batch class is timed.
+    pub timing: Timing,
+}
+
+impl Default for MeasureOptions {
+    /// 10 % faster, at least half zeros.
+    fn default() -> Self {
+        Self { min_gain: 1.10, min_zeros: 0.5, timing: Timing::default() }
+    }
+}
+
+impl MeasureOptions {
+    fn check(&self) -> Result<()> {
+        if !(self.min_gain >= 1.0 && self.min_gain.is_finite()) {
+            return Err(Error::Measure(format!("`min_gain` is {}; it must be 1 or more", self.min_gain)));
+        }
+        if !(0.0..=1.0).contains(&self.min_zeros) {
+            return Err(Error::Measure(format!("`min_zeros` is {}; it must be from 0 to 1", self.min_zeros)));
+        }
+        Ok(())
+    }
+}
+
+/// What a measurement is made with.
+#[derive(Clone, Copy)]
+struct Watch<'a> {
+    options: &'a MeasureOptions,
+    clock: &'a dyn Clock,
+}
+
+/// A converted network and how it came about.
+#[derive(Debug)]
+pub struct Sparsified {
+    /// The network; its `meta.plan` is `plan`, its history one entry longer.
+    pub model: Model,
+    /// The chosen kernels.
+    pub plan: Plan,
+    /// The same with the numbers behind it, for every weighted layer in order.
+    pub layers: Vec<LayerChoice>,
+}
+
+/// What was chosen for one weighted layer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LayerChoice {
+    /// Node name.
+    pub name: String,
+    /// Kind of the layer in the converted network.
+    pub kind: String,
+    /// Units and inputs.
+    pub shape: [usize; 2],
+    /// Entries a sparse layer stores: kept ones, or non-zero ones where there is no mask.
+    pub nonzeros: usize,
+    /// By batch class.
+    pub classes: BTreeMap<usize, ClassChoice>,
+}
+
+impl LayerChoice {
+    /// Whether some batch class runs sparse.
+    fn wins(&self) -> bool {
+        self.classes.values().any(|c| c.choice.kernel == Kernel::Csr)
+    }
+}
+
+/// What was chosen for one layer and batch class. Times are medians in nanoseconds, absent where nothing was timed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassChoice {
+    /// Kernel and reason.
+    #[serde(flatten)]
+    pub choice: Choice,
+    /// The dense kernel.
+    pub dense_ns: Option<f64>,
+    /// The sparse kernel.
+    pub csr_ns: Option<f64>,
+}
+
+impl ClassChoice {
+    fn untimed(kernel: Kernel, reason: impl Into<String>) -> Self {
+        Self { choice: Choice { kernel, reason: reason.into() }, dense_ns: None, csr_ns: None }
+    }
+}
+
+/// Converts every weighted layer for which a sparse kernel is chosen, and records the choice.
+///
+/// A layer whose sparse kernel is chosen in some batch class becomes one of kind `sparse`: it stores the entries
+/// its mask keeps (kept zeros included), or the non-zero ones where nothing is masked, and nothing else of it
+/// changes: bias, activation, penalty and frozen entries carry over. Where it wins in no class it stays as it
+/// is, and so does a layer that would lose something by the change (weights dropped at random in training,
+/// parameters shared with another layer), though its inference may still run sparse.
+///
+/// With [`Policy::Measured`] the whole network is timed as well: where the choices together are not faster, the
+/// batch class goes back to dense in every layer. A converted network is so never slower than the dense one.
+///
+/// # Errors
+/// A replayed plan names a layer that does not exist, an option is out of range, or the device failed.
+pub fn sparsify(model: &Model, policy: &Policy) -> Result<Sparsified> {
+    sparsify_timed(model, policy, &Monotonic::default())
+}
+
+/// As [`sparsify`], for those who want the network only.
+///
+/// # Errors
+/// As [`sparsify`].
+pub fn sparsify_with(model: &Model, policy: &Policy) -> Result<Model> {
+    Ok(sparsify(model, policy)?.model)
+}
+
+/// As [`sparsify`], by another clock.
+///
+/// # Errors
+/// As [`sparsify`].
+pub fn sparsify_timed(model: &Model, policy: &Policy, clock: &dyn Clock) -> Result<Sparsified> {
+    match policy {
+        Policy::Replay(plan) => check_plan(model, plan)?,
+        Policy::Measured(options) => options.check()?,
+        Policy::Always => {}
+    }
+    let mut layers = Vec::new();
+    for (i, node) in model.graph().nodes().iter().enumerate() {
+        let Lowered::Affine(affine) = model.lower(i)? else { continue };
+        let stored = stored_entries(model, i, &affine.weight)?;
+        let shape = [affine.weight.rows(), affine.weight.columns()];
+        let nonzeros = stored.pattern.nonzeros();
+        let classes = match policy {
+            Policy::Always => {
+                let csr = ClassChoice::untimed(Kernel::Csr, "csr: asked for");
+                BATCH_CLASSES.into_iter().map(|class| (class, csr.clone())).collect()
+            }
+            Policy::Replay(plan) => replayed(plan, &node.name),
+            Policy::Measured(options) => cell::choose(model, &affine, stored, Watch { options, clock })?,
+        };
+        layers.push(LayerChoice { name: node.name.clone(), kind: node.layer.kind().into(), shape, nonzeros, classes });
+    }
+    if let Policy::Measured(options) = policy {
+        measured::fall_back_where_slower(model, &mut layers, Watch { options, clock })?;
+    }
+    finish(model, layers)
+}
+
+/// Converts the layers that were chosen and writes the history.
+fn finish(model: &Model, mut layers: Vec<LayerChoice>) -> Result<Sparsified> {
+    let plan = plan_of(&layers);
+    let mut meta = model.meta.clone();
+    let kernels = |l: &LayerChoice| -> BTreeMap<String, String> {
+        l.classes.iter().map(|(class, c)| (class.to_string(), c.choice.kernel.to_string())).collect()
+    };
+    // Neither times nor the policy: a replayed plan gives the same bytes as the measurement it records.
+    let detail: serde_json::Map<String, serde_json::Value> = layers
+        .iter()
+        .map(|l| {
+            let record = serde_json::json!({ "shape": l.shape, "nonzeros": l.nonzeros, "kernels": kernels(l) });
+            (l.name.clone(), record)
+        })
+        .collect();
+    meta.history.push(HistoryEntry {
+        action: "sparsify".into(),
+        parent: model.content_hash()?,
+        detail: serde_json::json!({ "layers": detail }),
+    });
+    meta.plan = Some(plan.clone());
+    let converted = converted(model, &layers, meta)?;
+    for layer in &mut layers {
+        if let Some(i) = converted.graph().find(&layer.name) {
+            layer.kind = converted.graph().nodes()[i].layer.kind().into();
+        }
+    }
+    Ok(Sparsified { model: converted, plan, layers })
+}
+
+/// The network with those layers sparse that chose it and can be.
+fn converted(model: &Model, layers: &[LayerChoice], meta: spectral_core::Meta) -> Result<Model> {
+    let mut nodes = std::collections::BTreeSet::new();
+    for layer in layers.iter().filter(|l| l.wins()) {
+        if let Some(i) = model.graph().find(&layer.name)
+            && convertible(model, i)?
+        {
+            nodes.insert(i);
+        }
+    }
+    with_sparse(model, &nodes, meta)
+}
+
+fn plan_of(layers: &[LayerChoice]) -> Plan {
+    let mut plan = Plan::default();
+    for layer in layers {
+        for (class, c) in &layer.classes {
+            plan.set(&layer.name, *class, c.choice.clone());
+        }
+    }
+    plan
+}
+
+fn replayed(plan: &Plan, node: &str) -> BTreeMap<usize, ClassChoice> {
+    let choice = |class| {
+        let choice = plan.choice(node, class)?.clone();
+        Some((class, ClassChoice { choice, dense_ns: None, csr_ns: None }))
+    };
+    BATCH_CLASSES.into_iter().filter_map(choice).collect()
+}
+
+fn check_plan(model: &Model, plan: &Plan) -> Result<()> {
+    let mut known = Vec::new();
+    for (i, node) in model.graph().nodes().iter().enumerate() {
+        if let Lowered::Affine(_) = model.lower(i)? {
+            known.push(node.name.as_str());
+        }
+    }
+    match plan.layers.keys().find(|name| !known.contains(&name.as_str())) {
+        Some(layer) => Err(Error::Plan { layer: layer.clone(), known: known.join(", ") }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

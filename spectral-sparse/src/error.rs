@@ -1,0 +1,36 @@
+//! The one error type of this crate.
+
+/// Result with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong in conversions and measurements.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Something in the core: a shape, a device, a graph.
+    #[error(transparent)]
+    Core(#[from] spectral_core::Error),
+    /// A matrix cannot be written with, or was not made of, valid compressed rows.
+    #[error("sparse matrix {rows}x{columns}: {problem}")]
+    Matrix {
+        /// Rows of the matrix.
+        rows: usize,
+        /// Columns of the matrix.
+        columns: usize,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// A plan was made for another network.
+    #[error(
+        "the plan names layer `{layer}`, which this network does not have (weighted layers: {known}); measure anew"
+    )]
+    Plan {
+        /// The layer that does not exist.
+        layer: String,
+        /// The weighted layers there are.
+        known: String,
+    },
+    /// A measurement was asked for that cannot be made.
+    #[error("measurement: {0}")]
+    Measure(String),
+}

@@ -1,0 +1,273 @@
+//! The layer that stores only some of its weights.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use spectral_core::layer::to_config;
+use spectral_core::{
+    Activation, Affine, Error, Forward, Init, Layer, LowerCx, Lowered, Matrix, Mode, NodeParams, ParamSpec, Pattern,
+    Penalty, Result, Role, Saved, Shape, SparseGrads, SparseLinear, Stored, UnitAxis, Units, Vjp,
+};
+use std::sync::Arc;
+
+/// `y = act(W x + b)` with `W` `[units, inputs]` stored on a pattern; slot 0 is `weight`, slot 1 `bias`.
+///
+/// Forward, the input gradient `W^T dz` and the weight gradient, computed on the stored entries only, all take
+/// time and memory proportional to the stored entries. The pattern belongs to the weight parameter, not to this
+/// configuration: a network that is built anew draws one of the given density, a converted or loaded one brings
+/// its own.
+///
+/// Memory of the weights, stored entries `n` of `r` rows and `c` columns, values of `e` bytes: `(e + 4) n + 4 (r +
+/// 1)` bytes, and after the first input gradient `8 n + 4 (c + 1)` more for the order by column. In f32 that is
+/// 8 bytes an entry to run and 16 to train, against 4 for each entry of a dense matrix; gradients and optimiser
+/// state are `e` bytes for each stored entry each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sparse {
+    /// Output units.
+    pub units: usize,
+    /// Applied to every output; element-wise only. A name or a table, as in every layer.
+    #[serde(default, deserialize_with = "activation")]
+    pub activation: Activation,
+    /// Whether a constant is added per unit.
+    #[serde(default = "yes")]
+    pub bias: bool,
+    /// Share of the weights that are stored when the network is built, `0..=1`; positions are drawn uniformly.
+    #[serde(default = "tenth")]
+    pub density: f64,
+    /// Initial weights. Fans are scaled by the density, so that outputs keep the spread of a dense layer.
+    #[serde(default = "glorot")]
+    pub init: Init,
+    /// Initial biases.
+    #[serde(default = "zeros")]
+    pub bias_init: Init,
+    /// Penalties added to the loss.
+    #[serde(default)]
+    pub penalties: Penalties,
+}
+
+/// Penalties on the parameters of a [`Sparse`] layer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Penalties {
+    /// On the stored weights.
+    pub weight: Penalty,
+    /// On the biases.
+    pub bias: Penalty,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+
+fn glorot() -> Init {
+    Init::GlorotUniform
+}
+
+fn zeros() -> Init {
+    Init::Zeros
+}
+
+/// `"leaky_relu"`, with its usual parameters, or `{ leaky_relu = { slope = 0.2 } }`.
+fn activation<'de, D: Deserializer<'de>>(from: D) -> Result<Activation, D::Error> {
+    match serde_json::Value::deserialize(from)? {
+        serde_json::Value::String(name) => Activation::named(&name).map_err(D::Error::custom),
+        table => serde_json::from_value(table).map_err(D::Error::custom),
+    }
+}
+
+const WEIGHT: usize = 0;
+const BIAS: usize = 1;
+
+impl Sparse {
+    /// A layer with a bias that stores `density` of its weights.
+    pub fn new(units: usize, activation: Activation, density: f64) -> Self {
+        let (init, bias_init, penalties) = (glorot(), zeros(), Penalties::default());
+        Self { units, activation, bias: true, density, init, bias_init, penalties }
+    }
+
+    /// Number of inputs, if the layer accepts them.
+    fn inputs(&self, inputs: &[Shape]) -> Result<usize> {
+        let [input] = inputs else {
+            return Err(Error::shape("sparse", "one input", format!("{} inputs", inputs.len())));
+        };
+        if input.rank() != 1 {
+            return Err(Error::shape("sparse", "a vector of features", input));
+        }
+        if !self.activation.is_elementwise() {
+            let problem = "softmax mixes units; give the layer `identity` and let a softmax activation follow it";
+            return Err(Error::config("layer `sparse`", problem));
+        }
+        Ok(input.rows())
+    }
+
+    fn keeps_input(&self) -> bool {
+        self.activation.slope_needs_input()
+    }
+}
+
+fn pattern<'a>(params: &NodeParams<'a>) -> Result<&'a Arc<Pattern>> {
+    let missing = || Error::config("layer `sparse`", "its weight parameter has no pattern");
+    params.get(WEIGHT).pattern.as_ref().ok_or_else(missing)
+}
+
+impl Layer for Sparse {
+    fn kind(&self) -> &'static str {
+        "sparse"
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        to_config("sparse", self)
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        self.inputs(inputs)?;
+        Ok(Shape::vector(self.units))
+    }
+
+    fn params(&self, inputs: &[Shape]) -> Result<Vec<ParamSpec>> {
+        let columns = self.inputs(inputs)?;
+        let scaled = |fan: usize| (self.density * fan as f64).round().max(1.0) as usize;
+        let shape = Shape::matrix(self.units, columns);
+        let weight = ParamSpec {
+            init: self.init,
+            fan: (scaled(columns), scaled(self.units)),
+            density: self.density,
+            penalty: self.penalties.weight,
+            stored: Stored::Pattern,
+            ..ParamSpec::new("weight", Role::Weight, shape, &[UnitAxis::Out, UnitAxis::In])
+        };
+        let bias = ParamSpec {
+            init: self.bias_init,
+            penalty: self.penalties.bias,
+            ..ParamSpec::new("bias", Role::Bias, Shape::vector(self.units), &[UnitAxis::Out])
+        };
+        Ok(std::iter::once(weight).chain(self.bias.then_some(bias)).collect())
+    }
+
+    fn saved(&self, _: &[Shape]) -> Vec<Saved> {
+        self.keeps_input().then_some(Saved::PerSample(Shape::vector(self.units))).into_iter().collect()
+    }
+
+    fn units(&self) -> Units {
+        Units::Own
+    }
+
+    fn with_units(&self, units: usize) -> Option<Arc<dyn Layer>> {
+        Some(Arc::new(Self { units, ..self.clone() }))
+    }
+
+    fn with_bias(&self) -> Option<Arc<dyn Layer>> {
+        (!self.bias).then(|| Arc::new(Self { bias: true, ..self.clone() }) as Arc<dyn Layer>)
+    }
+
+    fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
+        let weight =
+            Matrix::Sparse { pattern: pattern(&cx.params)?.clone(), values: cx.params.value(WEIGHT).duplicate()? };
+        let bias = if self.bias { Some(cx.params.value(BIAS).duplicate()?) } else { None };
+        Ok(Lowered::Affine(Affine { weight, bias, activation: self.activation }))
+    }
+
+    fn forward(&self, cx: &mut Forward<'_>) -> Result<()> {
+        let op = SparseLinear {
+            x: cx.inputs.get(0),
+            pattern: pattern(&cx.params)?,
+            values: cx.params.value(WEIGHT),
+            bias: self.bias.then(|| cx.params.value(BIAS)),
+            activation: self.activation,
+        };
+        let pre = if cx.mode == Mode::Train && self.keeps_input() { cx.saved.first_mut() } else { None };
+        cx.backend.sparse_linear(&op, cx.output, pre)
+    }
+
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<()> {
+        let at = if self.keeps_input() { cx.saved.first() } else { None };
+        if self.activation != Activation::Identity {
+            cx.backend.activate_vjp(self.activation, at.unwrap_or(cx.output), cx.dy)?;
+        }
+        let op = SparseLinear {
+            x: cx.inputs.get(0),
+            pattern: pattern(&cx.params)?,
+            values: cx.params.value(WEIGHT),
+            bias: None,
+            activation: Activation::Identity,
+        };
+        let (values, bias) = if self.bias {
+            let [values, bias] = cx.param_grads.slots([WEIGHT, BIAS])?;
+            (values, bias)
+        } else {
+            (cx.param_grads.slot(WEIGHT), None)
+        };
+        let grads = SparseGrads { x: cx.input_grads.slot(0), values, bias };
+        cx.backend.sparse_linear_vjp(&op, cx.dy, grads)
+    }
+}
+
+fn example() -> (Arc<dyn Layer>, Vec<Shape>) {
+    (Arc::new(Sparse::new(4, Activation::Gelu, 0.5)), vec![Shape::vector(5)])
+}
+
+spectral_core::register_layer!(Sparse, "sparse", "act(W x + b), W stored and trained on a pattern only", example);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spectral_core::layer::from_config;
+    use spectral_core::{DType, Model, NodeSpec, Reference, Seed, Source};
+
+    fn build(layer: Sparse, inputs: usize, seed: u64) -> Result<Model> {
+        let node = NodeSpec { name: "s".into(), layer: Arc::new(layer), inputs: vec![Source::Input] };
+        Model::build(Shape::vector(inputs), &[node], &Reference, DType::F64, Seed(seed))
+    }
+
+    #[test]
+    fn a_new_network_stores_the_asked_share_and_nothing_else() {
+        for (density, stored) in [(0.0, 0), (0.1, 60), (0.501, 301), (1.0, 600)] {
+            let model = build(Sparse::new(20, Activation::Relu, density), 30, 1).unwrap();
+            let (_, weight) = model.params().iter().next().unwrap();
+            assert_eq!(weight.value().shape(), Shape::vector(stored), "density {density}");
+            assert_eq!(weight.pattern.as_ref().unwrap().nonzeros(), stored);
+            assert_eq!(weight.full_shape(), Shape::matrix(20, 30));
+            assert_eq!(model.params().total(), stored + 20);
+        }
+    }
+
+    #[test]
+    fn patterns_follow_the_seed_and_spread_evenly() {
+        let pattern = |seed| {
+            let model = build(Sparse::new(50, Activation::Relu, 0.2), 40, seed).unwrap();
+            pattern(&model.node_params(0)).unwrap().clone()
+        };
+        assert_eq!(pattern(3), pattern(3));
+        assert_ne!(pattern(3), pattern(4));
+        let first_half = pattern(3).iter().filter(|(r, _)| *r < 25).count();
+        assert!((150..250).contains(&first_half), "{first_half} of 400 in the first half of the rows");
+    }
+
+    #[test]
+    fn bad_configurations_are_refused_by_name() {
+        let softmax = build(Sparse::new(3, Activation::Softmax, 0.5), 4, 0).unwrap_err().to_string();
+        assert!(softmax.contains("softmax activation"), "{softmax}");
+        for density in [-0.1, 1.1, f64::NAN] {
+            let error = build(Sparse::new(3, Activation::Relu, density), 4, 0).unwrap_err().to_string();
+            assert!(error.contains("density"), "{error}");
+        }
+        assert!(build(Sparse::new(0, Activation::Relu, 0.5), 4, 0).unwrap_err().to_string().contains("unit"));
+        let unknown = from_config::<Sparse>("sparse", serde_json::json!({ "units": 3, "densty": 0.5 }));
+        assert!(unknown.unwrap_err().to_string().contains("densty"));
+        let named =
+            from_config::<Sparse>("sparse", serde_json::json!({ "units": 3, "activation": "leaky_relu" })).unwrap();
+        assert_eq!((named.activation, named.density), (Activation::LeakyRelu { slope: 0.01 }, 0.1));
+    }
+
+    #[test]
+    fn the_configuration_survives_json() {
+        let layer = Sparse { bias: false, ..Sparse::new(7, Activation::Elu { alpha: 0.5 }, 0.25) };
+        let back: Sparse = from_config("sparse", layer.config().unwrap()).unwrap();
+        assert_eq!(back, layer);
+        assert!(layer.with_bias().is_some() && Sparse { bias: true, ..layer }.with_bias().is_none());
+    }
+}

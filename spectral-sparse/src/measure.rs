@@ -1,0 +1,62 @@
+//! Timing: pairs of alternatives, and latencies, by a clock that tests replace.
+//!
+//! Two alternatives are run in turns, so that what disturbs the machine disturbs both, and compared pair by pair:
+//! the median of the ratios moves far less than the ratio of two medians. Everything here reads time through
+//! [`Clock`] only; no test depends on the speed of a machine.
+
+mod clock;
+mod latency;
+mod paired;
+
+pub use clock::{Clock, Monotonic};
+pub(crate) use latency::Runner;
+pub use latency::{Latency, LatencyOptions, latency};
+pub use paired::{Paired, Timing, paired, paired_timed};
+
+/// The value below which a share `q` of ascending `sorted` values lies, by linear interpolation; 0 for none.
+fn quantile(sorted: &[f64], q: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
+    let at = q * last as f64;
+    let (low, high) = (at.floor() as usize, at.ceil() as usize);
+    sorted[low] + (sorted[high] - sorted[low]) * (at - low as f64)
+}
+
+#[cfg(test)]
+pub(crate) mod fake {
+    //! Time that passes only when a test says so.
+
+    use super::Clock;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    use std::time::Duration;
+
+    /// A clock that stands still until it is told to move; copies share the time.
+    #[derive(Debug, Clone, Default)]
+    pub(crate) struct Fake(Arc<AtomicU64>);
+
+    impl Fake {
+        pub(crate) fn pass(&self, ns: u64) {
+            self.0.fetch_add(ns, Relaxed);
+        }
+    }
+
+    impl Clock for Fake {
+        fn now(&self) -> Duration {
+            Duration::from_nanos(self.0.load(Relaxed))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quantile;
+
+    #[test]
+    fn quantiles_interpolate() {
+        let v = [1.0, 2.0, 3.0, 4.0, 10.0];
+        for (q, want) in [(0.0, 1.0), (0.25, 2.0), (0.5, 3.0), (0.95, 8.8), (1.0, 10.0)] {
+            assert!((quantile(&v, q) - want).abs() < 1e-12, "{q}");
+        }
+        assert_eq!((quantile(&[7.0], 0.95), quantile(&[], 0.5)), (7.0, 0.0));
+    }
+}

@@ -1,0 +1,100 @@
+//! Training stored entries is masked dense training.
+
+mod common;
+
+use common::{ACTIVATIONS, WIRINGS, Wiring, masked};
+use spectral_core::{Accum, Backend, DType, Gradients, Mode, Model, Seed, Workspace};
+use spectral_sparse::{Policy, sparsify_with};
+
+const BATCH: usize = 19;
+
+/// One forward and backward pass of `sum(weights * output)`.
+fn gradients(model: &Model, step: u64) -> Workspace {
+    let mut ws = Workspace::new(model, BATCH, Gradients::ParametersAndInput).unwrap();
+    let mut stream = Seed(step).stream("x", 0);
+    let x: Vec<f64> = (0..13 * BATCH).map(|_| stream.uniform(-1.0, 1.0)).collect();
+    let backend = model.backend();
+    backend.write(&x, ws.begin(model, BATCH).unwrap()).unwrap();
+    ws.forward(model, Mode::Train, step).unwrap();
+    let last = model.graph().nodes().len() - 1;
+    let mut dy = backend.zeros(ws.output(last).shape(), model.dtype()).unwrap();
+    let d: Vec<f64> = (0..dy.len()).map(|_| stream.uniform(-1.0, 1.0)).collect();
+    backend.write(&d, &mut dy).unwrap();
+    ws.seed_gradient(model, last, &dy).unwrap();
+    ws.backward(model, last).unwrap();
+    ws
+}
+
+/// `w -= rate * gradient` for every parameter.
+fn descend(model: &mut Model, ws: &Workspace) {
+    let ids: Vec<_> = model.params().iter().map(|(id, _)| id).collect();
+    for id in ids {
+        let (params, backend) = model.params_mut();
+        let gradient = ws.param_grad(id).unwrap();
+        params.edit(backend, id, |w| backend.scale(-0.05, gradient, w, Accum::Add)).unwrap();
+    }
+}
+
+/// Values, and what of them a sparse parameter of the same name stores.
+fn at_stored(values: &[f64], sparse: &spectral_core::Param) -> Vec<f64> {
+    match &sparse.pattern {
+        Some(p) => p.iter().map(|(r, c)| values[r * p.columns() + c]).collect(),
+        None => values.to_vec(),
+    }
+}
+
+fn apart(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let size = a.iter().fold(1.0, |m: f64, v| m.max(v.abs()));
+    a.iter().zip(b).fold(0.0, |m: f64, (a, b)| m.max((a - b).abs())) / size
+}
+
+#[test]
+fn gradients_and_steps_agree_on_stored_entries() {
+    let mut failures = Vec::new();
+    for wiring in WIRINGS.into_iter().filter(|w| *w != Wiring::Spectral) {
+        for act in ACTIVATIONS {
+            for (dtype, tolerance) in [(DType::F32, 1e-6), (DType::F64, 1e-12)] {
+                let mut dense = masked(wiring, act, dtype, 0.3, 11);
+                let mut sparse = sparsify_with(&dense, &Policy::Always).unwrap();
+                let mut worst: f64 = 0.0;
+                for step in 0..4 {
+                    let (a, b) = (gradients(&dense, step), gradients(&sparse, step));
+                    let host = |m: &Model, t| m.backend().download(t).unwrap();
+                    let inputs = [&a, &b].map(|w| host(&dense, w.input_grad().unwrap()));
+                    worst = worst.max(apart(&inputs[0], &inputs[1]));
+                    for (id, p) in sparse.params().iter() {
+                        let other = dense.params().by_name(&p.name).unwrap();
+                        let wanted = at_stored(&host(&dense, a.param_grad(other).unwrap()), p);
+                        worst = worst.max(apart(&wanted, &host(&sparse, b.param_grad(id).unwrap())));
+                        let value = at_stored(&host(&dense, dense.params().get(other).value()), p);
+                        worst = worst.max(apart(&value, &host(&sparse, p.value())));
+                    }
+                    descend(&mut dense, &a);
+                    descend(&mut sparse, &b);
+                }
+                if worst > tolerance {
+                    failures.push(format!("{wiring:?} {act:?} {dtype}: {worst:e} apart"));
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn nothing_of_the_size_of_the_matrix_is_kept() {
+    let mut dense = spectral_layers::Network::new(400).masked(300, ACTIVATIONS[4], 0.01);
+    dense = dense.dtype(DType::F32);
+    let sparse = sparsify_with(&dense.build(common::cpu(), Seed(1)).unwrap(), &Policy::Always).unwrap();
+    let (id, weight) = sparse.params().iter().next().unwrap();
+    let pattern = weight.pattern.as_ref().unwrap();
+    assert_eq!((weight.value().len(), pattern.nonzeros()), (1_200, 1_200));
+    let run = 4 * (weight.value().len() + pattern.indices().len() + pattern.starts().len());
+    assert_eq!(run, 8 * 1_200 + 4 * 301);
+    let by = pattern.by_column();
+    assert_eq!(4 * (by.rows.len() + by.positions.len() + by.starts.len()), 8 * 1_200 + 4 * 401);
+    let ws = Workspace::new(&sparse, BATCH, Gradients::Parameters).unwrap();
+    assert_eq!(ws.param_grad(id).map(spectral_core::Tensor::len), None);
+    assert_eq!(sparse.params().total(), 1_200 + 300);
+}
