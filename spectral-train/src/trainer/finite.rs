@@ -1,31 +1,41 @@
 //! Naming what turned NaN or infinite.
 
 use crate::Result;
-use spectral_core::{Error, Model, Workspace};
+use spectral_core::{Error, Model, ParamId, Workspace};
 
-/// The error for a loss of `loss` in step `step`: the first parameter or layer on the way to it that is not finite.
+/// The error for a loss of `loss` in step `step`.
 pub(super) fn bad_loss(model: &Model, workspace: &Workspace, loss: f64, step: u64) -> Result<Error> {
-    for (i, node) in model.graph().nodes().iter().enumerate() {
-        if let Some(name) = bad_parameter(model, &node.params)? {
-            return Ok(error(format!("parameter `{name}`"), step));
-        }
-        if !model.backend().all_finite(workspace.output(i))? {
-            return Ok(error(format!("the output of layer `{}`", node.name), step));
-        }
-    }
-    Ok(error(format!("the loss ({loss})"), step))
+    let cause = forward_cause(model, workspace)?;
+    Ok(error(cause.unwrap_or_else(|| format!("the loss ({loss})")), step))
 }
 
 /// Checks all gradients of step `step`.
 pub(super) fn check_gradients(model: &Model, workspace: &Workspace, step: u64) -> Result<()> {
-    for (id, param) in model.params().iter() {
+    // From the loss backwards, so that the first one found is where it began.
+    for index in (0..model.params().len()).rev() {
+        let id = ParamId(index as u32);
         if let Some(gradient) = workspace.param_grad(id)
             && !model.backend().all_finite(gradient)?
         {
-            return Err(error(format!("the gradient of `{}`", param.name), step).into());
+            let cause = forward_cause(model, workspace)?;
+            let what = cause.unwrap_or_else(|| format!("the gradient of `{}`", model.params().get(id).name));
+            return Err(error(what, step).into());
         }
     }
     Ok(())
+}
+
+/// The first parameter or layer, in the order they run, that is not finite.
+fn forward_cause(model: &Model, workspace: &Workspace) -> Result<Option<String>> {
+    for (i, node) in model.graph().nodes().iter().enumerate() {
+        if let Some(name) = bad_parameter(model, &node.params)? {
+            return Ok(Some(format!("parameter `{name}`")));
+        }
+        if !model.backend().all_finite(workspace.output(i))? {
+            return Ok(Some(format!("the output of layer `{}`", node.name)));
+        }
+    }
+    Ok(None)
 }
 
 /// Checks all parameters after step `step`.
@@ -38,7 +48,7 @@ pub(super) fn check_parameters(model: &Model, step: u64) -> Result<()> {
     Ok(())
 }
 
-fn bad_parameter<'m>(model: &'m Model, ids: &[spectral_core::ParamId]) -> Result<Option<&'m str>> {
+fn bad_parameter<'m>(model: &'m Model, ids: &[ParamId]) -> Result<Option<&'m str>> {
     for &id in ids {
         let param = model.params().get(id);
         if !model.backend().all_finite(param.value())? {

@@ -1,0 +1,84 @@
+//! A steady-state training step allocates nothing, on any thread.
+
+use ndarray::Array2;
+use spectral_core::{Flow, Model, Penalty, Progress, Result, Role, Samples, Seed, Targets, TrainHook};
+use spectral_cpu::Cpu;
+use spectral_layers::Network;
+use spectral_layers::prelude::*;
+use spectral_train::{Adam, Cosine, Trainer, Warmup};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts every request for memory.
+struct Counting;
+
+static REQUESTS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        REQUESTS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(memory, layout) }
+    }
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        REQUESTS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `realloc`.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Reads the counter at two steps.
+#[derive(Default)]
+struct Window {
+    from: u64,
+    to: u64,
+    requests: u64,
+}
+
+impl TrainHook for Window {
+    fn after_step(&mut self, _: &mut Model, at: &Progress) -> Result<Flow> {
+        let now = REQUESTS.load(Ordering::Relaxed);
+        if at.step == self.from {
+            self.requests = now;
+        }
+        if at.step == self.to {
+            self.requests = now - self.requests;
+        }
+        Ok(Flow::Continue)
+    }
+}
+
+#[test]
+fn steps_20_to_60_allocate_nothing() {
+    let mut stream = Seed(1).stream("data", 0);
+    let inputs = Array2::from_shape_fn((64 * 50, 50), |_| stream.normal() as f32);
+    let labels = (0..64 * 50).map(|_| stream.below(10) as u32).collect();
+    let data = Samples::new("noise", inputs, Targets::Classes { labels, classes: 10 }).unwrap();
+    let mut failures = Vec::new();
+    for threads in [1, 2] {
+        let cpu = Cpu::with_threads(threads).unwrap();
+        let network = Network::new(50).spectral(130, Relu).dropout(0.1).dense(60, Tanh).dense(10, Identity);
+        let mut model = network.build(&cpu, Seed(1)).unwrap();
+        let trainer = Trainer::new(Adam::default())
+            .batch(50)
+            .schedule(Cosine::default())
+            .warmup(Warmup::Steps(5))
+            .clip_norm(1.0)
+            .penalty(Role::Basis, Penalty { l1: 0.0, l2: 1e-4 });
+        let mut window = Window { from: 20, to: 60, ..Window::default() };
+        let history = trainer.fit_with(&mut model, &data, &mut [&mut window]).unwrap();
+        assert_eq!(history.epochs[0].train.samples, 3200);
+        if window.requests != 0 {
+            failures.push(format!("{threads} threads: {} requests in 40 steps", window.requests));
+        }
+    }
+    assert!(failures.is_empty(), "{failures:?}");
+}
