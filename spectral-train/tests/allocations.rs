@@ -1,12 +1,20 @@
 //! A steady-state training step allocates nothing, on any thread.
 
 use ndarray::Array2;
-use spectral_core::{Flow, Model, Penalty, Progress, Result, Role, Samples, Seed, Targets, TrainHook};
+use spectral_core::backend::{
+    Accum, Dropout, GradSlot, Linear, LinearGrads, LossKernel, RowSum, SpectralGrads, SpectralWeight, Update,
+};
+use spectral_core::{
+    Activation, Backend, BackendHandle, DType, DenseKernels, Elementwise, Flow, Mask, Memory, Model, Penalty, Progress,
+    Reduce, Reference, Result, Role, Samples, Seed, Shape, SparseKernels, SpectralKernels, Targets, Tensor, TrainHook,
+    UpdateKernels, Values,
+};
 use spectral_cpu::Cpu;
 use spectral_layers::Network;
 use spectral_layers::prelude::*;
 use spectral_train::{Adam, Cosine, Trainer, Warmup};
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts every request for memory.
@@ -56,28 +64,106 @@ impl TrainHook for Window {
     }
 }
 
+/// A backend whose kernels do nothing, so that only the loop around them is measured.
+#[derive(Debug, Clone, Copy)]
+struct Idle;
+
+impl Memory for Idle {
+    fn zeros(&self, shape: Shape, dtype: DType) -> Result<Tensor> {
+        Reference.zeros(shape, dtype)
+    }
+    fn upload(&self, from: Values<'_>, to: &mut Tensor) -> Result<()> {
+        Reference.upload(from, to)
+    }
+    fn download(&self, from: &Tensor) -> Result<Vec<f64>> {
+        Reference.download(from)
+    }
+}
+
+impl Elementwise for Idle {
+    fn activate(&self, _: Activation, _: &Tensor, _: &mut Tensor) -> Result<()> {
+        Ok(())
+    }
+    fn activate_vjp(&self, _: Activation, _: &Tensor, _: &mut Tensor) -> Result<()> {
+        Ok(())
+    }
+    fn scale(&self, _: f64, _: &Tensor, _: &mut Tensor, _: Accum) -> Result<()> {
+        Ok(())
+    }
+    fn dropout(&self, _: Dropout, _: &Tensor, _: &mut Tensor, _: Accum) -> Result<()> {
+        Ok(())
+    }
+    fn zero_where(&self, _: &Mask, _: &mut Tensor) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl DenseKernels for Idle {
+    fn linear(&self, _: &Linear<'_>, _: &mut Tensor, _: Option<&mut Tensor>) -> Result<()> {
+        Ok(())
+    }
+    fn linear_vjp(&self, _: &Linear<'_>, _: &Tensor, _: LinearGrads<'_>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl SpectralKernels for Idle {
+    fn spectral_weight(&self, _: &SpectralWeight<'_>, _: &mut Tensor) -> Result<()> {
+        Ok(())
+    }
+    fn spectral_weight_vjp(&self, _: &SpectralWeight<'_>, _: &Tensor, _: SpectralGrads<'_>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl SparseKernels for Idle {}
+
+impl Reduce for Idle {
+    fn row_sums(&self, _: RowSum, _: &Tensor, _: &mut Tensor, _: Accum) -> Result<()> {
+        Ok(())
+    }
+    fn loss(&self, _: &LossKernel<'_>, _: &mut Tensor, _: Option<GradSlot<'_>>) -> Result<()> {
+        Ok(())
+    }
+    fn all_finite(&self, _: &Tensor) -> Result<bool> {
+        Ok(true)
+    }
+}
+
+impl UpdateKernels for Idle {
+    fn update(&self, _: &Update<'_>, _: &mut Tensor, _: &Tensor, _: &mut [Tensor]) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Backend for Idle {
+    fn name(&self) -> &'static str {
+        "idle"
+    }
+}
+
 #[test]
 fn steps_20_to_60_allocate_nothing() {
     let mut stream = Seed(1).stream("data", 0);
     let inputs = Array2::from_shape_fn((64 * 50, 50), |_| stream.normal() as f32);
     let labels = (0..64 * 50).map(|_| stream.below(10) as u32).collect();
     let data = Samples::new("noise", inputs, Targets::Classes { labels, classes: 10 }).unwrap();
+    let network = Network::new(50).spectral(130, Relu).dropout(0.1).dense(60, Tanh).dense(10, Identity);
+    let trainer = Trainer::new(Adam::default())
+        .batch(50)
+        .schedule(Cosine::default())
+        .warmup(Warmup::Steps(5))
+        .clip_norm(1.0)
+        .penalty(Role::Basis, Penalty { l1: 0.0, l2: 1e-4 });
+    let cpu = |threads| -> BackendHandle { Arc::new(Cpu::with_threads(threads).unwrap()) };
     let mut failures = Vec::new();
-    for threads in [1, 2] {
-        let cpu = Cpu::with_threads(threads).unwrap();
-        let network = Network::new(50).spectral(130, Relu).dropout(0.1).dense(60, Tanh).dense(10, Identity);
-        let mut model = network.build(&cpu, Seed(1)).unwrap();
-        let trainer = Trainer::new(Adam::default())
-            .batch(50)
-            .schedule(Cosine::default())
-            .warmup(Warmup::Steps(5))
-            .clip_norm(1.0)
-            .penalty(Role::Basis, Penalty { l1: 0.0, l2: 1e-4 });
+    for backend in [Arc::new(Idle), cpu(1), cpu(2)] {
+        let mut model = network.build(&backend, Seed(1)).unwrap();
         let mut window = Window { from: 20, to: 60, ..Window::default() };
         let history = trainer.fit_with(&mut model, &data, &mut [&mut window]).unwrap();
         assert_eq!(history.epochs[0].train.samples, 3200);
         if window.requests != 0 {
-            failures.push(format!("{threads} threads: {} requests in 40 steps", window.requests));
+            failures.push(format!("{}: {} requests in 40 steps", backend.describe(), window.requests));
         }
     }
     assert!(failures.is_empty(), "{failures:?}");
