@@ -46,7 +46,7 @@ pub(crate) fn digits() -> Report {
         stages: stages(),
         layers: layers(),
         verdict: Verdict {
-            smaller: Check { ok: true, ratio: 25_610.0 / 217_980.0, stage: Some("compact".into()), reason: None },
+            smaller: Check { ok: true, ratio: 12_084.0 / 207_130.0, stage: Some("compact".into()), reason: None },
             faster: Check { ok: true, ratio: 18.6 / 61.4, stage: Some("sparse".into()), reason: None },
             equal: Equality { ok: true, reason: None },
         },
@@ -54,10 +54,20 @@ pub(crate) fn digits() -> Report {
         pruning: vec![
             PruneStep { parent: "5c1e0b7a90d24f3388aa61c7de42b019".into(), ..step(1, 220, 180) },
             PruneStep { parent: "91f7d2043bce4a5f8e0c33a1b7d5e862".into(), ..step(2, 120, 60) },
+            PruneStep {
+                criterion: "magnitude".into(),
+                granularity: "weight".into(),
+                parent: "d07be61f52c84e9ab1340c6d9f7a2e55".into(),
+                ..step(3, 1_444, 2_279)
+            },
         ],
-        curves: vec![curve("train", 24, (2.1, 0.35, 0.42), 54_310), curve("finetune", 12, (0.62, 0.85, 0.5), 5_240)],
-        spectra: names.iter().zip([300, 100]).map(|((n, s), units)| spectrum(n, units, *s)).collect(),
-        weights: names.iter().zip([19_200, 30_000]).map(|((n, _), count)| histogram(n, count)).collect(),
+        curves: vec![curve("train", 24, (2.1, 0.35, 0.42), 51_010), curve("finetune", 12, (0.62, 0.85, 0.5), 7_538)],
+        spectra: names.iter().zip([(300, 43), (100, 17)]).map(|((n, s), units)| spectrum(n, units, *s)).collect(),
+        weights: names
+            .iter()
+            .zip([(19_200, 1_308), (30_000, 731)])
+            .map(|((n, _), counts)| histogram(n, counts))
+            .collect(),
         sweep: sweep(),
         files: files(),
         recipe_text: Some(RECIPE.into()),
@@ -86,7 +96,7 @@ pub(crate) fn refused() -> Report {
     };
     for stage in &mut report.stages {
         stage.units = vec![64, 300, 100, 10];
-        stage.nonzeros = 54_310;
+        stage.nonzeros = 51_010;
     }
     report.proof = vec![proof("compact", 0.0123, false)];
     report
@@ -187,11 +197,11 @@ fn stages() -> Vec<Stage> {
     };
     let (whole, small) = ([64, 300, 100, 10], [64, 43, 17, 10]);
     let mut stages = vec![
-        stage("dense", 0.9778, 0.081, (54_310, 54_310), whole, 217_980),
-        stage("pruned", 0.8806, 0.437, (54_310, 5_431), small, 33_120),
-        stage("finetuned", 0.9694, 0.112, (54_310, 5_431), small, 33_410),
-        stage("compact", 0.9694, 0.112, (5_431, 5_431), small, 25_610),
-        stage("sparse", 0.9694, 0.112, (5_431, 5_431), small, 25_794),
+        stage("dense", 0.9778, 0.081, (51_010, 51_010), whole, 207_130),
+        stage("pruned", 0.8806, 0.437, (51_010, 7_538), small, 41_800),
+        stage("finetuned", 0.9694, 0.112, (51_010, 7_538), small, 42_310),
+        stage("compact", 0.9694, 0.112, (3_723, 2_279), small, 12_084),
+        stage("sparse", 0.9694, 0.112, (3_723, 2_279), small, 14_641),
     ];
     let times = [(4.2, 61.4), (4.22, 61.1), (4.19, 61.6), (1.42, 18.9), (1.31, 18.6)];
     for (i, (stage, (one, many))) in stages.iter_mut().zip(times).enumerate() {
@@ -270,24 +280,24 @@ fn curve(phase: &str, epochs: usize, (start, decay, noise): (f64, f64, f64), kep
     Curve { phase: phase.into(), epochs: (0..epochs).map(record).collect(), best_epoch: Some(epochs.max(3) - 2) }
 }
 
-fn spectrum(layer: &str, units: usize, spread: f64) -> Spectrum {
+fn spectrum(layer: &str, (units, kept): (usize, usize), spread: f64) -> Spectrum {
     let mut stream = Seed(2).stream(layer, 0);
     let before: Vec<f64> =
         (0..units).map(|_| spread * stream.uniform(0.0, 1.0).powi(4) * 5.0 + stream.uniform(-0.12, 0.12)).collect();
     let mut order: Vec<usize> = (0..units).collect();
     order.sort_by(|&a, &b| before[b].abs().total_cmp(&before[a].abs()));
-    let mut removed = order.split_off(units * 16 / 100);
+    let mut removed = order.split_off(kept);
     removed.sort_unstable();
     let tuned = |u: usize| if removed.contains(&u) { 0.0 } else { before[u] * stream.uniform(0.94, 1.22) };
     let after = (0..units).map(tuned).collect();
     Spectrum { layer: layer.into(), before, after, removed }
 }
 
-fn histogram(layer: &str, count: usize) -> WeightHistogram {
+fn histogram(layer: &str, (old, new): (usize, usize)) -> WeightHistogram {
     let mut stream = Seed(3).stream(layer, 0);
     let mut normal = |scale: f64| scale * ((0..12).map(|_| stream.uniform(0.0, 1.0)).sum::<f64>() - 6.0);
-    let before: Vec<f64> = (0..count).map(|i| normal(if i % 5 == 0 { 0.16 } else { 0.05 })).collect();
-    let after: Vec<f64> = (0..count / 9).map(|_| normal(0.17)).collect();
+    let before: Vec<f64> = (0..old).map(|i| normal(if i % 5 == 0 { 0.16 } else { 0.05 })).collect();
+    let after: Vec<f64> = (0..new).map(|_| normal(0.17)).collect();
     WeightHistogram::of(layer, &before, &after)
 }
 
@@ -319,9 +329,9 @@ fn files() -> Vec<FileTable> {
         row("output.bias", "dense", 40, 40),
     ];
     let mut sparse = tensors.clone();
-    sparse[0] = row("hidden1.weight", "csr-u16", 7_936, 11_008);
+    sparse[0] = row("hidden1.weight", "csr-u16", 8_024, 11_008);
     vec![
-        FileTable { file: "compact.spectral".into(), bytes: 25_610, tensors },
-        FileTable { file: "sparse.spectral".into(), bytes: 25_794, tensors: sparse },
+        FileTable { file: "compact.spectral".into(), bytes: 12_084, tensors },
+        FileTable { file: "sparse.spectral".into(), bytes: 14_641, tensors: sparse },
     ]
 }

@@ -92,10 +92,10 @@ fn cards(page: &mut String, report: &Report) {
     card(page, &Card { name: "Equal", ok: Some(verdict.equal.ok), figure: worst, detail: report.proof_detail() });
     if let (Some(dense), Some(last)) = (report.baseline(), report.stages.last()) {
         let points = (last.accuracy - dense.accuracy) * 100.0;
-        let change = if points.is_finite() { format!(", {points:+.2} points") } else { String::new() };
-        let detail = format!("{} dense{change}", format::percent(dense.accuracy, 2));
+        let mut detail = vec![format!("{} dense", format::percent(dense.accuracy, 2))];
+        detail.extend(points.is_finite().then(|| format!("{points:+.2} points").replace('-', "\u{2212}")));
         let figure = format::percent(last.accuracy, 1);
-        card(page, &Card { name: "Test accuracy", ok: None, figure, detail: detail.replace('-', "\u{2212}") });
+        card(page, &Card { name: "Test accuracy", ok: None, figure, detail });
     }
     page.push_str("</div>");
 }
@@ -106,7 +106,8 @@ struct Card {
     /// The verdict, where there is one.
     ok: Option<bool>,
     figure: String,
-    detail: String,
+    /// What is behind the figure, line by line.
+    detail: Vec<String>,
 }
 
 fn card(page: &mut String, card: &Card) {
@@ -117,7 +118,7 @@ fn card(page: &mut String, card: &Card) {
         None => "",
     };
     let figure = escape(figure);
-    let detail = arrows(&escape(detail));
+    let detail = detail.iter().map(|line| arrows(&escape(line))).collect::<Vec<_>>().join("<br/>");
     let _ = write!(
         page,
         r#"<div class="card"><h2>{name}{answer}</h2><p class="figure">{figure}</p><p class="detail">{detail}</p></div>"#

@@ -64,7 +64,7 @@ impl Report {
             ("faster:", verdict.faster.ok, faster.as_str(), self.speed_detail()),
             ("equal:", verdict.equal.ok, "", self.proof_detail()),
         ] {
-            let answer = style.yes_no(ok);
+            let (answer, detail) = (style.yes_no(ok), detail.join("; "));
             let known = !figure.is_empty() && figure != "-x" && !(figure == "0x" && !ok);
             let line = match (known, detail.is_empty()) {
                 (true, true) => format!("{answer}, {figure}"),
@@ -163,19 +163,19 @@ mod tests {
     #[test]
     fn a_full_table_looks_like_this() {
         let expected = "\
-stage      accuracy  parameters  nonzeros  units             file          b1 p50         b128 p50
-dense       97.78 %      54,310    54,310  64-300-100-10   218 kB         4.20 µs          61.4 µs
-pruned      88.06 %      54,310     5,431  64-43-17-10    33.1 kB  0.15x  4.22 µs  1.00x   61.1 µs  1.00x
-finetuned   96.94 %      54,310     5,431  64-43-17-10    33.4 kB  0.15x  4.19 µs  1.00x   61.6 µs  1.00x
-compact     96.94 %       5,431     5,431  64-43-17-10    25.6 kB  0.12x  1.42 µs  0.34x   18.9 µs  0.31x
-sparse      96.94 %       5,431     5,431  64-43-17-10    25.8 kB  0.12x  1.31 µs  0.31x   18.6 µs  0.30x
+stage      accuracy  parameters  nonzeros  units             file           b1 p50         b128 p50
+dense       97.78 %      51,010    51,010  64-300-100-10   207 kB          4.20 µs          61.4 µs
+pruned      88.06 %      51,010     7,538  64-43-17-10    41.8 kB   0.20x  4.22 µs  1.00x   61.1 µs  1.00x
+finetuned   96.94 %      51,010     7,538  64-43-17-10    42.3 kB   0.20x  4.19 µs  1.00x   61.6 µs  1.00x
+compact     96.94 %       3,723     2,279  64-43-17-10    12.1 kB  0.058x  1.42 µs  0.34x   18.9 µs  0.31x
+sparse      96.94 %       3,723     2,279  64-43-17-10    14.6 kB  0.071x  1.31 µs  0.31x   18.6 µs  0.30x
 
 finetuned = compact  1,360 inputs, largest relative difference 3.1e-7 (tolerance 1e-5), no labels different: equal
 finetuned = sparse   1,360 inputs, largest relative difference 4.8e-7 (tolerance 1e-5), no labels different: equal
 
-smaller: yes, 0.12x (218 kB -> 25.6 kB)
-faster:  yes, 0.30x (batch 128: 61.4 µs -> 18.6 µs, batch 1: 4.20 µs -> 1.31 µs)
-equal:   yes, largest relative difference 4.8e-7 (tolerance 1e-5) and no labels different over 1,360 inputs
+smaller: yes, 0.058x (207 kB -> 12.1 kB)
+faster:  yes, 0.30x (batch 128: 61.4 µs -> 18.6 µs; batch 1: 4.20 µs -> 1.31 µs)
+equal:   yes, largest relative difference 4.8e-7 (tolerance 1e-5); no labels different over 1,360 inputs
 ";
         let table = example::digits().table();
         assert_eq!(table, expected, "\n{table}");
@@ -187,7 +187,7 @@ equal:   yes, largest relative difference 4.8e-7 (tolerance 1e-5) and no labels 
         let table = example::refused().table();
         for line in [
             "finetuned ≠ compact  1,360 inputs, largest relative difference 1.2e-2 (tolerance 1e-5), 3 labels different: not equal, worst at input 812",
-            "smaller: no, 1.02x (218 kB -> 33.4 kB; the compact file is not smaller than the dense one)",
+            "smaller: no, 1.02x (207 kB -> 42.3 kB; the compact file is not smaller than the dense one)",
             "; compact differs from finetuned",
         ] {
             assert!(table.contains(line), "{line}\n{table}");

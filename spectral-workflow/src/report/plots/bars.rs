@@ -57,7 +57,10 @@ fn bars<'a>(report: &'a Report, dense: f64, of: impl Fn(&'a Stage) -> (f64, f64,
 fn draw(name: &str, bars: &[Bar<'_>], units: [(f64, &'static str); 4]) -> Option<String> {
     let most = bars.iter().map(|b| b.reach).reduce(f64::max)?;
     let (factor, unit) = format::unit(most, units);
-    let (top, row, left, text) = (8.0, 34.0, 82.0, 108.0);
+    let (top, left, text) = (8.0, 82.0, 112.0);
+    // As tall as the plots beside it, as long as the bars stay bars.
+    let row = (Frame::HEIGHT / bars.len() as f64).clamp(28.0, 46.0);
+    let half = row * 0.29;
     let bottom = top + row * bars.len() as f64;
     let mut svg = Svg::new(Frame::WIDTH, bottom + 26.0, name);
     let scale = Scale::linear([0.0, most / factor]).onto(left, Frame::WIDTH - text);
@@ -70,7 +73,7 @@ fn draw(name: &str, bars: &[Bar<'_>], units: [(f64, &'static str); 4]) -> Option
     for (i, bar) in bars.iter().enumerate() {
         let middle = top + row * (i as f64 + 0.5);
         let (end, reach) = (scale.at(bar.value / factor), scale.at(bar.reach / factor));
-        let area = Area::between((left, middle - 10.0), (end.max(left + 1.0), middle + 10.0));
+        let area = Area::between((left, middle - half), (end.max(left + 1.0), middle + half));
         svg.text("name e", (left - 10.0, middle + 4.5), bar.stage);
         svg.rect(&format!("bar {}", class(bar.stage)), area, &format!("{}: {}", bar.stage, bar.text));
         if reach > end + 0.5 {

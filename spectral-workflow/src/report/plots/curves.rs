@@ -83,7 +83,9 @@ fn band(frame: &mut Frame, phase: usize, curve: &Curve, done: usize) {
         frame.svg.rect("band", Area::between((left, area.y), (right, area.bottom())), "");
         frame.svg.line("divide", (left, area.y), (left, area.bottom()));
     }
-    if right - left > 7.0 * curve.phase.chars().count() as f64 {
-        frame.svg.text("note m", ((left + right) / 2.0, area.y + 12.0), &curve.phase);
+    let (middle, half) = ((left + right) / 2.0, 3.5 * curve.phase.chars().count() as f64);
+    // Above the plot, right of the title of the axis.
+    if right - left > 2.0 * half && middle - half > 90.0 {
+        frame.svg.text("note m", (middle, area.y - 8.0), &curve.phase);
     }
 }

@@ -27,7 +27,8 @@ pub(crate) fn figure(spectrum: &Spectrum) -> Option<Figure> {
     let mut frame = Frame::new(&axes, x, y);
     let every = before.len().div_ceil(MOST);
     let width = frame.area.width / before.len() as f64 * every as f64;
-    let gap = if width > 3.0 { 1.0 } else { width * 0.12 };
+    // Narrow bars overlap by a hair instead: gaps and seams would shimmer.
+    let gap = if width > 3.0 { 1.0 } else { -0.2 };
     let base = frame.y.base();
     for (rank, &unit) in order.iter().enumerate().step_by(every) {
         let left = frame.x.at(rank as f64);
@@ -38,7 +39,7 @@ pub(crate) fn figure(spectrum: &Spectrum) -> Option<Figure> {
         let title = format!("unit {unit}, {fate}: λ {}{change}", format::significant(before[unit], 3));
         frame.svg.rect(class, area, &title);
     }
-    let radius = (width * 0.45).clamp(1.2, 3.2);
+    let radius = (width * 0.45).clamp(1.8, 3.2);
     for (rank, &unit) in order.iter().enumerate().step_by(every).filter(|(_, unit)| !gone[**unit]) {
         if let Some(&value) = after.get(unit).filter(|v| v.is_finite()) {
             let at = (frame.x.at(rank as f64) + (width - gap) / 2.0, frame.y.at(value.abs()));

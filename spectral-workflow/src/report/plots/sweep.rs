@@ -49,9 +49,10 @@ pub(crate) fn figure(report: &Report) -> Option<Figure> {
     Some(Figure { title: "Accuracy against share pruned".into(), note, legend, svg: frame.svg.finish() })
 }
 
-/// The share that this run removed in all its steps.
+/// The share that this run removed, in all steps of the kind it began with.
 fn chosen(report: &Report) -> Option<f64> {
-    let (first, last) = (report.pruning.first()?, report.pruning.last()?);
+    let first = report.pruning.first()?;
+    let last = report.pruning.iter().rev().find(|step| step.granularity == first.granularity)?;
     let whole = first.removed + first.kept;
     (whole > 0 && last.kept <= whole).then(|| 1.0 - last.kept as f64 / whole as f64)
 }

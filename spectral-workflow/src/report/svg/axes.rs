@@ -25,11 +25,12 @@ pub(crate) struct Frame {
 impl Frame {
     /// Width of every plot, in its own units; close to what it gets on a page, so that text keeps its size.
     pub(crate) const WIDTH: f64 = 500.0;
-    const HEIGHT: f64 = 270.0;
+    /// Height of plots with axes.
+    pub(crate) const HEIGHT: f64 = 270.0;
 
     /// Draws the grid; `x` and `y` are the ranges of values.
     pub(crate) fn new(axes: &Axes<'_>, x: Scale, y: Scale) -> Self {
-        let area = Area { x: 46.0, y: 26.0, width: Self::WIDTH - 46.0 - 12.0, height: Self::HEIGHT - 26.0 - 44.0 };
+        let area = Area { x: 46.0, y: 30.0, width: Self::WIDTH - 46.0 - 12.0, height: Self::HEIGHT - 30.0 - 44.0 };
         let (x, y) = (x.onto(area.x, area.right()), y.onto(area.bottom(), area.y));
         let mut svg = Svg::new(Self::WIDTH, Self::HEIGHT, axes.name);
         for tick in y.ticks(4) {
