@@ -1,1 +1,41 @@
-//! The model file.
+//! The model file: one file that holds a network with its masks, patterns and history, and loads to the same bits.
+//!
+//! ```text
+//! offset  size  field
+//!      0     8  magic "SPECTRAL"
+//!      8     2  format version
+//!     10     1  codec of the header
+//!     11     1  zero
+//!     12     4  CRC-32 of bytes 0 to 11, 16 to 31 and the header
+//!     16     8  length of the whole file; there is nothing after it
+//!     24     8  length of the header
+//!     32     n  header: graph, parameter table, meta data
+//!            p  zeros up to a multiple of 64
+//!               sections, each at a multiple of 64 from here, zeros between them
+//! ```
+//!
+//! All numbers are little-endian. A section's offset counts from the first section. Layer configurations and the
+//! meta data are JSON inside the header, so that layers nobody linked can still be listed. Every tensor takes the
+//! smallest of a few encodings, see [`Encoding`]; the positions of the stored entries *are* its mask.
+//!
+//! Never does: computing with a model, deciding where files go, changing a file in place. Depends on
+//! `spectral-core` only.
+
+mod codec;
+mod decode;
+mod encode;
+mod error;
+mod find;
+mod header;
+mod inspect;
+mod layout;
+mod positions;
+mod reader;
+mod writer;
+
+pub use error::{Error, Result};
+pub use find::{EXTENSION, find_by_hash};
+pub use inspect::{Encoding, Inspection, NodeInfo, Others, TensorReport, inspect, read_header};
+pub use layout::{MAGIC, VERSION};
+pub use reader::{from_bytes, load};
+pub use writer::{FileReport, encodings, save, to_bytes};

@@ -1,0 +1,12 @@
+//! The model file from outside: round trips, sizes, golden files, damage.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop")]
+
+mod damage;
+mod find;
+mod golden;
+mod inspect;
+mod models;
+mod round_trip;
+mod save;
+mod size;
