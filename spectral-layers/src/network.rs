@@ -124,6 +124,7 @@ impl Network {
     }
 
     /// The sum of several places.
+    #[expect(clippy::should_implement_trait, reason = "the name of the layer; a network is not a number")]
     pub fn add(self, places: &[&str]) -> Self {
         self.merge(Add {}, places)
     }

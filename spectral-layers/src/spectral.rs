@@ -152,7 +152,7 @@ impl Layer for Spectral {
             (Shape::matrix(self.units, width), Shape::vector(width), Shape::vector(self.units));
         let (trainable, init, penalties) = (self.trainable, self.init, self.penalties);
         let fan = (width, self.units);
-        // The eigenvalues of one side are a row of the connection between a single unit and that side.
+        // Fans of the eigenvalues as spectraltools has them, from vectors shaped [in, 1] and [1, units] (A6).
         let basis = ParamSpec::new("basis", Role::Basis, matrix, &[UnitAxis::Out, UnitAxis::In]);
         let lambda_in = ParamSpec::new("lambda_in", Role::EigenvalueIn, inner, &[UnitAxis::In]);
         let lambda_out = ParamSpec::new("lambda_out", Role::EigenvalueOut, outer, &[UnitAxis::Out]);

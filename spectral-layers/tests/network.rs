@@ -1,5 +1,7 @@
 //! The network builder: names, branches, recipes, and the sentences it answers mistakes with.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use spectral_core::{Model, Reference, Seed, Source};
 use spectral_layers::prelude::*;
 use spectral_layers::{Add, Error};

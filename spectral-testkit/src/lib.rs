@@ -1,1 +1,23 @@
-//! Conformance suites and gradient checks for backends, layers and criteria.
+//! Conformance suites and gradient checks for backends, layers and criteria: what a crate that brings one of its
+//! own runs in its tests.
+//!
+//! | suite | for |
+//! |---|---|
+//! | [`gradcheck::layer`], [`gradcheck::loss`] | VJPs against finite differences in f64 |
+//! | [`layer::conformance`] | everything core expects of a [`Layer`](spectral_core::Layer) |
+//! | [`backend::conformance`] | every kernel against [`Reference`](spectral_core::Reference) |
+//! | [`pruner::conformance`] | everything core expects of a [`Pruner`](spectral_core::Pruner) |
+//!
+//! Every suite counts its cases and reports all failures, not the first.
+//!
+//! Never does: anything at run time of a product; it is a development dependency. Depends on `spectral-core` and on
+//! no other crate of the workspace.
+
+pub mod backend;
+pub mod gradcheck;
+pub mod layer;
+mod probe;
+pub mod pruner;
+mod report;
+
+pub use report::{Failed, Report};

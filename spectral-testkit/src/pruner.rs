@@ -1,0 +1,157 @@
+//! What core expects of a criterion.
+
+use crate::{Failed, Report};
+use spectral_core::{Pruner, Result, Seed, SpectralFactors, Statistics, Stream, Target, Values};
+
+/// Checks all that core expects of a criterion, on dense and spectral targets, in f32 and f64, with every statistic
+/// measured:
+///
+/// * scores are finite, all of them are written, and the same target gets the same scores twice;
+/// * what a pruned weight scores changes no other score;
+/// * the scores of units are finite and repeat.
+///
+/// A criterion may refuse dense targets (for lack of eigenvalues) but not spectral ones.
+///
+/// # Errors
+/// Anything of this does not hold; the error lists all of it.
+pub fn conformance(criterion: &dyn Pruner) -> Result<Report, Failed> {
+    let mut report = Report::new(format!("criterion {criterion:?}"));
+    let mut scored = 0;
+    for (rows, columns) in [(1, 1), (1, 7), (5, 1), (6, 9), (33, 17)] {
+        for kind in [Kind::Spectral, Kind::Dense] {
+            let sample = Sample::new(rows, columns, kind);
+            for width in [Width::F32, Width::F64] {
+                let what = format!("{kind:?} {width:?} [{rows}, {columns}]");
+                let mut part = Report::new(what);
+                if let Some(scores) = score(criterion, &sample, width, &mut part) {
+                    scored += 1;
+                    pruned(criterion, &sample, width, &scores, &mut part);
+                }
+                report.absorb(part);
+            }
+        }
+    }
+    report.expect(scored > 0, "it scores no target at all");
+    report.into_result()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Dense,
+    Spectral,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Width {
+    F32,
+    F64,
+}
+
+/// A layer's weights with everything that can be measured on it.
+#[derive(Clone)]
+struct Sample {
+    rows: usize,
+    columns: usize,
+    kind: Kind,
+    basis: Vec<f64>,
+    lambda_in: Vec<f64>,
+    lambda_out: Vec<f64>,
+    statistics: Statistics,
+}
+
+impl Sample {
+    fn new(rows: usize, columns: usize, kind: Kind) -> Self {
+        let mut stream = Seed(21).stream("criterion", (rows * 1000 + columns) as u64);
+        let draw = |n: usize, stream: &mut Stream| (0..n).map(|_| stream.normal()).collect::<Vec<_>>();
+        let basis = draw(rows * columns, &mut stream);
+        let (lambda_in, lambda_out) = (draw(columns, &mut stream), draw(rows, &mut stream));
+        let input_mean = draw(columns, &mut stream);
+        let statistics = Statistics {
+            input_mean_abs: Some(input_mean.iter().map(|m| m.abs() + 0.1).collect()),
+            input_mean: Some(input_mean),
+            weight_gradient: Some(draw(rows * columns, &mut stream)),
+        };
+        Self { rows, columns, kind, basis, lambda_in, lambda_out, statistics }
+    }
+
+    fn weight(&self) -> Vec<f64> {
+        let gap = |i: usize| self.lambda_in[i % self.columns] - self.lambda_out[i / self.columns];
+        let factor = |i: usize| if self.kind == Kind::Spectral { gap(i) } else { 1.0 };
+        self.basis.iter().enumerate().map(|(i, b)| b * factor(i)).collect()
+    }
+
+    /// Runs `with` on the target this describes.
+    fn target<T>(&self, width: Width, with: impl FnOnce(&Target<'_>) -> T) -> T {
+        let parts = [self.weight(), self.basis.clone(), self.lambda_in.clone(), self.lambda_out.clone()];
+        let narrow = parts.each_ref().map(|p| p.iter().map(|&v| v as f32).collect::<Vec<_>>());
+        let values = |i: usize| match width {
+            Width::F32 => Values::F32(&narrow[i]),
+            Width::F64 => Values::F64(&parts[i]),
+        };
+        let spectral = (self.kind == Kind::Spectral).then(|| SpectralFactors {
+            basis: values(1),
+            lambda_in: values(2),
+            lambda_out: values(3),
+        });
+        with(&Target {
+            node: "layer",
+            rows: self.rows,
+            columns: self.columns,
+            weight: values(0),
+            spectral,
+            statistics: &self.statistics,
+            key: 0x5eed,
+        })
+    }
+}
+
+/// Scores of weights and units, over buffers that hold NaN.
+fn run(criterion: &dyn Pruner, sample: &Sample, width: Width) -> Result<(Vec<f64>, Vec<f64>)> {
+    sample.target(width, |target| {
+        let mut weights = vec![f64::NAN; target.rows * target.columns];
+        let mut units = vec![f64::NAN; target.rows];
+        criterion.score(target, &mut weights)?;
+        criterion.score_units(target, &mut units)?;
+        Ok((weights, units))
+    })
+}
+
+fn score(criterion: &dyn Pruner, sample: &Sample, width: Width, report: &mut Report) -> Option<(Vec<f64>, Vec<f64>)> {
+    let (weights, units) = match run(criterion, sample, width) {
+        Ok(scores) => scores,
+        Err(e) => {
+            let refusal = format!("{e}");
+            report.expect(sample.kind == Kind::Dense && !refusal.is_empty(), format!("refuses: {refusal}"));
+            return None;
+        }
+    };
+    for (what, scores) in [("weights", &weights), ("units", &units)] {
+        let bad = scores.iter().position(|s| !s.is_finite());
+        report.expect(bad.is_none(), format!("score {bad:?} of {what} is not finite, or was not written"));
+    }
+    let again = run(criterion, sample, width);
+    let same = again.is_ok_and(|(w, u)| bits(&w) == bits(&weights) && bits(&u) == bits(&units));
+    report.expect(same, "the same target scores otherwise the second time");
+    report.cases += 1;
+    Some((weights, units))
+}
+
+fn bits(scores: &[f64]) -> Vec<u64> {
+    scores.iter().map(|s| s.to_bits()).collect()
+}
+
+/// Pruned entries are zero in the weight and the basis; whatever they score, the others keep their scores.
+fn pruned(criterion: &dyn Pruner, sample: &Sample, width: Width, before: &(Vec<f64>, Vec<f64>), report: &mut Report) {
+    let mut cut = sample.clone();
+    let is_cut = |i: usize| i % 3 == 1;
+    cut.basis.iter_mut().enumerate().filter(|(i, _)| is_cut(*i)).for_each(|(_, b)| *b = 0.0);
+    // Weight times gradient is zero where the weight is.
+    if let Some(products) = &mut cut.statistics.weight_gradient {
+        products.iter_mut().enumerate().filter(|(i, _)| is_cut(*i)).for_each(|(_, g)| *g = 0.0);
+    }
+    let Some((weights, _)) = report.attempt("with pruned weights", run(criterion, &cut, width)) else { return };
+    let finite = weights.iter().all(|s| s.is_finite());
+    report.expect(finite, "scores are not finite once weights are pruned");
+    let moved = (0..weights.len()).find(|&i| !is_cut(i) && weights[i].to_bits() != before.0[i].to_bits());
+    report.expect(moved.is_none(), format!("pruning other weights changed score {moved:?}"));
+}

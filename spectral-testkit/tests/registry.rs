@@ -1,0 +1,59 @@
+//! Every layer and every loss that is linked passes the gradient check: a new one that does not, or a layer
+//! without a working example, fails here.
+
+use spectral_core::registry::all;
+use spectral_core::{
+    Activation, BackendEntry, BackendHandle, BackendOptions, Layer, LayerEntry, Reference, Seed, Shape,
+};
+use spectral_layers::{ActivationLayer, Dense, DropConnect, Spectral};
+use spectral_testkit::{gradcheck, layer};
+use std::sync::Arc;
+
+fn backends() -> Vec<BackendHandle> {
+    let open = |e: &&BackendEntry| (e.open)(&BackendOptions { threads: Some(2) }).ok();
+    let registered = all::<BackendEntry>().unwrap_or_default();
+    std::iter::once(Arc::new(Reference) as BackendHandle).chain(registered.iter().filter_map(open)).collect()
+}
+
+#[test]
+fn every_layer_conforms() {
+    let entries = all::<LayerEntry>().unwrap();
+    assert!(entries.len() >= 9, "layers are not linked");
+    for backend in backends() {
+        let failed: Vec<String> = entries
+            .iter()
+            .filter_map(|entry| {
+                let (example, inputs) = (entry.example)();
+                assert_eq!(example.kind(), entry.name, "an example of another kind");
+                layer::conformance(&backend, example, &inputs, Seed(1)).err().map(|f| f.to_string())
+            })
+            .collect();
+        assert!(failed.is_empty(), "on {}:\n{}", backend.name(), failed.join("\n"));
+    }
+}
+
+#[test]
+fn every_activation_conforms_wherever_it_can_be() {
+    for (name, act) in Activation::NAMES {
+        let mut layers: Vec<Arc<dyn Layer>> = vec![Arc::new(ActivationLayer { activation: act })];
+        if act.is_elementwise() {
+            layers.push(Arc::new(Dense { bias: false, ..Dense::new(4, act) }));
+            layers.push(Arc::new(Spectral::new(4, act)));
+            layers.push(Arc::new(DropConnect::new(4, act, 0.3)));
+        }
+        for layer in layers {
+            let report = layer::conformance(&Reference, layer, &[Shape::vector(5)], Seed(3));
+            assert!(report.is_ok(), "{name}: {}", report.map_or_else(|f| f.to_string(), |r| r.to_string()));
+        }
+    }
+}
+
+#[test]
+fn every_loss_has_the_right_gradient() {
+    for backend in backends() {
+        for kind in gradcheck::LOSSES {
+            let report = gradcheck::loss(&backend, kind).unwrap_or_else(|f| panic!("on {}: {f}", backend.name()));
+            assert!(report.worst <= gradcheck::TOLERANCE && report.cases > 100, "{report}");
+        }
+    }
+}
