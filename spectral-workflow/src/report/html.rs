@@ -48,8 +48,11 @@ pub fn render(report: &Report) -> String {
 
 fn header(page: &mut String, report: &Report) {
     let phrases = report.headline().into_iter().map(|p| {
-        let rest = if p.rest.is_empty() { String::new() } else { format!(" {}", escape(&p.rest)) };
-        format!("<b>{}</b>{rest}", times(&escape(&p.strong)))
+        let strong = times(&escape(&p.strong));
+        match p.rest.as_str() {
+            "" => format!(r#"<b class="missed">{strong}</b>"#),
+            rest => format!("<b>{strong}</b> {}", escape(rest)),
+        }
     });
     let mut sentence = phrases.collect::<Vec<_>>().join(", ");
     sentence.push('.');
@@ -75,7 +78,7 @@ fn facts(report: &Report) -> String {
     }
     facts.push(format!("seed {}", report.seed));
     if let Some(seconds) = report.seconds.filter(|s| s.is_finite()) {
-        facts.push(format!("{} from data to proof", format::seconds(seconds)));
+        facts.push(format!("{} from data to proof", unbroken(&format::seconds(seconds))));
     }
     facts.join("<i></i>")
 }
@@ -118,7 +121,7 @@ fn card(page: &mut String, card: &Card) {
         None => "",
     };
     let figure = escape(figure);
-    let detail = detail.iter().map(|line| arrows(&escape(line))).collect::<Vec<_>>().join("<br/>");
+    let detail = detail.iter().map(|line| unbroken(&arrows(&escape(line)))).collect::<Vec<_>>().join("<br/>");
     let _ = write!(
         page,
         r#"<div class="card"><h2>{name}{answer}</h2><p class="figure">{figure}</p><p class="detail">{detail}</p></div>"#
@@ -180,6 +183,20 @@ fn times(text: &str) -> String {
 /// `->`, already escaped, as an arrow.
 fn arrows(text: &str) -> String {
     text.replace("-&gt;", "→")
+}
+
+/// Keeps numbers and their units on one line.
+fn unbroken(text: &str) -> String {
+    let units = ["ns", "µs", "ms", "s", "min", "B", "kB", "MB", "GB", "points"];
+    let mut line = String::with_capacity(text.len());
+    for word in text.split(' ') {
+        let glued = line.ends_with(|c: char| c.is_ascii_digit()) && units.contains(&word.trim_end_matches([',', ';']));
+        if !line.is_empty() {
+            line.push(if glued { '\u{a0}' } else { ' ' });
+        }
+        line.push_str(word);
+    }
+    line
 }
 
 #[cfg(test)]
@@ -283,6 +300,11 @@ mod tests {
         assert!(!page.contains("<script") && !page.contains("<train>") && !page.contains("a <b>"));
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
         assert!(page.contains("<td>&lt;/td&gt;&amp;amp;</td>"), "layer name");
+    }
+
+    #[test]
+    fn units_stay_with_their_numbers() {
+        assert_eq!(unbroken("batch 1: 4.20 µs → 12 kB, a B"), "batch 1: 4.20\u{a0}µs → 12\u{a0}kB, a B");
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Report {
             ("equal:", verdict.equal.ok, "", self.proof_detail()),
         ] {
             let (answer, detail) = (style.yes_no(ok), detail.join("; "));
-            let known = !figure.is_empty() && figure != "-x" && !(figure == "0x" && !ok);
+            let known = !matches!((figure, ok), ("" | "-x", _) | ("0x", false));
             let line = match (known, detail.is_empty()) {
                 (true, true) => format!("{answer}, {figure}"),
                 (true, false) => format!("{answer}, {figure} ({detail})"),

@@ -5,7 +5,7 @@ use crate::report::format;
 use crate::report::schema::{Report, Stage};
 use crate::report::svg::{Area, Frame, Outline, Point, Svg};
 
-const HEIGHT: f64 = 250.0;
+const HEIGHT: f64 = 256.0;
 const MIDDLE: f64 = 112.0;
 const TALLEST: f64 = 200.0;
 
@@ -41,14 +41,18 @@ pub(crate) fn figure(report: &Report) -> Option<Figure> {
     for (i, (&old, &new)) in dense.units.iter().zip(&last.units).enumerate() {
         let changed = old != new;
         if changed && room > 62.0 {
-            svg.text("was m", (x(i), HEIGHT - 22.0), &format::count(old));
+            svg.text("was m", (x(i), HEIGHT - 25.0), &format::count(old));
         }
         if room > 26.0 {
             svg.text("units m", (x(i), HEIGHT - 5.0), &format::count(new));
         }
     }
+    for (i, &share) in density.iter().enumerate().filter(|(_, d)| **d < 0.995 && room > 62.0) {
+        let at = ((x(i) + x(i + 1)) / 2.0, MIDDLE + 4.5);
+        svg.text("share m", at, &format::percent(share, usize::from(share < 0.02)));
+    }
     let legend = vec![("ghost", "dense"), ("live", "what is left")];
-    let note = "Units of each layer; heights go with the square root".into();
+    let note = "Units of each layer, heights as square roots; share of weights kept between them".into();
     Some(Figure { title: "The network".into(), note, legend, svg: svg.finish() })
 }
 

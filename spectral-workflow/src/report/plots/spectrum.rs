@@ -28,7 +28,7 @@ pub(crate) fn figure(spectrum: &Spectrum) -> Option<Figure> {
     let every = before.len().div_ceil(MOST);
     let width = frame.area.width / before.len() as f64 * every as f64;
     // Narrow bars overlap by a hair instead: gaps and seams would shimmer.
-    let gap = if width > 3.0 { 1.0 } else { -0.2 };
+    let gap = if width > 3.0 { 1.0 } else { -0.5 };
     let base = frame.y.base();
     for (rank, &unit) in order.iter().enumerate().step_by(every) {
         let left = frame.x.at(rank as f64);
