@@ -40,15 +40,15 @@ pub struct Sparse {
     /// Initial biases.
     #[serde(default = "zeros")]
     pub bias_init: Init,
-    /// Penalties added to the loss.
+    /// SparsePenalties added to the loss.
     #[serde(default)]
-    pub penalties: Penalties,
+    pub penalties: SparsePenalties,
 }
 
-/// Penalties on the parameters of a [`Sparse`] layer.
+/// SparsePenalties on the parameters of a [`Sparse`] layer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Penalties {
+pub struct SparsePenalties {
     /// On the stored weights.
     pub weight: Penalty,
     /// On the biases.
@@ -85,7 +85,7 @@ const BIAS: usize = 1;
 impl Sparse {
     /// A layer with a bias that stores `density` of its weights.
     pub fn new(units: usize, activation: Activation, density: f64) -> Self {
-        let (init, bias_init, penalties) = (glorot(), zeros(), Penalties::default());
+        let (init, bias_init, penalties) = (glorot(), zeros(), SparsePenalties::default());
         Self { units, activation, bias: true, density, init, bias_init, penalties }
     }
 

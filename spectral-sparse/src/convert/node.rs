@@ -1,6 +1,6 @@
 //! One layer from one way of keeping weights to another.
 
-use crate::{Penalties, Result, Sparse};
+use crate::{Result, Sparse, SparsePenalties};
 use spectral_core::layer::to_config;
 use spectral_core::registry::find;
 use spectral_core::{
@@ -105,7 +105,7 @@ pub(super) fn sparse(model: &Model, index: usize, affine: &Affine, params: &mut 
     let penalty = |i: usize| ids.get(i).map_or(Penalty::default(), |id| params.get(*id).penalty);
     let layer = Sparse {
         bias: affine.bias.is_some(),
-        penalties: Penalties { weight: penalty(0), bias: penalty(1) },
+        penalties: SparsePenalties { weight: penalty(0), bias: penalty(1) },
         ..Sparse::new(affine.weight.rows(), affine.activation, density)
     };
     Ok((Arc::new(layer), ids))

@@ -1,7 +1,5 @@
 //! `sprs` as an independent oracle for the sparse kernels of the CPU.
 
-mod common;
-
 use ndarray::Array2;
 use proptest::prelude::*;
 use spectral_core::{
@@ -28,7 +26,7 @@ fn worst(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
 
 /// Largest difference of output, input gradient and weight gradient from what `sprs` computes in f64.
 fn compare<E: Element, I: Index>(rows: usize, columns: usize, batch: usize, density: f64, seed: u64) -> f64 {
-    let backend = common::cpu();
+    let backend = crate::networks::cpu();
     let mut stream = Seed(seed).stream("pattern", 0);
     let pattern = Pattern::from_fn(rows, columns, |_, _| stream.unit() < density).unwrap();
     let values = random::<E>(&*backend, Shape::vector(pattern.nonzeros()), seed);

@@ -1,8 +1,6 @@
 //! A converted network computes the same function, and converting back finds the same masks.
 
-mod common;
-
-use common::{ACTIVATIONS, WIRINGS, Wiring, masked, proof};
+use crate::networks::{ACTIVATIONS, WIRINGS, Wiring, masked, proof};
 use proptest::prelude::*;
 use spectral_core::{DType, Kernel, Model, Role};
 use spectral_sparse::{Policy, densify, sparsify};
@@ -66,7 +64,7 @@ proptest! {
 
 #[test]
 fn all_layers_run_sparse_and_everything_else_stays() {
-    let model = masked(Wiring::Chain, common::ACTIVATIONS[1], DType::F32, 0.2, 5);
+    let model = masked(Wiring::Chain, ACTIVATIONS[1], DType::F32, 0.2, 5);
     let sparse = sparsify(&model, &Policy::Always).unwrap();
     let kinds = |m: &Model| m.graph().nodes().iter().map(|n| n.layer.kind()).collect::<Vec<_>>();
     assert_eq!(kinds(&sparse.model), ["sparse", "dropout", "sparse", "sparse"]);

@@ -1,0 +1,8 @@
+//! Conversion and training of sparse networks on the CPU, through the public API only.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod carried;
+mod equality;
+mod networks;
+mod oracle;
+mod training;
