@@ -49,7 +49,8 @@ pub(crate) fn figure(report: &Report) -> Option<Figure> {
     }
     for (i, &share) in density.iter().enumerate().filter(|(_, d)| **d < 0.995 && room > 62.0) {
         let at = ((x(i) + x(i + 1)) / 2.0, MIDDLE + 4.5);
-        svg.text("share m", at, &format::percent(share, usize::from(share < 0.02)));
+        let share = format::percent(share, usize::from(share < 0.02));
+        svg.text("share m", at, &if room > 118.0 { format!("{share} of weights") } else { share });
     }
     let legend = vec![("ghost", "dense"), ("live", "what is left")];
     let note = "Units of each layer, heights as square roots; share of weights kept between them".into();
