@@ -1,1 +1,45 @@
-//! Criteria, granularity, budgets, schedules, coupled groups and compaction.
+//! Pruning and compaction.
+//!
+//! Holds criteria, granularity, scope, budgets, schedules and coupled groups, put together by [`Prune`], and
+//! [`compact`], which removes pruned units for real.
+//!
+//! Never does: training of its own, kernels, files, sparse storage. Knows layers only by what they declare
+//! (unit axes, parameter roles, [`Lowered`](spectral_core::Lowered)), never by their types. May depend on
+//! spectral-core, spectral-train and spectral-layers.
+
+mod budget;
+mod change;
+mod compact;
+mod config;
+pub mod criteria;
+mod error;
+mod granularity;
+mod groups;
+pub mod history;
+mod pool;
+mod prune;
+mod report;
+mod schedule;
+mod selection;
+mod statistics;
+mod weighted;
+
+pub use budget::Budget;
+pub use compact::{COMPACT, CompactLayer, CompactReport, Compacted, compact};
+pub use config::{CriterionConfig, PruneConfig};
+pub use error::{Error, Result};
+pub use granularity::{Granularity, Scope};
+pub use groups::{Group, groups};
+pub use history::{ExplainLayer, ExplainRow, explain};
+pub use prune::Prune;
+pub use report::{LayerReport, PRUNE, PruneDetail, PruneReport};
+pub use schedule::{Gradual, GradualPruning, Iterative, Schedule, Spacing};
+
+impl From<Error> for spectral_core::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Core(core) => core,
+            other => Self::Plugin { what: "pruning".into(), source: Box::new(other) },
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Removing pruned units for real.
+//!
+//! In three passes over what the layers say they are ([`Lowered`](spectral_core::Lowered)):
+//! forward, which units emit a constant whatever the input is; backward, which units anything still depends on;
+//! then every layer is cut along its unit axes, and the constants of removed units go into the biases behind them.
+
+mod constants;
+mod cut;
+mod live;
+
+use crate::Result;
+use crate::groups::Coupling;
+use constants::{Constants, Op};
+use live::Live;
+use serde::{Deserialize, Serialize};
+use spectral_core::{HistoryEntry, Model, Node, Source, Units};
+
+/// The action of the history entry that compaction leaves.
+pub const COMPACT: &str = "compact";
+
+/// A model without its dead units.
+#[derive(Debug)]
+pub struct Compacted {
+    /// The smaller model: same function, same node names, same order.
+    pub model: Model,
+    /// What was removed.
+    pub report: CompactReport,
+}
+
+/// What compaction removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompactReport {
+    /// Units removed.
+    pub removed: usize,
+    /// Units left.
+    pub kept: usize,
+    /// Parameter entries before, pruned ones included.
+    pub parameters_before: usize,
+    /// Parameter entries after, pruned ones included.
+    pub parameters_after: usize,
+    /// Biases that took in the constants of removed units.
+    pub folded: usize,
+    /// Every layer that owns its units, in execution order.
+    pub layers: Vec<CompactLayer>,
+}
+
+/// One layer in a [`CompactReport`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompactLayer {
+    /// Name of the node.
+    pub name: String,
+    /// Units before.
+    pub units_before: usize,
+    /// Units after.
+    pub units_after: usize,
+}
+
+/// The same function in a smaller network.
+///
+/// A unit goes if nothing depends on it (its outgoing weights are all zero, or lead to units that go) or if it emits
+/// a constant: its incoming weights are all zero or lead from constants. Its constant, `act(bias)`, times the outgoing
+/// weights is added to the biases of the next layer in f64; a layer without bias gets one where that is not zero.
+/// Units that merges tie together go together or stay. Units that stay keep their parameters bit for bit. Every
+/// layer keeps at least one unit; the network's inputs and outputs, and whatever a softmax or a layer of unknown
+/// structure looks at, stay. Sparana A13, with its bug; design decision 7.
+///
+/// # Errors
+/// A layer does not accept its smaller inputs, or a device failed.
+pub fn compact(model: &Model) -> Result<Compacted> {
+    let graph = model.graph();
+    let mut ops = constants::read(model)?;
+    let mut coupling = Coupling::of(graph);
+    let mut users = vec![0; model.params().len()];
+    graph.nodes().iter().flat_map(|n| &n.params).for_each(|id| users[id.index()] += 1);
+    for (i, node) in graph.nodes().iter().enumerate() {
+        let flat = graph.shape(Source::Node(i)).rank() == 1 && node.inputs.iter().all(|&s| graph.shape(s).rank() == 1);
+        if !flat || !can_shrink(node, &ops[i]) || node.params.iter().any(|id| users[id.index()] > 1) {
+            ops[i] = Op::Opaque;
+            coupling.fix(Source::Node(i));
+            node.inputs.iter().for_each(|&source| coupling.fix(source));
+        }
+    }
+    let constants = Constants::propagate(graph, &ops);
+    let live = Live::find(model, &ops, &coupling, &constants);
+    let (mut small, folded) = cut::cut(model, &ops, &constants, &live)?;
+    let owners = graph.nodes().iter().enumerate().filter(|(_, n)| n.layer.units() == Units::Own);
+    let layers: Vec<CompactLayer> = owners
+        .map(|(i, node)| CompactLayer {
+            name: node.name.clone(),
+            units_before: graph.shape(Source::Node(i)).rows(),
+            units_after: live.kept(Source::Node(i)).len(),
+        })
+        .collect();
+    let report = CompactReport {
+        removed: layers.iter().map(|l| l.units_before - l.units_after).sum(),
+        kept: layers.iter().map(|l| l.units_after).sum(),
+        parameters_before: model.params().total(),
+        parameters_after: small.params().total(),
+        folded,
+        layers,
+    };
+    for layer in report.layers.iter().filter(|l| l.units_after < l.units_before) {
+        let Some(node) = graph.find(&layer.name) else { continue };
+        let kept = live.kept(Source::Node(node)).iter();
+        let origins = kept.map(|&u| model.meta.origin(&layer.name, u) as u32).collect();
+        small.meta.origins.insert(layer.name.clone(), origins);
+    }
+    // Kernels were measured for the old widths.
+    small.meta.plan = None;
+    let detail = serde_json::to_value(&report).map_err(|e| crate::Error::Config(e.to_string()))?;
+    small.meta.history.push(HistoryEntry { action: COMPACT.into(), parent: model.content_hash()?, detail });
+    Ok(Compacted { model: small, report })
+}
+
+/// Whether a node can be cut: it says what it computes, and it can be built smaller.
+fn can_shrink(node: &Node, op: &Op) -> bool {
+    match (op, node.layer.units()) {
+        (Op::Affine(_), Units::Own) => node.inputs.len() == 1 && node.layer.with_units(1).is_some(),
+        (Op::Map(_), Units::Same) => node.inputs.len() == 1,
+        (Op::Add | Op::Multiply, Units::Same) | (Op::Concat, Units::Concat) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,127 @@
+//! Which units emit a constant.
+
+use crate::Result;
+use spectral_core::{Activation, Affine, Graph, Lowered, Matrix, Model, Source};
+
+/// A node at inference, on the host.
+#[derive(Debug)]
+pub(super) enum Op {
+    Affine(Rows),
+    Map(Activation),
+    Add,
+    Multiply,
+    Concat,
+    Opaque,
+}
+
+/// `act(W x + b)` with the non-zero weights row by row.
+#[derive(Debug)]
+pub(super) struct Rows {
+    starts: Vec<usize>,
+    entries: Vec<(u32, f64)>,
+    /// `[out]`, zero where the layer has none.
+    pub(super) bias: Vec<f64>,
+    pub(super) activation: Activation,
+}
+
+impl Rows {
+    /// (input, weight) of the non-zero weights of a unit.
+    pub(super) fn row(&self, unit: usize) -> &[(u32, f64)] {
+        &self.entries[self.starts[unit]..self.starts[unit + 1]]
+    }
+
+    fn new(model: &Model, affine: Affine) -> Result<Self> {
+        let backend = &**model.backend();
+        let (rows, columns) = (affine.weight.rows(), affine.weight.columns());
+        let bias = affine.bias.as_ref().map_or_else(|| Ok(vec![0.0; rows]), |b| backend.download(b))?;
+        let (mut starts, mut entries) = (vec![0], Vec::new());
+        match &affine.weight {
+            Matrix::Dense(weight) => {
+                for row in backend.download(weight)?.chunks(columns.max(1)) {
+                    entries.extend(row.iter().enumerate().filter(|(_, w)| **w != 0.0).map(|(c, w)| (c as u32, *w)));
+                    starts.push(entries.len());
+                }
+            }
+            Matrix::Sparse { pattern, values } => {
+                let values = backend.download(values)?;
+                for r in 0..rows {
+                    let at = pattern.starts()[r] as usize;
+                    let row = pattern.row(r).iter().zip(&values[at..]);
+                    entries.extend(row.filter(|(_, w)| **w != 0.0).map(|(c, w)| (*c, *w)));
+                    starts.push(entries.len());
+                }
+            }
+        }
+        Ok(Self { starts, entries, bias, activation: affine.activation })
+    }
+}
+
+/// Every node of `model` at inference.
+pub(super) fn read(model: &Model) -> Result<Vec<Op>> {
+    (0..model.graph().nodes().len())
+        .map(|i| {
+            Ok(match model.lower(i)? {
+                Lowered::Affine(a) if a.activation.is_elementwise() => Op::Affine(Rows::new(model, a)?),
+                Lowered::Map(act) if act.is_elementwise() => Op::Map(act),
+                Lowered::Add => Op::Add,
+                Lowered::Multiply => Op::Multiply,
+                Lowered::Concat => Op::Concat,
+                _ => Op::Opaque,
+            })
+        })
+        .collect()
+}
+
+/// The constant that each unit of each node emits, if it does.
+#[derive(Debug)]
+pub(super) struct Constants(Vec<Vec<Option<f64>>>);
+
+impl Constants {
+    /// One pass forward, in f64.
+    pub(super) fn propagate(graph: &Graph, ops: &[Op]) -> Self {
+        let mut this = Self(Vec::with_capacity(ops.len()));
+        for (i, (node, op)) in graph.nodes().iter().zip(ops).enumerate() {
+            let rows = graph.shape(Source::Node(i)).rows();
+            let inputs = &node.inputs;
+            let across = |unit: usize| inputs.iter().map(move |&s| (s, unit));
+            let values: Vec<Option<f64>> = match op {
+                Op::Affine(affine) => (0..rows)
+                    .map(|r| {
+                        let sum = affine.row(r).iter().try_fold(affine.bias[r], |sum, &(c, w)| {
+                            this.get(inputs[0], c as usize).map(|x| sum + w * x)
+                        });
+                        sum.map(|z| affine.activation.value(z))
+                    })
+                    .collect(),
+                Op::Map(act) => (0..rows).map(|u| this.get(inputs[0], u).map(|x| act.value(x))).collect(),
+                Op::Add => {
+                    (0..rows).map(|u| across(u).try_fold(0.0, |sum, (s, u)| this.get(s, u).map(|x| sum + x))).collect()
+                }
+                Op::Multiply => (0..rows)
+                    .map(|u| {
+                        if across(u).any(|(s, u)| this.get(s, u) == Some(0.0)) {
+                            return Some(0.0);
+                        }
+                        across(u).try_fold(1.0, |product, (s, u)| this.get(s, u).map(|x| product * x))
+                    })
+                    .collect(),
+                Op::Concat => inputs
+                    .iter()
+                    .flat_map(|&s| (0..graph.shape(s).rows()).map(move |u| (s, u)))
+                    .map(|(s, u)| this.get(s, u))
+                    .collect(),
+                Op::Opaque => vec![None; rows],
+            };
+            this.0.push(values);
+        }
+        this
+    }
+
+    /// The constant at unit `unit` of `source`.
+    pub(super) fn get(&self, source: Source, unit: usize) -> Option<f64> {
+        match source {
+            Source::Input => None,
+            Source::Node(n) => self.0[n][unit],
+        }
+    }
+}

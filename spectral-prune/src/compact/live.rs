@@ -1,0 +1,107 @@
+//! Which units anything still depends on.
+
+use super::constants::{Constants, Op};
+use crate::groups::Coupling;
+use spectral_core::{Model, Role, Source, UnitAxis, Units};
+
+/// The units that stay.
+#[derive(Debug)]
+pub(super) struct Live {
+    /// Of the network's input, then of every node.
+    kept: Vec<Vec<usize>>,
+}
+
+impl Live {
+    /// The least set of units that holds what must stay and, with a unit, whatever it depends on. Loops of units
+    /// that only feed each other through residual connections are therefore not in it.
+    pub(super) fn find(model: &Model, ops: &[Op], coupling: &Coupling, constants: &Constants) -> Self {
+        let graph = model.graph();
+        let foldable = ops.iter().enumerate().map(|(i, op)| takes_constants(model, i, op)).collect();
+        let (live, todo) = (vec![false; coupling.len()], Vec::new());
+        let mut search = Search { model, ops, coupling, constants, foldable, live, todo };
+        (0..coupling.len() as u32).filter(|&c| coupling.is_fixed(c)).for_each(|c| search.mark(c));
+        search.run();
+        // A layer without units is no layer. A constant one is the cheapest to keep: it depends on nothing.
+        for (i, _) in graph.nodes().iter().enumerate().rev().filter(|(_, n)| n.layer.units() == Units::Own) {
+            let own = Source::Node(i);
+            let units = 0..graph.shape(own).rows();
+            if !units.clone().any(|u| search.live[coupling.class_of(own, u) as usize]) {
+                let constant = units.clone().find(|&u| constants.get(own, u).is_some());
+                search.mark(coupling.class_of(own, constant.unwrap_or(0)));
+                search.run();
+            }
+        }
+        let sources = std::iter::once(Source::Input).chain((0..graph.nodes().len()).map(Source::Node));
+        let stays = |source, u: &usize| search.live[coupling.class_of(source, *u) as usize];
+        let kept = sources.map(|s| (0..graph.shape(s).rows()).filter(|u| stays(s, u)).collect());
+        Self { kept: kept.collect() }
+    }
+
+    /// The units of `source` that stay, ascending.
+    pub(super) fn kept(&self, source: Source) -> &[usize] {
+        match source {
+            Source::Input => &self.kept[0],
+            Source::Node(n) => &self.kept[n + 1],
+        }
+    }
+}
+
+/// Whether a constant can be added to the units of node `index`: its bias is a parameter as it stands, or it can
+/// be given one.
+fn takes_constants(model: &Model, index: usize, op: &Op) -> bool {
+    let Op::Affine(rows) = op else { return false };
+    let node = &model.graph().nodes()[index];
+    match node.params.iter().map(|&id| model.params().get(id)).find(|p| p.role == Role::Bias) {
+        None => node.layer.with_bias().is_some(),
+        Some(bias) => {
+            let stored = model.backend().download(bias.value());
+            bias.axes == [UnitAxis::Out] && stored.is_ok_and(|b| b == rows.bias)
+        }
+    }
+}
+
+struct Search<'a> {
+    model: &'a Model,
+    ops: &'a [Op],
+    coupling: &'a Coupling,
+    constants: &'a Constants,
+    /// By node.
+    foldable: Vec<bool>,
+    live: Vec<bool>,
+    todo: Vec<u32>,
+}
+
+impl Search<'_> {
+    fn mark(&mut self, class: u32) {
+        if !std::mem::replace(&mut self.live[class as usize], true) {
+            self.todo.push(class);
+        }
+    }
+
+    fn run(&mut self) {
+        let coupling = self.coupling;
+        while let Some(class) = self.todo.pop() {
+            for (node, unit) in coupling.members(class) {
+                self.follow(node, unit);
+            }
+        }
+    }
+
+    /// Marks what unit `unit` of `node` depends on.
+    fn follow(&mut self, node: usize, unit: usize) {
+        let (ops, constants, coupling) = (self.ops, self.constants, self.coupling);
+        // What other nodes depend on was fixed, or is tied to this very class.
+        let Op::Affine(rows) = &ops[node] else { return };
+        let source = self.model.graph().nodes()[node].inputs[0];
+        for &(input, _) in rows.row(unit) {
+            let input = input as usize;
+            let folds = match constants.get(source, input) {
+                None => false,
+                Some(c) => c == 0.0 || self.foldable[node],
+            };
+            if !folds {
+                self.mark(coupling.class_of(source, input));
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Pruning as a recipe says it.
+
+use crate::{Budget, Error, Granularity, Result, Schedule, Scope};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One pruning step, or a schedule of them, as recipes and command lines describe it.
+///
+/// ```toml
+/// [prune]
+/// criterion = "eigenvalue"          # or { name = "magnitude", exponent = 2.0 }
+/// granularity = "unit"              # or "weight" (the default)
+/// scope = "global"                  # or "layer"
+/// amount = 0.8                      # or count = 320, threshold = 0.05, percentile = 80.0
+/// layers = ["spectral1"]            # all, if absent
+/// except = ["spectral2"]
+/// min_keep = 1
+/// keep_bias = false
+/// schedule = { iterative = { steps = 3 } }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PruneConfig {
+    /// Which entries are worth what.
+    pub criterion: CriterionConfig,
+    /// What is cut.
+    #[serde(default)]
+    pub granularity: Granularity,
+    /// What competes with what.
+    #[serde(default)]
+    pub scope: Scope,
+    /// [`Budget::Fraction`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<f64>,
+    /// [`Budget::Count`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<usize>,
+    /// [`Budget::Threshold`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
+    /// [`Budget::Percentile`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percentile: Option<f64>,
+    /// Names of the layers to prune; all weighted ones, if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<String>,
+    /// Names of layers to leave alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
+    /// Entries (units or weights) that every layer keeps, whatever they score.
+    #[serde(default = "one")]
+    pub min_keep: usize,
+    /// Whether the bias of a pruned unit stays, so that it emits `act(bias)` instead of `act(0)`.
+    #[serde(default)]
+    pub keep_bias: bool,
+    /// When it happens.
+    #[serde(default)]
+    pub schedule: Schedule,
+}
+
+/// A criterion by name, with its parameters: `"eigenvalue"` or `{ name = "magnitude", exponent = 2.0 }`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Form", into = "Form")]
+pub struct CriterionConfig {
+    /// Its registry name.
+    pub name: String,
+    /// Its parameters; absent ones take their usual values.
+    pub parameters: Map<String, Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Form {
+    Name(String),
+    Full {
+        name: String,
+        #[serde(flatten)]
+        parameters: Map<String, Value>,
+    },
+}
+
+impl From<Form> for CriterionConfig {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Name(name) => Self { name, parameters: Map::new() },
+            Form::Full { name, parameters } => Self { name, parameters },
+        }
+    }
+}
+
+impl From<CriterionConfig> for Form {
+    fn from(config: CriterionConfig) -> Self {
+        if config.parameters.is_empty() {
+            Self::Name(config.name)
+        } else {
+            Self::Full { name: config.name, parameters: config.parameters }
+        }
+    }
+}
+
+impl PruneConfig {
+    /// Weights by `criterion`, over the whole network, without a budget yet.
+    pub fn new(criterion: impl Into<String>) -> Self {
+        Self {
+            criterion: CriterionConfig { name: criterion.into(), parameters: Map::new() },
+            granularity: Granularity::default(),
+            scope: Scope::default(),
+            amount: None,
+            count: None,
+            threshold: None,
+            percentile: None,
+            layers: Vec::new(),
+            except: Vec::new(),
+            min_keep: 1,
+            keep_bias: false,
+            schedule: Schedule::default(),
+        }
+    }
+
+    /// The one budget that is given.
+    ///
+    /// # Errors
+    /// None is, several are, or its value is out of range.
+    pub fn budget(&self) -> Result<Budget> {
+        let given = [
+            self.amount.map(Budget::Fraction),
+            self.count.map(Budget::Count),
+            self.threshold.map(Budget::Threshold),
+            self.percentile.map(Budget::Percentile),
+        ];
+        let mut given = given.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some(budget), None) => budget.check(),
+            (None, _) => Err(Error::Config("say how much: `amount`, `count`, `threshold` or `percentile`".into())),
+            _ => Err(Error::Config("`amount`, `count`, `threshold` and `percentile` exclude each other".into())),
+        }
+    }
+
+    /// Checks what can be checked without a model: the criterion and its parameters, the budget, the schedule.
+    ///
+    /// # Errors
+    /// One of them is unknown, missing or out of range.
+    pub fn check(&self) -> Result<()> {
+        self.pruner()?;
+        self.schedule.check(self.budget()?)
+    }
+
+    /// Builds the criterion.
+    pub(crate) fn pruner(&self) -> Result<Box<dyn spectral_core::Pruner>> {
+        let entry = spectral_core::registry::find::<spectral_core::PrunerEntry>(&self.criterion.name)?;
+        Ok((entry.build)(Value::Object(self.criterion.parameters.clone()))?)
+    }
+}
+
+fn one() -> usize {
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn recipes_read_and_write_both_forms_of_a_criterion() {
+        for (form, parameters) in [(json!("magnitude"), 0), (json!({ "name": "magnitude", "exponent": 2.0 }), 1)] {
+            let config: PruneConfig = serde_json::from_value(json!({ "criterion": form, "amount": 0.5 })).unwrap();
+            assert_eq!((config.criterion.name.as_str(), config.criterion.parameters.len()), ("magnitude", parameters));
+            assert_eq!(serde_json::to_value(&config).unwrap()["criterion"], form);
+            config.check().unwrap();
+        }
+    }
+
+    #[test]
+    fn bad_recipes_say_what_is_wrong() {
+        for (table, word) in [
+            (json!({ "criterion": "magnitude" }), "say how much"),
+            (json!({ "criterion": "magnitude", "amount": 0.5, "count": 3 }), "exclude"),
+            (json!({ "criterion": "magnitude", "amount": 1.5 }), "between 0 and 1"),
+            (json!({ "criterion": "magnitude", "percentile": 120 }), "between 0 and 100"),
+            (json!({ "criterion": "magnitud", "amount": 0.5 }), "did you mean `magnitude`"),
+            (json!({ "criterion": { "name": "magnitude", "power": 2 }, "amount": 0.5 }), "power"),
+            (json!({ "criterion": "magnitude", "amount": 0.5, "schedule": { "iterative": { "steps": 0 } } }), "steps"),
+            (json!({ "criterion": "magnitude", "count": 5, "schedule": { "iterative": { "steps": 2 } } }), "amount"),
+            (
+                json!({ "criterion": "magnitude", "amount": 0.5, "schedule": { "gradual": { "start": 9, "end": 3, "every": 1 } } }),
+                "start",
+            ),
+        ] {
+            let config: PruneConfig = serde_json::from_value(table.clone()).unwrap();
+            let error = config.check().unwrap_err().to_string();
+            assert!(error.contains(word), "{table}: {error}");
+        }
+        let unknown = json!({ "criterion": "magnitude", "ammount": 0.5 });
+        assert!(serde_json::from_value::<PruneConfig>(unknown).unwrap_err().to_string().contains("ammount"));
+        let negative = json!({ "criterion": "magnitude", "count": -1 });
+        assert!(serde_json::from_value::<PruneConfig>(negative).is_err());
+    }
+}

@@ -1,0 +1,258 @@
+//! The builder: criterion x granularity x scope x budget, applied to a model.
+
+use crate::change::{Change, Snapshot};
+use crate::pool::{Cut, Scored, Terms, cut_units, cut_weights};
+use crate::selection::Fit;
+use crate::weighted::{Weighted, weighted_layers};
+use crate::{Budget, Error, Granularity, PruneConfig, PruneReport, Result, Schedule, Scope, statistics};
+use serde_json::Value;
+use spectral_core::{Model, Pruner, Samples, Seed, registry};
+
+/// One pruning step.
+///
+/// ```
+/// use spectral_core::{Reference, Seed};
+/// use spectral_layers::prelude::*;
+/// use spectral_prune::Prune;
+///
+/// let mut model = Network::new(20).spectral(30, Relu).spectral(10, Relu).dense(3, Identity).build(&Reference, Seed(7))?;
+/// let report = Prune::by("magnitude").units().globally().amount(0.8).apply(&mut model, None)?;
+/// assert_eq!((report.removed, report.kept), (32, 8));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Mistakes in the options are reported by [`apply`](Self::apply).
+#[derive(Debug, Clone)]
+pub struct Prune {
+    config: PruneConfig,
+    seed: Option<Seed>,
+    problem: Option<String>,
+}
+
+impl Prune {
+    /// Prunes by the criterion of that name: weights, over the whole network.
+    pub fn by(criterion: impl Into<String>) -> Self {
+        Self::from_config(PruneConfig::new(criterion))
+    }
+
+    /// Prunes once as `config` says, whatever its schedule; see [`PruneConfig::rounds`].
+    pub fn from_config(config: PruneConfig) -> Self {
+        Self { config, seed: None, problem: None }
+    }
+
+    /// Cuts whole units.
+    pub fn units(mut self) -> Self {
+        self.config.granularity = Granularity::Unit;
+        self
+    }
+
+    /// Cuts single weights.
+    pub fn weights(mut self) -> Self {
+        self.config.granularity = Granularity::Weight;
+        self
+    }
+
+    /// All chosen layers compete for one budget.
+    pub fn globally(mut self) -> Self {
+        self.config.scope = Scope::Global;
+        self
+    }
+
+    /// The budget holds in every layer.
+    pub fn per_layer(mut self) -> Self {
+        self.config.scope = Scope::Layer;
+        self
+    }
+
+    /// Only these layers, by name.
+    pub fn layers(mut self, names: &[impl AsRef<str>]) -> Self {
+        self.config.layers = names.iter().map(|n| n.as_ref().into()).collect();
+        self
+    }
+
+    /// All but these layers, by name.
+    pub fn except(mut self, names: &[impl AsRef<str>]) -> Self {
+        self.config.except = names.iter().map(|n| n.as_ref().into()).collect();
+        self
+    }
+
+    /// [`Budget::Fraction`].
+    pub fn amount(mut self, share: f64) -> Self {
+        self.config.amount = Some(share);
+        self
+    }
+
+    /// [`Budget::Count`].
+    pub fn count(mut self, entries: usize) -> Self {
+        self.config.count = Some(entries);
+        self
+    }
+
+    /// [`Budget::Threshold`].
+    pub fn threshold(mut self, score: f64) -> Self {
+        self.config.threshold = Some(score);
+        self
+    }
+
+    /// [`Budget::Percentile`].
+    pub fn percentile(mut self, percentile: f64) -> Self {
+        self.config.percentile = Some(percentile);
+        self
+    }
+
+    /// Entries that every layer keeps; 1 unless chosen.
+    pub fn min_keep(mut self, entries: usize) -> Self {
+        self.config.min_keep = entries;
+        self
+    }
+
+    /// Leaves the bias of pruned units, which then emit `act(bias)` instead of `act(0)`.
+    pub fn keep_bias(mut self) -> Self {
+        self.config.keep_bias = true;
+        self
+    }
+
+    /// Parameters of the criterion, as an object.
+    pub fn parameters(mut self, parameters: Value) -> Self {
+        match parameters {
+            Value::Object(table) => self.config.criterion.parameters = table,
+            other => self.problem = Some(format!("parameters of a criterion are an object, not {other}")),
+        }
+        self
+    }
+
+    /// What criteria that draw numbers derive from; the model's own seed unless chosen.
+    pub fn seed(mut self, seed: Seed) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// The options as a recipe would hold them.
+    pub fn config(&self) -> &PruneConfig {
+        &self.config
+    }
+
+    /// Prunes `model`: masks the entries, and appends the step to its history. A step that finds nothing more to
+    /// prune leaves the model and its history as they are.
+    ///
+    /// `calibration` is for criteria that measure on data: `&samples`, `Some(&samples)` or `None`.
+    ///
+    /// # Errors
+    /// An option is unknown or out of range, data is needed and missing, the budget cannot be hit, or a device
+    /// failed. The model is then unchanged.
+    pub fn apply<'a>(&self, model: &mut Model, calibration: impl Into<Option<&'a Samples>>) -> Result<PruneReport> {
+        let cut = self.plan(model, calibration.into(), self.config.budget()?, Fit::Exact)?;
+        let (parent, before) = (model.content_hash()?, Snapshot::of(model));
+        let change = Change { removed: cut.removed, parent, before: &before, replaces: None };
+        Ok(self.carry_out(model, &cut, change)?.0)
+    }
+
+    /// Decides what is cut, without touching the model.
+    pub(crate) fn plan(&self, model: &Model, calibration: Option<&Samples>, budget: Budget, fit: Fit) -> Result<Cut> {
+        if let Some(problem) = &self.problem {
+            return Err(Error::Config(problem.clone()));
+        }
+        budget.check()?;
+        let pruner = self.config.pruner()?;
+        let layers = self.chosen(model, &*pruner)?;
+        let scored = self.score(model, &*pruner, layers, calibration)?;
+        let terms = Terms {
+            scope: self.config.scope,
+            budget,
+            fit,
+            min_keep: self.config.min_keep,
+            named: !self.config.layers.is_empty(),
+        };
+        match self.config.granularity {
+            Granularity::Weight => cut_weights(model, scored, terms),
+            Granularity::Unit => cut_units(model, scored, terms),
+        }
+    }
+
+    /// The weighted layers that take part.
+    fn chosen(&self, model: &Model, pruner: &dyn Pruner) -> Result<Vec<Weighted>> {
+        let mut layers = weighted_layers(model);
+        let known: Vec<String> = layers.iter().map(|l| l.name.clone()).collect();
+        for name in self.config.layers.iter().chain(&self.config.except) {
+            if !known.contains(name) {
+                let nearest = registry::nearest(name, known.iter().map(String::as_str)).map(Into::into);
+                return Err(Error::UnknownLayer { name: name.clone(), nearest, known });
+            }
+        }
+        let named = |l: &Weighted| self.config.layers.is_empty() || self.config.layers.contains(&l.name);
+        layers.retain(|l| named(l) && !self.config.except.contains(&l.name));
+        if layers.is_empty() {
+            return Err(Error::Config("no layer is left to prune after `layers` and `except`".into()));
+        }
+        if pruner.needs().spectral {
+            let lacking: Vec<&str> = layers.iter().filter(|l| l.eigenvalues.is_none()).map(|l| &*l.name).collect();
+            if lacking.len() == layers.len() || !(self.config.layers.is_empty() || lacking.is_empty()) {
+                let criterion = self.config.criterion.name.clone();
+                return Err(Error::NotSpectral { criterion, layers: lacking.join(", ") });
+            }
+            layers.retain(|l| l.eigenvalues.is_some());
+        }
+        Ok(layers)
+    }
+
+    fn score(
+        &self,
+        model: &Model,
+        pruner: &dyn Pruner,
+        layers: Vec<Weighted>,
+        calibration: Option<&Samples>,
+    ) -> Result<Vec<Scored>> {
+        let name = &self.config.criterion.name;
+        let needs = pruner.needs();
+        let statistics = match (needs.any(), calibration) {
+            (false, _) => vec![Default::default(); layers.len()],
+            (true, None) => return Err(Error::NeedsCalibration { criterion: name.clone() }),
+            (true, Some(data)) => statistics::measure(model, &layers, data, needs)?,
+        };
+        let seed = self.seed.unwrap_or(Seed(model.meta.seed.unwrap_or(0)));
+        let mut scored = Vec::with_capacity(layers.len());
+        for (layer, statistics) in layers.into_iter().zip(&statistics) {
+            let loaded = layer.load(model)?;
+            let target = layer.target(&loaded, statistics, seed.key("prune", layer.node as u64));
+            let param = layer.matrix(model);
+            let by_unit = self.config.granularity == Granularity::Unit;
+            let mut scores = vec![0.0; if by_unit { layer.rows } else { layer.rows * layer.columns }];
+            let nan = if by_unit {
+                pruner.score_units(&target, &mut scores)?;
+                let kept = layer.kept_per_row(param);
+                (0..layer.rows).find(|&u| kept[u] > 0 && scores[u].is_nan()).map(|u| format!("unit {u}"))
+            } else {
+                pruner.score(&target, &mut scores)?;
+                let bad = layer.kept(param).map(|(p, _)| p).find(|&p| scores[p].is_nan());
+                bad.map(|p| format!("weight [{}, {}]", p / layer.columns, p % layer.columns))
+            };
+            if let Some(entry) = nan {
+                return Err(Error::Score { criterion: name.clone(), layer: layer.name.clone(), entry });
+            }
+            scored.push(Scored { layer, scores });
+        }
+        Ok(scored)
+    }
+}
+
+impl PruneConfig {
+    /// The pruning steps of a one-shot or iterative schedule; whoever applies them trains after each.
+    ///
+    /// # Errors
+    /// [`check`](Self::check) fails, or the schedule is gradual, which is a
+    /// [`GradualPruning`](crate::GradualPruning) hook.
+    pub fn rounds(&self) -> Result<Vec<Prune>> {
+        self.check()?;
+        let once = |config: PruneConfig| Prune::from_config(PruneConfig { schedule: Schedule::OneShot, ..config });
+        match (self.schedule, self.amount) {
+            (Schedule::Gradual(_), _) => {
+                Err(Error::Config("a gradual schedule prunes inside training: hang `GradualPruning` into it".into()))
+            }
+            (Schedule::Iterative(_), Some(amount)) => {
+                let shares = self.schedule.targets(amount).into_iter();
+                Ok(shares.map(|share| once(PruneConfig { amount: Some(share), ..self.clone() })).collect())
+            }
+            _ => Ok(vec![once(self.clone())]),
+        }
+    }
+}

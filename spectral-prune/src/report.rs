@@ -1,0 +1,72 @@
+//! What a pruning step did, for reports and for the history of a model.
+
+use crate::{Error, Granularity, Result, Scope};
+use serde::{Deserialize, Serialize};
+use spectral_core::{ContentHash, HistoryEntry};
+use std::collections::BTreeMap;
+
+/// The action of a history entry that a pruning step leaves.
+pub const PRUNE: &str = "prune";
+
+/// What one pruning step did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PruneReport {
+    /// Number of the step in the life of the model, from 1.
+    pub step: usize,
+    /// The criterion.
+    pub criterion: String,
+    /// What was cut.
+    pub granularity: Granularity,
+    /// What competed with what.
+    pub scope: Scope,
+    /// Entries (units or weights) that this step pruned.
+    pub removed: usize,
+    /// Entries in the pool that are left.
+    pub kept: usize,
+    /// Entries the pool ever had; `total - kept` are pruned by now.
+    pub total: usize,
+    /// The model it was done to.
+    pub parent: ContentHash,
+    /// Every weighted layer, in execution order.
+    pub layers: Vec<LayerReport>,
+}
+
+/// One weighted layer in a [`PruneReport`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerReport {
+    /// Name of the node.
+    pub name: String,
+    /// Units with at least one weight, before.
+    pub units_before: usize,
+    /// Units with at least one weight, after.
+    pub units_after: usize,
+    /// Weights that are not pruned, before.
+    pub weights_before: usize,
+    /// Weights that are not pruned, after.
+    pub weights_after: usize,
+}
+
+/// What the history of a model keeps of a pruning step: [`HistoryEntry::detail`] of action [`PRUNE`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PruneDetail {
+    /// What was done.
+    pub report: PruneReport,
+    /// By layer: the units that this step left without weights, by their index in the original network.
+    pub removed_units: BTreeMap<String, Vec<u32>>,
+    /// By layer: how many weights this step pruned.
+    pub removed_weights: BTreeMap<String, usize>,
+}
+
+impl PruneDetail {
+    /// Reads the detail of history entry number `entry` (from 1).
+    ///
+    /// # Errors
+    /// The entry holds something else.
+    pub fn read(entry: usize, from: &HistoryEntry) -> Result<Self> {
+        serde_json::from_value(from.detail.clone()).map_err(|e| Error::History {
+            entry,
+            action: from.action.clone(),
+            problem: e.to_string(),
+        })
+    }
+}

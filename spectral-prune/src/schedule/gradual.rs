@@ -1,0 +1,112 @@
+//! Pruning little by little while the network trains.
+
+use super::{Gradual, Schedule};
+use crate::change::{Change, Snapshot};
+use crate::selection::Fit;
+use crate::{Budget, Error, Prune, PruneConfig, PruneReport, Result};
+use spectral_core::{ContentHash, Flow, Model, Progress, Samples, Seed, TrainHook};
+
+/// A training hook that raises the pruned share along the cubic of Zhu & Gupta 2017.
+///
+/// After step `t` the share is [`Gradual::share`] (to the unit below where coupled units cannot hit it, and exactly at
+/// the end). The model's history gets one entry for the whole ascent; its parent is the model at the start.
+#[derive(Debug)]
+pub struct GradualPruning {
+    prune: Prune,
+    window: Gradual,
+    amount: f64,
+    calibration: Option<Samples>,
+    begun: Option<Begun>,
+    report: Option<PruneReport>,
+}
+
+/// The model before the first pruning.
+#[derive(Debug)]
+struct Begun {
+    parent: ContentHash,
+    before: Snapshot,
+    removed: usize,
+    /// Where in the history the entry is, once something was pruned.
+    entry: Option<usize>,
+}
+
+impl GradualPruning {
+    /// Rises to the `amount` of `config` from step `start` to step `end`, pruning every `every` steps.
+    ///
+    /// # Errors
+    /// `config` is not right (see [`PruneConfig::check`]), has no `amount`, or the window is empty.
+    pub fn new(
+        config: PruneConfig,
+        (start, end): (u64, u64),
+        every: u64,
+        calibration: Option<Samples>,
+    ) -> Result<Self> {
+        let schedule = Schedule::Gradual(Gradual { start, end, every, from: 0.0 });
+        Self::from_config(PruneConfig { schedule, ..config }, calibration)
+    }
+
+    /// As the gradual schedule of `config` says.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), or the schedule is another one.
+    pub fn from_config(config: PruneConfig, calibration: Option<Samples>) -> Result<Self> {
+        config.check()?;
+        match (config.schedule, config.budget()?) {
+            (Schedule::Gradual(window), Budget::Fraction(amount)) => {
+                Ok(Self { prune: Prune::from_config(config), window, amount, calibration, begun: None, report: None })
+            }
+            _ => Err(Error::Config("the schedule is not gradual".into())),
+        }
+    }
+
+    /// What criteria that draw numbers derive from; the model's own seed unless chosen.
+    pub fn seed(mut self, seed: Seed) -> Self {
+        self.prune = self.prune.seed(seed);
+        self
+    }
+
+    /// What has been pruned so far, over the whole ascent.
+    pub fn report(&self) -> Option<&PruneReport> {
+        self.report.as_ref()
+    }
+
+    fn begin(&mut self, model: &Model) -> Result<()> {
+        // Fails now rather than after hours of training.
+        self.prune.plan(model, self.calibration.as_ref(), Budget::Fraction(self.amount), Fit::Exact)?;
+        let (parent, before) = (model.content_hash()?, Snapshot::of(model));
+        self.begun = Some(Begun { parent, before, removed: 0, entry: None });
+        Ok(())
+    }
+
+    fn step(&mut self, model: &mut Model, t: u64) -> Result<()> {
+        if self.begun.is_none() {
+            self.begin(model)?;
+        }
+        let Some(begun) = &mut self.begun else { return Ok(()) };
+        let fit = if t == self.window.end { Fit::Exact } else { Fit::AtMost };
+        let budget = Budget::Fraction(self.window.share(self.amount, t));
+        let cut = self.prune.plan(model, self.calibration.as_ref(), budget, fit)?;
+        if cut.removed == 0 {
+            return Ok(());
+        }
+        let removed = begun.removed + cut.removed;
+        let change = Change { removed, parent: begun.parent, before: &begun.before, replaces: begun.entry };
+        let (report, entry) = self.prune.carry_out(model, &cut, change)?;
+        (begun.removed, begun.entry) = (removed, Some(entry));
+        self.report = Some(report);
+        Ok(())
+    }
+}
+
+impl TrainHook for GradualPruning {
+    fn start(&mut self, model: &mut Model, _: &Progress) -> spectral_core::Result<()> {
+        Ok(self.begin(model)?)
+    }
+
+    fn after_step(&mut self, model: &mut Model, at: &Progress) -> spectral_core::Result<Flow> {
+        if self.window.is_due(at.step) {
+            self.step(model, at.step)?;
+        }
+        Ok(Flow::Continue)
+    }
+}

@@ -1,0 +1,176 @@
+//! What pruning sees of a model: its weighted layers, as host slices.
+
+use crate::Result;
+use spectral_core::{
+    DType, Error, Lowered, Mask, Model, Param, ParamId, Role, SpectralFactors, Statistics, Target, UnitAxis, Units,
+    Values,
+};
+
+/// A layer that owns its units and has one weight matrix, `[out, in]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Weighted {
+    pub(crate) node: usize,
+    pub(crate) name: String,
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    /// The weight, or the basis of a spectral layer.
+    pub(crate) matrix: ParamId,
+    /// Eigenvalues in and out, if the layer is spectral.
+    pub(crate) eigenvalues: Option<[ParamId; 2]>,
+}
+
+/// Every weighted layer, in execution order.
+pub(crate) fn weighted_layers(model: &Model) -> Vec<Weighted> {
+    let (graph, params) = (model.graph(), model.params());
+    let mut layers = Vec::new();
+    for (index, node) in graph.nodes().iter().enumerate().filter(|(_, n)| n.layer.units() == Units::Own) {
+        let with = |role| node.params.iter().copied().find(|&id| params.get(id).role == role);
+        let mut matrices = node.params.iter().copied().filter(|&id| {
+            let p = params.get(id);
+            p.role.is_matrix() && p.axes == [UnitAxis::Out, UnitAxis::In] && p.full_shape().rank() == 2
+        });
+        let (Some(matrix), None) = (matrices.next(), matrices.next()) else { continue };
+        let shape = params.get(matrix).full_shape();
+        let spectral = params.get(matrix).role == Role::Basis;
+        let eigenvalues = with(Role::EigenvalueIn).zip(with(Role::EigenvalueOut)).map(<[_; 2]>::from);
+        layers.push(Weighted {
+            node: index,
+            name: node.name.clone(),
+            rows: shape.rows(),
+            columns: shape.columns(),
+            matrix,
+            eigenvalues: eigenvalues.filter(|_| spectral),
+        });
+    }
+    layers
+}
+
+impl Weighted {
+    /// The parameter that holds the matrix.
+    pub(crate) fn matrix<'m>(&self, model: &'m Model) -> &'m Param {
+        model.params().get(self.matrix)
+    }
+
+    /// The position in the whole matrix of every entry that is stored and not pruned, with its stored index.
+    pub(crate) fn kept<'m>(&self, param: &'m Param) -> impl Iterator<Item = (usize, usize)> + 'm {
+        let columns = self.columns;
+        let stored = param.pattern.as_ref().map(|p| p.iter().map(|(r, c)| r * columns + c).collect::<Vec<_>>());
+        (0..param.value().len())
+            .filter(move |&k| !param.pruned().is_some_and(|m| m.contains(k)))
+            .map(move |k| (stored.as_ref().map_or(k, |s| s[k]), k))
+    }
+
+    /// Entries of every row that are stored and not pruned.
+    pub(crate) fn kept_per_row(&self, param: &Param) -> Vec<usize> {
+        let mut rows = vec![0; self.rows];
+        self.kept(param).for_each(|(position, _)| rows[position / self.columns.max(1)] += 1);
+        rows
+    }
+
+    /// Downloads what criteria look at.
+    pub(crate) fn load(&self, model: &Model) -> Result<Loaded> {
+        let backend = &**model.backend();
+        let get = |id| Ok::<_, Error>(Owned::new(model.dtype(), backend.download(model.params().get(id).value())?));
+        let param = self.matrix(model);
+        if let Some([inner, outer]) = self.eigenvalues {
+            let factors = [get(self.matrix)?, get(inner)?, get(outer)?];
+            return Ok(Loaded { weight: product(&factors, self.columns), factors: Some(factors) });
+        }
+        let weight = match (&param.pattern, param.role) {
+            (None, Role::Weight) => get(self.matrix)?,
+            (Some(pattern), Role::Weight) => {
+                let mut whole = vec![0.0; self.rows * self.columns];
+                for ((r, c), v) in pattern.iter().zip(backend.download(param.value())?) {
+                    whole[r * self.columns + c] = v;
+                }
+                Owned::new(model.dtype(), whole)
+            }
+            _ => match model.lower(self.node)? {
+                Lowered::Affine(affine) => Owned::new(model.dtype(), affine.weight.to_dense(backend)?),
+                _ => {
+                    let what = format!("layer `{}`", self.name);
+                    return Err(Error::config(what, "does not say what its weights are; let it lower to affine").into());
+                }
+            },
+        };
+        Ok(Loaded { weight, factors: None })
+    }
+
+    /// What a criterion is shown.
+    pub(crate) fn target<'a>(&'a self, loaded: &'a Loaded, statistics: &'a Statistics, key: u64) -> Target<'a> {
+        let spectral = loaded.factors.as_ref().map(|[basis, inner, outer]| SpectralFactors {
+            basis: basis.values(),
+            lambda_in: inner.values(),
+            lambda_out: outer.values(),
+        });
+        let (rows, columns, weight) = (self.rows, self.columns, loaded.weight.values());
+        Target { node: &self.name, rows, columns, weight, spectral, statistics, key }
+    }
+}
+
+/// Host copies of what a criterion looks at.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    weight: Owned,
+    factors: Option<[Owned; 3]>,
+}
+
+#[derive(Debug)]
+enum Owned {
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+}
+
+impl Owned {
+    fn new(dtype: DType, values: Vec<f64>) -> Self {
+        match dtype {
+            DType::F32 => Self::F32(values.into_iter().map(|v| v as f32).collect()),
+            DType::F64 => Self::F64(values),
+        }
+    }
+
+    fn values(&self) -> Values<'_> {
+        match self {
+            Self::F32(v) => Values::F32(v),
+            Self::F64(v) => Values::F64(v),
+        }
+    }
+}
+
+/// `basis * (lambda_in - lambda_out)` in the arithmetic of its type.
+///
+/// Computed here and not by the backend, so that a criterion ranks weights the same on every device.
+fn product([basis, inner, outer]: &[Owned; 3], columns: usize) -> Owned {
+    fn of<T: Copy + std::ops::Sub<Output = T> + std::ops::Mul<Output = T>>(
+        b: &[T],
+        i: &[T],
+        o: &[T],
+        n: usize,
+    ) -> Vec<T> {
+        b.iter().enumerate().map(|(k, &b)| b * (i[k % n] - o[k / n])).collect()
+    }
+    match (basis, inner, outer) {
+        (Owned::F32(b), Owned::F32(i), Owned::F32(o)) => Owned::F32(of(b, i, o, columns)),
+        (Owned::F64(b), Owned::F64(i), Owned::F64(o)) => Owned::F64(of(b, i, o, columns)),
+        _ => Owned::F64(Vec::new()),
+    }
+}
+
+/// The entries of a parameter that belong to `units` along its output axis, as a mask over the stored entries;
+/// `None` if it has no such axis.
+pub(crate) fn entries_of_units(param: &Param, units: &Mask) -> Option<Mask> {
+    let axis = param.axes.iter().position(|a| *a == UnitAxis::Out)?;
+    if let Some(pattern) = &param.pattern {
+        let mut mask = Mask::none(param.value().len());
+        for (k, (row, column)) in pattern.iter().enumerate() {
+            if units.contains(if axis == 0 { row } else { column }) {
+                mask.insert(k);
+            }
+        }
+        return Some(mask);
+    }
+    let shape = param.value().shape();
+    let inner: usize = shape.extents()[axis + 1..].iter().product();
+    let extent = shape.extents()[axis];
+    Some(Mask::from_fn(param.value().len(), |k| units.contains(k / inner.max(1) % extent)))
+}

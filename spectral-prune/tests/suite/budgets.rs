@@ -1,0 +1,110 @@
+//! Budgets, scopes, choice of layers, and what is refused.
+
+use crate::support::*;
+use spectral_core::{Activation::*, Model};
+use spectral_layers::Network;
+use spectral_prune::{Error, Prune};
+
+fn model() -> Model {
+    build(&Network::new(10).spectral(30, Relu).spectral(10, Relu).dense(4, Identity), 3)
+}
+
+#[test]
+fn amounts_are_hit_to_the_unit_in_every_scope() {
+    for (amount, want) in [(0.0, 0), (0.5, 20), (0.8, 32), (0.33, 13), (0.95, 38)] {
+        let report = Prune::by("eigenvalue").units().globally().amount(amount).apply(&mut model(), None).unwrap();
+        assert_eq!((report.removed, report.kept, report.total), (want, 40 - want, 40), "{amount}");
+    }
+    let mut m = model();
+    Prune::by("eigenvalue").units().per_layer().amount(0.8).apply(&mut m, None).unwrap();
+    assert_eq!([dead_units(&m, "spectral1").len(), dead_units(&m, "spectral2").len()], [24, 8]);
+    let mut m = model();
+    let report = Prune::by("magnitude").weights().per_layer().amount(0.9).apply(&mut m, None).unwrap();
+    let kept: Vec<usize> = report.layers.iter().map(|l| l.weights_after).collect();
+    assert_eq!(kept, [30, 30, 4]);
+}
+
+#[test]
+fn the_same_amount_again_prunes_nothing_and_leaves_no_entry() {
+    for prune in [Prune::by("magnitude").weights(), Prune::by("eigenvalue").units(), Prune::by("random").units()] {
+        for prune in [prune.clone().amount(0.5), prune.clone().percentile(50.0), prune.count(7)] {
+            let mut m = model();
+            prune.apply(&mut m, None).unwrap();
+            let hash = m.content_hash().unwrap();
+            assert_eq!(prune.apply(&mut m, None).unwrap().removed, 0, "{prune:?}");
+            assert_eq!((m.content_hash().unwrap(), m.meta.history.len()), (hash, 1));
+        }
+    }
+}
+
+#[test]
+fn rounds_of_rising_amounts_reach_the_last() {
+    let mut m = model();
+    let table = serde_json::json!({ "criterion": "eigenvalue", "granularity": "unit", "amount": 0.8,
+        "schedule": { "iterative": { "steps": 3 } } });
+    let config: spectral_prune::PruneConfig = serde_json::from_value(table).unwrap();
+    let removed: Vec<usize> = config.rounds().unwrap().iter().map(|p| p.apply(&mut m, None).unwrap().removed).collect();
+    assert_eq!(removed.iter().sum::<usize>(), 32);
+    assert_eq!(removed, [17, 9, 6]);
+    let error = Prune::by("eigenvalue").units().amount(0.5).apply(&mut m, None).unwrap_err();
+    assert!(matches!(error, Error::Infeasible { closest: 32, asked: 20, .. }), "{error}");
+}
+
+#[test]
+fn thresholds_keep_what_is_equal() {
+    let mut m = model();
+    let mut lambda = values(&m, "spectral2.lambda_out");
+    lambda[..3].copy_from_slice(&[0.25, -0.25, 0.125]);
+    set(&mut m, "spectral2.lambda_out", &lambda);
+    let want: Vec<usize> = (0..10).filter(|&u| lambda[u].abs() < 0.25).collect();
+    Prune::by("eigenvalue").units().layers(&["spectral2"]).threshold(0.25).apply(&mut m, None).unwrap();
+    assert_eq!(dead_units(&m, "spectral2"), want);
+    assert!(want.contains(&2) && !want.contains(&0) && !want.contains(&1));
+}
+
+#[test]
+fn every_layer_keeps_its_least_number() {
+    let mut m = model();
+    set(&mut m, "spectral2.lambda_out", &[1e-6; 10]);
+    Prune::by("eigenvalue").units().amount(0.5).min_keep(3).apply(&mut m, None).unwrap();
+    assert_eq!(dead_units(&m, "spectral2"), [0, 1, 2, 3, 4, 5, 6]);
+    assert_eq!(dead_units(&m, "spectral1").len(), 13);
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_and_changes_nothing() {
+    let base = || Prune::by("magnitude");
+    for (prune, words) in [
+        (base().units().amount(1.0), &["everything", "38"][..]),
+        (base().units().count(39), &["38", "min_keep"]),
+        (base().weights().threshold(1e9), &["everything"]),
+        (base().units().per_layer().amount(0.9).min_keep(5), &["`spectral1`", "25", "min_keep"]),
+        (base().units().layers(&["dense3"]).amount(0.5), &["dense3", "outputs"]),
+        (base().layers(&["spectrl1"]).amount(0.5), &["spectrl1", "did you mean `spectral1`"]),
+        (base().except(&["spectral9"]).amount(0.5), &["spectral9"]),
+        (base().except(&["spectral1", "spectral2", "dense3"]).amount(0.5), &["no layer is left"]),
+        (base().amount(1.2), &["between 0 and 1"]),
+        (base().amount(f64::NAN), &["between 0 and 1"]),
+        (base().percentile(-1.0), &["between 0 and 100"]),
+        (base(), &["how much"]),
+        (base().amount(0.1).count(2), &["exclude"]),
+        (base().amount(0.1).parameters(serde_json::json!(3)), &["object"]),
+        (base().amount(0.1).parameters(serde_json::json!({ "exponent": -1.0 })), &["exponent"]),
+        (Prune::by("magnitudes").amount(0.1), &["did you mean `magnitude`", "eigenvalue"]),
+        (Prune::by("taylor").amount(0.1), &["--calibration"]),
+    ] {
+        let mut m = model();
+        let hash = m.content_hash().unwrap();
+        let error = prune.apply(&mut m, None).unwrap_err().to_string();
+        assert!(words.iter().all(|w| error.contains(w)), "{words:?}: {error}");
+        assert_eq!((m.content_hash().unwrap(), m.meta.history.len()), (hash, 0), "{error}");
+    }
+}
+
+#[test]
+fn chosen_layers_are_the_pool() {
+    let mut m = model();
+    let report = Prune::by("magnitude").units().except(&["spectral1"]).amount(0.5).apply(&mut m, None).unwrap();
+    assert_eq!((report.removed, report.total), (5, 10));
+    assert!(dead_units(&m, "spectral1").is_empty() && dead_units(&m, "dense3").is_empty());
+}

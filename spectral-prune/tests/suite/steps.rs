@@ -1,0 +1,75 @@
+//! What a step does to parameters, reports and the history.
+
+use crate::support::*;
+use spectral_core::{Activation::*, Reference};
+use spectral_layers::Network;
+use spectral_prune::history::original_indices;
+use spectral_prune::{PRUNE, Prune, compact, explain};
+
+#[test]
+fn a_pruned_unit_loses_its_row_its_eigenvalue_and_its_bias_and_nothing_else() {
+    for keep_bias in [false, true] {
+        let mut m = build(&Network::new(6).spectral(8, Sigmoid).spectral(5, Sigmoid).dense(2, Identity), 4);
+        let before = values(&m, "spectral2.basis");
+        let prune = Prune::by("eigenvalue").units().layers(&["spectral1"]).count(3);
+        let prune = if keep_bias { prune.keep_bias() } else { prune };
+        prune.apply(&mut m, None).unwrap();
+        let gone = dead_units(&m, "spectral1");
+        assert_eq!(gone.len(), 3);
+        assert_eq!(pruned(&m, "spectral1.lambda_out"), gone);
+        assert_eq!(pruned(&m, "spectral1.bias"), if keep_bias { vec![] } else { gone.clone() });
+        assert!(pruned(&m, "spectral1.lambda_in").is_empty() && values(&m, "spectral2.basis") == before);
+        let bias = values(&m, "spectral1.bias");
+        assert!(gone.iter().all(|&u| (bias[u] == 0.0) != keep_bias));
+    }
+}
+
+#[test]
+fn reports_and_histories_name_units_by_their_first_index() {
+    let mut m = build(&Network::new(6).spectral(12, Relu).dense(9, Relu).dense(2, Identity), 5);
+    let start = m.content_hash().unwrap();
+    let one = Prune::by("magnitude").units().layers(&["spectral1"]).count(5).apply(&mut m, None).unwrap();
+    assert_eq!((one.step, one.parent), (1, start));
+    let first = dead_units(&m, "spectral1");
+    let mut small = compact(&m).unwrap().model;
+    let kept: Vec<usize> = (0..12).filter(|u| !first.contains(u)).collect();
+    assert_eq!(original_indices(&small, "spectral1").unwrap(), kept);
+    let parent = small.content_hash().unwrap();
+    let two = Prune::by("magnitude").units().layers(&["spectral1"]).count(2).apply(&mut small, None).unwrap();
+    assert_eq!((two.step, two.total), (2, 7));
+    let second: Vec<u32> = dead_units(&small, "spectral1").iter().map(|&u| kept[u] as u32).collect();
+    let rows = explain(&small).unwrap();
+    assert_eq!(rows.len(), 2);
+    assert_eq!((rows[0].parent, rows[1].parent), (start, parent));
+    assert_eq!(rows[0].layers[0].units, first.iter().map(|&u| u as u32).collect::<Vec<_>>());
+    assert_eq!((rows[1].layers[0].units.clone(), rows[1].layers[0].weights), (second.clone(), 12));
+    let smaller = compact(&small).unwrap().model;
+    let left: Vec<usize> = kept.into_iter().filter(|u| !second.contains(&(*u as u32))).collect();
+    assert_eq!(original_indices(&smaller, "spectral1").unwrap(), left);
+    assert!(original_indices(&smaller, "spectral").is_err());
+    let actions: Vec<&str> = smaller.meta.history.iter().map(|e| e.action.as_str()).collect();
+    assert_eq!(actions, [PRUNE, "compact", PRUNE, "compact"]);
+}
+
+#[test]
+fn weights_are_pruned_out_of_every_layer_and_spare_biases() {
+    let mut m = build(&Network::new(6).spectral(8, Relu).dense(5, Relu).masked(3, Identity, 0.5), 6);
+    let report = Prune::by("magnitude").weights().amount(0.7).apply(&mut m, None).unwrap();
+    assert_eq!(report.total, 48 + 40 + 15);
+    assert_eq!(report.total - report.kept, 72);
+    for name in ["spectral1.bias", "dense2.bias", "spectral1.lambda_out", "spectral1.lambda_in"] {
+        assert!(pruned(&m, name).is_empty(), "{name}");
+    }
+    let masked = report.layers.iter().find(|l| l.name == "masked3").unwrap();
+    assert!(masked.weights_before <= 8 && masked.weights_after <= masked.weights_before);
+}
+
+#[test]
+fn masks_do_not_depend_on_the_element_type_that_holds_the_same_values() {
+    let mut narrow = build(&Network::new(6).dense(8, Relu).dense(3, Identity), 7);
+    let mut wide = narrow.to_backend(&Reference, spectral_core::DType::F64).unwrap();
+    for m in [&mut narrow, &mut wide] {
+        Prune::by("magnitude").weights().amount(0.6).apply(m, None).unwrap();
+    }
+    assert_eq!(pruned(&narrow, "dense1.weight"), pruned(&wide, "dense1.weight"));
+}
