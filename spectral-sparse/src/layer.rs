@@ -89,19 +89,41 @@ impl Sparse {
         Self { units, activation, bias: true, density, init, bias_init, penalties }
     }
 
-    /// Number of inputs, if the layer accepts them.
+    /// Number of inputs, if the layer accepts them and its hyper-parameters make sense.
     fn inputs(&self, inputs: &[Shape]) -> Result<usize> {
-        let [input] = inputs else {
-            return Err(Error::shape("sparse", "one input", format!("{} inputs", inputs.len())));
+        let bad = |problem: String| Err(Error::config("layer `sparse`", problem));
+        let &[input] = inputs else {
+            return bad(format!("takes one input, got {}; merge them first", inputs.len()));
         };
-        if input.rank() != 1 {
-            return Err(Error::shape("sparse", "a vector of features", input));
+        if input.rank() != 1 || input.is_empty() {
+            return Err(Error::shape("sparse", "input samples with one axis and at least one value", input));
         }
-        if !self.activation.is_elementwise() {
-            let problem = "softmax mixes units; give the layer `identity` and let a softmax activation follow it";
-            return Err(Error::config("layer `sparse`", problem));
+        if self.units == 0 {
+            return bad("`units` is 0; a layer needs at least one unit".into());
         }
-        Ok(input.rows())
+        if self.units.checked_mul(input.len()).is_none_or(|positions| positions > u32::MAX as usize) {
+            return bad(format!("{} units over {} inputs are more than 2^32 weights", self.units, input.len()));
+        }
+        if !(0.0..=1.0).contains(&self.density) {
+            return bad(format!("`density` is {}; it must be from 0 to 1", self.density));
+        }
+        match self.activation {
+            Activation::Softmax => {
+                return bad("softmax mixes units; use identity here and put a softmax activation layer after it".into());
+            }
+            Activation::LeakyRelu { slope } if !(slope >= 0.0 && slope.is_finite()) => {
+                return bad(format!("`slope` of leaky_relu is {slope}; it must be a finite number >= 0"));
+            }
+            Activation::Elu { alpha } if !(alpha > 0.0 && alpha.is_finite()) => {
+                return bad(format!("`alpha` of elu is {alpha}; it must be a finite number > 0"));
+            }
+            _ => {}
+        }
+        let SparsePenalties { weight, bias } = self.penalties;
+        match [weight.l1, weight.l2, bias.l1, bias.l2].into_iter().find(|p| !(*p >= 0.0 && p.is_finite())) {
+            Some(factor) => bad(format!("a penalty is {factor}; it must be a finite number >= 0")),
+            None => Ok(input.len()),
+        }
     }
 
     fn keeps_input(&self) -> bool {
@@ -249,13 +271,22 @@ mod tests {
 
     #[test]
     fn bad_configurations_are_refused_by_name() {
-        let softmax = build(Sparse::new(3, Activation::Softmax, 0.5), 4, 0).unwrap_err().to_string();
-        assert!(softmax.contains("softmax activation"), "{softmax}");
-        for density in [-0.1, 1.1, f64::NAN] {
-            let error = build(Sparse::new(3, Activation::Relu, density), 4, 0).unwrap_err().to_string();
-            assert!(error.contains("density"), "{error}");
+        let layer = |act, density| Sparse::new(3, act, density);
+        let penalised = |l1| SparsePenalties { weight: Penalty { l1, l2: 0.0 }, ..SparsePenalties::default() };
+        for (layer, word) in [
+            (layer(Activation::Softmax, 0.5), "softmax activation layer"),
+            (layer(Activation::Elu { alpha: 0.0 }, 0.5), "`alpha`"),
+            (layer(Activation::LeakyRelu { slope: f64::NAN }, 0.5), "`slope`"),
+            (layer(Activation::Relu, -0.1), "`density`"),
+            (layer(Activation::Relu, 1.1), "`density`"),
+            (layer(Activation::Relu, f64::NAN), "`density`"),
+            (Sparse { units: 0, ..layer(Activation::Relu, 0.5) }, "`units` is 0"),
+            (Sparse { units: usize::MAX, ..layer(Activation::Relu, 0.5) }, "2^32"),
+            (Sparse { penalties: penalised(-1.0), ..layer(Activation::Relu, 0.5) }, "penalty is -1"),
+        ] {
+            let error = build(layer, 4, 0).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
         }
-        assert!(build(Sparse::new(0, Activation::Relu, 0.5), 4, 0).unwrap_err().to_string().contains("unit"));
         let unknown = from_config::<Sparse>("sparse", serde_json::json!({ "units": 3, "densty": 0.5 }));
         assert!(unknown.unwrap_err().to_string().contains("densty"));
         let named =
