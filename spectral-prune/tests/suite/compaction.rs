@@ -27,7 +27,7 @@ fn pruned_networks_of_every_shape_and_activation_compute_the_same() {
                     let seed = (shape * 2 + usize::from(keep_bias)) as u64;
                     let what = format!("{dtype} {act:?} shape {shape} keep_bias {keep_bias}");
                     let mut m = build(&random_network(dtype, act, shape, seed), seed);
-                    let prune = Prune::by("magnitude").units().threshold(0.45);
+                    let prune = Prune::by("magnitude").units().percentile(40.0);
                     let prune = if keep_bias { prune.keep_bias() } else { prune };
                     let gone = prune.apply(&mut m, None).unwrap_or_else(|e| panic!("{what}: {e}")).removed;
                     let c = shrink(&m, &what);
@@ -170,7 +170,7 @@ fn spectral_layers_stay_spectral_and_masks_come_along() {
 #[test]
 fn a_compact_model_trains() {
     let mut m = build(&random_network(DType::F64, Tanh, 4, 3), 3);
-    Prune::by("magnitude").units().threshold(0.45).apply(&mut m, None).unwrap();
+    Prune::by("magnitude").units().percentile(40.0).apply(&mut m, None).unwrap();
     let small = shrink(&m, "training").model;
     let data = samples(16, small.graph().input().len(), 3, 1);
     let mut w = Workspace::new(&small, 16, Gradients::Parameters).unwrap();

@@ -36,7 +36,7 @@ fn merges_tie_what_meets() {
     }
     let singles = ["dense1:0", "dense1:1", "dense2:0", "dense2:1"].map(|m| group(&[m], false));
     for merged in
-        [base().concat(&["a", "b"]), base().add(&["b", "b"]), base().multiply(&["a", "a"]), base().concat(&["b", "b"])]
+        [base().concat(&["a", "b"]), base().add(&["b", "b"]), base().multiply(&["b", "b"]), base().concat(&["b", "b"])]
     {
         let model =
             merged.layer_named("dense4", spectral_layers::Dense::new(1, Identity)).build(&Reference, Seed(0)).unwrap();
