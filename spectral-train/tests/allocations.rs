@@ -1,5 +1,7 @@
 //! A steady-state training step allocates nothing, on any thread.
 
+#![allow(clippy::unwrap_used)]
+
 use ndarray::Array2;
 use spectral_core::backend::{
     Accum, Dropout, GradSlot, Linear, LinearGrads, LossKernel, RowSum, SpectralGrads, SpectralWeight, Update,

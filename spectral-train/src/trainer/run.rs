@@ -6,9 +6,10 @@ use super::feed::{Feed, Totals};
 use super::{Trainer, finite};
 use crate::{OptimizerState, ParamStep, Result};
 use spectral_core::{
-    EpochRecord, Error, Flow, Gradients, History, Metrics, Mode, Model, ParamId, Penalty, Progress, Samples, Shape,
-    TrainHook,
+    DType, EpochRecord, Error, Flow, Gradients, History, Metrics, Mode, Model, Node, ParamId, Penalty, Progress,
+    Samples, Shape, TrainHook,
 };
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The data of a run.
@@ -47,7 +48,13 @@ struct Run<'a> {
 struct Buffers {
     feed: Feed,
     clip: Option<Clip>,
-    built_for: Vec<(Shape, Trains)>,
+    built_for: Form,
+}
+
+/// All that the sizes of buffers depend on.
+struct Form {
+    nodes: Vec<Node>,
+    params: Vec<(Shape, DType, Trains)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -188,7 +195,7 @@ impl<'a> Run<'a> {
     /// Adapts to what hooks did to the model: masks, frozen parameters, other shapes.
     fn follow(&mut self, model: &Model) -> Result<()> {
         let (params, backend) = (model.params(), &**model.backend());
-        if !signature(model).eq(self.buffers.built_for.iter().copied()) {
+        if !self.buffers.built_for.is(model) {
             self.trainer.loss.check(model, self.sets.train)?;
             self.buffers = Buffers::new(self.trainer, model, self.sets)?;
         }
@@ -202,15 +209,31 @@ impl Buffers {
         Ok(Self {
             feed: Feed::new(model, trainer.loss, batch, Gradients::Parameters)?,
             clip: trainer.clip_norm.map(|limit| Clip::new(model, limit)).transpose()?,
-            built_for: signature(model).collect(),
+            built_for: Form::of(model),
         })
     }
 }
 
-/// What the buffers depend on.
-fn signature(model: &Model) -> impl Iterator<Item = (Shape, Trains)> + '_ {
-    let trains = |p: &spectral_core::Param| if p.is_trainable() { Trains::Yes } else { Trains::No };
-    model.params().iter().map(move |(_, p)| (p.value().shape(), trains(p)))
+impl Form {
+    fn of(model: &Model) -> Self {
+        Self { nodes: model.graph().nodes().to_vec(), params: params(model).collect() }
+    }
+
+    fn is(&self, model: &Model) -> bool {
+        let same =
+            |(a, b): (&Node, &Node)| Arc::ptr_eq(&a.layer, &b.layer) && a.inputs == b.inputs && a.params == b.params;
+        let nodes = model.graph().nodes();
+        nodes.len() == self.nodes.len()
+            && nodes.iter().zip(&self.nodes).all(same)
+            && params(model).eq(self.params.iter().copied())
+    }
+}
+
+fn params(model: &Model) -> impl Iterator<Item = (Shape, DType, Trains)> + '_ {
+    model.params().iter().map(|(_, p)| {
+        let trains = if p.is_trainable() { Trains::Yes } else { Trains::No };
+        (p.value().shape(), p.value().dtype(), trains)
+    })
 }
 
 /// `sum over parameters of l1 sum |w| + l2 sum w^2`, frozen ones included.

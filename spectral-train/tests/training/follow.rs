@@ -135,6 +135,26 @@ fn a_model_of_another_shape_is_followed() {
     assert!(history.epochs[2].kept > history.epochs[0].kept);
 }
 
+/// Swaps the model for one with the same parameters and one more layer after step 2.
+struct Insert;
+
+impl TrainHook for Insert {
+    fn after_step(&mut self, model: &mut Model, at: &Progress) -> Result<Flow> {
+        if at.step == 2 {
+            *model = network(2).dropout(0.2).build(&Reference, Seed(3)).unwrap();
+        }
+        Ok(Flow::Continue)
+    }
+}
+
+#[test]
+fn a_layer_without_parameters_is_followed() {
+    let mut model = small(2, DType::F32);
+    let trainer = Trainer::new(Adam::default()).epochs(2).batch(8);
+    trainer.fit_with(&mut model, &blobs(40, 2, 1), &mut [&mut Insert]).unwrap();
+    assert_eq!(model.graph().nodes().len(), 4);
+}
+
 #[test]
 fn a_role_that_no_parameter_has_is_harmless() {
     let trainer = Trainer::new(Sgd::default()).penalty(Role::Gain, spectral_core::Penalty { l1: 1.0, l2: 1.0 });

@@ -44,7 +44,7 @@ fn cases() -> Vec<Case> {
         case(Box::new(Sgd { rate: 0.1 }), last, 0.0),
         case(Box::new(Momentum { rate: 0.1, momentum: 0.7 }), |g| faded(g, 0.7, |g| g), 0.0),
         case(Box::new(Nesterov { rate: 0.1, momentum: 0.7 }), |g| last(g) + 0.7 * faded(g, 0.7, |g| g), 0.0),
-        case(Box::new(Adam::default()), |g| adam(g, 0.9, 0.999, 1e-8), 0.0),
+        case(Box::new(Adam { rate: 0.02, ..Adam::default() }), |g| adam(g, 0.9, 0.999, 1e-8), 0.0),
         case(Box::new(adamw), |g| adam(g, 0.8, 0.95, 1e-3), 0.3),
         case(
             Box::new(Adamax { rate: 0.05, beta1: 0.8, beta2: 0.9, epsilon: 1e-4 }),

@@ -1,5 +1,7 @@
 //! Training through the public API: optimisers against independent formulas, and whole runs.
 
+#![allow(clippy::unwrap_used)]
+
 mod device;
 mod follow;
 mod formulas;

@@ -92,7 +92,7 @@ fn a_bad_gradient_is_named_and_not_applied() {
     let (mut stopped, mut whole) = (build(), build());
     let trainer = Trainer::new(Adam::default()).batch(20);
     let (what, at) = failure(&trainer, &mut stopped, &data);
-    assert_eq!((what.as_str(), at.as_str()), ("the gradient of `dense1.weight`", "step 3"));
+    assert_eq!((what.as_str(), at.as_str()), ("the gradient of `dense1.bias`", "step 3"));
     // The same run, stopped by a hook after two steps.
     trainer.fit_with(&mut whole, &data, &mut [&mut crate::follow::StopAfter(2)]).unwrap();
     assert_eq!(bits(&stopped), bits(&whole));
