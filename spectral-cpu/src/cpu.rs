@@ -2,6 +2,7 @@
 
 use crate::Simd;
 use crate::crew::Crew;
+use crate::scratch::Scratch;
 use spectral_core::registry::inventory;
 use spectral_core::{Backend, BackendEntry, Error, Result};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ pub struct Cpu(Arc<Inner>);
 
 struct Inner {
     crew: Crew,
+    scratch: Scratch,
     simd: Simd,
 }
 
@@ -60,7 +62,7 @@ impl Cpu {
             Some(threads) => threads,
             None => std::thread::available_parallelism().map_or(1, |n| n.get()),
         };
-        Ok(Self(Arc::new(Inner { crew: Crew::new(threads)?, simd })))
+        Ok(Self(Arc::new(Inner { crew: Crew::new(threads)?, scratch: Scratch::default(), simd })))
     }
 
     /// The vector instructions in use.
@@ -75,6 +77,10 @@ impl Cpu {
 
     pub(crate) fn crew(&self) -> &Crew {
         &self.0.crew
+    }
+
+    pub(crate) fn scratch(&self) -> &Scratch {
+        &self.0.scratch
     }
 }
 

@@ -36,6 +36,29 @@ impl Crew {
         self.pool.install(work)
     }
 
+    /// Cuts `items` elements or rows of `results` into panels of `grain` and runs `panel(from, to, part)` for each.
+    ///
+    /// Every item must come out the same wherever the cuts are: with one thread there are none.
+    pub(crate) fn share<S: Split>(
+        &self,
+        items: usize,
+        grain: usize,
+        results: S,
+        panel: impl Fn(usize, usize, S) + Sync,
+    ) {
+        let grain = grain.max(1);
+        if items == 0 {
+            return;
+        }
+        if self.threads == 1 || items <= grain {
+            panel(0, items, results);
+        } else if self.pool.current_thread_index().is_some() {
+            scatter(0, items, grain, results, &panel);
+        } else {
+            self.pool.install(|| scatter(0, items, grain, results, &panel));
+        }
+    }
+
     /// Runs `panel(0)`, `panel(1)`, ... `panel(count - 1)`, each once, in any order.
     pub(crate) fn each(&self, count: usize, panel: impl Fn(usize) + Sync) {
         if self.threads == 1 || count <= 1 {
@@ -46,6 +69,60 @@ impl Crew {
             self.pool.install(|| halve(0, count, &panel));
         }
     }
+}
+
+/// Results that can be cut in two, so that threads share them.
+pub(crate) trait Split: Send + Sized {
+    /// The first `at` items (elements or rows), and the rest.
+    fn split(self, at: usize) -> (Self, Self);
+}
+
+impl<T: Send> Split for &mut [T] {
+    fn split(self, at: usize) -> (Self, Self) {
+        self.split_at_mut(at)
+    }
+}
+
+/// Rows of `width` elements each.
+pub(crate) struct Rows<'a, T> {
+    pub(crate) values: &'a mut [T],
+    pub(crate) width: usize,
+}
+
+impl<T: Send> Split for Rows<'_, T> {
+    fn split(self, at: usize) -> (Self, Self) {
+        let (a, b) = self.values.split_at_mut(at * self.width);
+        (Self { values: a, width: self.width }, Self { values: b, width: self.width })
+    }
+}
+
+impl<T: Split> Split for Option<T> {
+    fn split(self, at: usize) -> (Self, Self) {
+        match self.map(|t| t.split(at)) {
+            Some((a, b)) => (Some(a), Some(b)),
+            None => (None, None),
+        }
+    }
+}
+
+impl<A: Split, B: Split> Split for (A, B) {
+    fn split(self, at: usize) -> (Self, Self) {
+        let ((a, c), (b, d)) = (self.0.split(at), self.1.split(at));
+        ((a, b), (c, d))
+    }
+}
+
+/// Halves `items` at multiples of `grain` until one grain is left.
+fn scatter<S: Split>(start: usize, items: usize, grain: usize, results: S, panel: &(impl Fn(usize, usize, S) + Sync)) {
+    if items <= grain {
+        return panel(start, start + items, results);
+    }
+    let middle = items.div_ceil(grain) / 2 * grain;
+    let (left, right) = results.split(middle);
+    rayon::join(
+        || scatter(start, middle, grain, left, panel),
+        || scatter(start + middle, items - middle, grain, right, panel),
+    );
 }
 
 /// Nothing but `join`, which puts its jobs on the stack: a warm crew does not allocate.

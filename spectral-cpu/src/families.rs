@@ -7,3 +7,35 @@ mod reduce;
 mod sparse;
 mod spectral;
 mod update;
+
+use spectral_core::{Error, Result, Shape};
+
+/// Elements of one panel of an element-wise kernel; smaller tensors stay on the calling thread.
+pub(crate) const GRAIN: usize = 32 * 1024;
+
+/// Rows of `columns` elements that make up about [`GRAIN`] elements.
+pub(crate) fn row_grain(columns: usize) -> usize {
+    GRAIN.div_ceil(columns.max(1))
+}
+
+/// Evaluates `$body` with `$e` bound to the element type of `$tensor`.
+macro_rules! typed {
+    ($tensor:expr, $e:ident => $body:expr) => {
+        match $tensor.dtype() {
+            spectral_core::DType::F32 => {
+                type $e = f32;
+                $body
+            }
+            spectral_core::DType::F64 => {
+                type $e = f64;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use typed;
+
+/// Checks that `got` is the shape `op` needs.
+pub(crate) fn expect(op: &'static str, expected: Shape, got: Shape) -> Result<()> {
+    if expected == got { Ok(()) } else { Err(Error::shape(op, expected, got)) }
+}

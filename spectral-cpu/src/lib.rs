@@ -10,6 +10,7 @@ mod cpu;
 mod crew;
 mod families;
 mod kernels;
+mod scratch;
 mod simd;
 
 pub use cpu::{Cpu, CpuOptions};

@@ -1,4 +1,83 @@
-use crate::Cpu;
-use spectral_core::DenseKernels;
+//! Products with dense weights.
 
-impl DenseKernels for Cpu {}
+use super::{expect, typed};
+use crate::Cpu;
+use crate::kernels::gemm::{Product, Strided, Target, gemm};
+use crate::kernels::math::Math;
+use spectral_core::{Accum, Activation, DenseKernels, Linear, LinearGrads, Result, Shape, Tensor};
+
+impl DenseKernels for Cpu {
+    fn linear(&self, op: &Linear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
+        op.check("linear", y.shape())?;
+        if let Some(pre) = &pre {
+            expect("linear", y.shape(), pre.shape())?;
+        }
+        typed!(op.x, E => linear::<E>(self, op, y, pre))
+    }
+
+    fn linear_vjp(&self, op: &Linear<'_>, dz: &Tensor, grads: LinearGrads<'_>) -> Result<()> {
+        op.check("linear_vjp", dz.shape())?;
+        if let Some(slot) = &grads.x {
+            expect("linear_vjp", op.x.shape(), slot.tensor.shape())?;
+        }
+        if let Some(slot) = &grads.weight {
+            expect("linear_vjp", op.weight.shape(), slot.tensor.shape())?;
+        }
+        if let Some(slot) = &grads.bias {
+            expect("linear_vjp", Shape::vector(op.weight.shape().rows()), slot.tensor.shape())?;
+        }
+        typed!(op.x, E => linear_vjp::<E>(self, op, dz, grads))
+    }
+}
+
+fn linear<E: Math>(cpu: &Cpu, op: &Linear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
+    let (inner, columns) = (op.weight.shape().columns(), op.x.shape().columns());
+    let product = Product {
+        rows: op.weight.shape().rows(),
+        columns,
+        inner,
+        a: Strided { values: op.weight.host::<E>()?, row: inner, column: 1 },
+        b: Strided { values: op.x.host::<E>()?, row: columns, column: 1 },
+    };
+    let bias = op.bias.map(|b| b.host::<E>()).transpose()?;
+    let y = y.host_mut::<E>()?;
+    let (c, activated) = match pre {
+        Some(pre) => (pre.host_mut::<E>()?, Some(y)),
+        None => (y, None),
+    };
+    gemm(cpu, product, Target { c, accum: Accum::Replace, bias, activation: op.activation, activated });
+    Ok(())
+}
+
+fn linear_vjp<E: Math>(cpu: &Cpu, op: &Linear<'_>, dz: &Tensor, grads: LinearGrads<'_>) -> Result<()> {
+    let (out, inputs, batch) = (op.weight.shape().rows(), op.weight.shape().columns(), op.x.shape().columns());
+    let (x, weight, d) = (op.x.host::<E>()?, op.weight.host::<E>()?, dz.host::<E>()?);
+    if let Some(slot) = grads.x {
+        let product = Product {
+            rows: inputs,
+            columns: batch,
+            inner: out,
+            a: Strided { values: weight, row: 1, column: inputs },
+            b: Strided { values: d, row: batch, column: 1 },
+        };
+        gemm(cpu, product, plain(slot.tensor.host_mut::<E>()?, slot.accum));
+    }
+    if let Some(slot) = grads.weight {
+        let product = Product {
+            rows: out,
+            columns: inputs,
+            inner: batch,
+            a: Strided { values: d, row: batch, column: 1 },
+            b: Strided { values: x, row: 1, column: batch },
+        };
+        gemm(cpu, product, plain(slot.tensor.host_mut::<E>()?, slot.accum));
+    }
+    if let Some(slot) = grads.bias {
+        super::reduce::row_sums::<E>(cpu, spectral_core::RowSum::Plain, dz, slot.tensor, slot.accum)?;
+    }
+    Ok(())
+}
+
+fn plain<E>(c: &mut [E], accum: Accum) -> Target<'_, E> {
+    Target { c, accum, bias: None, activation: Activation::Identity, activated: None }
+}

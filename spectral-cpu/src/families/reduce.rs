@@ -1,4 +1,73 @@
-use crate::Cpu;
-use spectral_core::Reduce;
+//! Sums over samples, losses, and checks.
 
-impl Reduce for Cpu {}
+use super::{GRAIN, expect, row_grain, typed};
+use crate::Cpu;
+use crate::kernels::loss::{Loss, loss};
+use crate::kernels::math::Math;
+use crate::kernels::reduce::{AllFinite, RowSums};
+use crate::kernels::vector::Lanes;
+use spectral_core::{Accum, GradSlot, LossKernel, Reduce, Result, RowSum, Shape, Tensor};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+impl Reduce for Cpu {
+    fn row_sums(&self, sum: RowSum, x: &Tensor, sums: &mut Tensor, accum: Accum) -> Result<()> {
+        expect("row_sums", Shape::vector(x.shape().rows()), sums.shape())?;
+        typed!(x, E => row_sums::<E>(self, sum, x, sums, accum))
+    }
+
+    fn loss(&self, op: &LossKernel<'_>, totals: &mut Tensor, gradient: Option<GradSlot<'_>>) -> Result<()> {
+        expect("loss", op.outputs.shape(), op.targets.shape())?;
+        expect("loss", Shape::vector(2), totals.shape())?;
+        if let Some(slot) = &gradient {
+            expect("loss", op.outputs.shape(), slot.tensor.shape())?;
+        }
+        typed!(op.outputs, E => run_loss::<E>(self, op, totals, gradient))
+    }
+
+    fn all_finite(&self, x: &Tensor) -> Result<bool> {
+        typed!(x, E => {
+            let values = x.host::<E>()?;
+            let finite = AtomicBool::new(true);
+            self.crew().each(values.len().div_ceil(GRAIN), |i| {
+                let panel = &values[i * GRAIN..values.len().min((i + 1) * GRAIN)];
+                if finite.load(Ordering::Relaxed) && !self.simd().run(AllFinite(panel)) {
+                    finite.store(false, Ordering::Relaxed);
+                }
+            });
+            Ok(finite.into_inner())
+        })
+    }
+}
+
+/// Row sums of a tensor whose shape was checked.
+pub(super) fn row_sums<E: Lanes>(cpu: &Cpu, sum: RowSum, x: &Tensor, sums: &mut Tensor, accum: Accum) -> Result<()> {
+    let (columns, x, sums) = (x.shape().columns(), x.host::<E>()?, sums.host_mut::<E>()?);
+    cpu.crew().share(sums.len(), row_grain(columns), sums, |from, to, sums| {
+        cpu.simd().run(RowSums { sum, x: &x[from * columns..to * columns], columns, sums, accum });
+    });
+    Ok(())
+}
+
+fn run_loss<E: Math>(
+    cpu: &Cpu,
+    op: &LossKernel<'_>,
+    totals: &mut Tensor,
+    gradient: Option<GradSlot<'_>>,
+) -> Result<()> {
+    let totals = totals.host_mut::<f64>()?;
+    let (accum, gradient) = match gradient {
+        Some(slot) => (slot.accum, Some(slot.tensor.host_mut::<E>()?)),
+        None => (Accum::Replace, None),
+    };
+    let op = Loss {
+        kind: op.kind,
+        outputs: op.outputs.host::<E>()?,
+        targets: op.targets.host::<E>()?,
+        columns: op.outputs.shape().columns(),
+        scale: E::of(op.gradient_scale),
+        accum,
+    };
+    let sums = loss(cpu, &op, gradient);
+    totals.iter_mut().zip(sums).for_each(|(t, s)| *t += s);
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! Products with weights stored entry by entry, over contiguous samples.
+
+use super::SharedMut;
+use super::activation::Activate;
+use super::math::Math;
+use super::vector::{Kernel, Vector};
+use crate::Cpu;
+use spectral_core::{Accum, Activation};
+use std::ops::Range;
+
+/// Floating-point operations of one panel.
+const PANEL_WORK: usize = 500_000;
+/// Vectors of samples that one pass over a row accumulates.
+const WIDE: usize = 4;
+
+/// A sparse matrix by rows, or, with `positions`, the transpose of one.
+#[derive(Clone, Copy)]
+pub(crate) struct Csr<'a, E> {
+    /// Entries of row `r` are `starts[r]..starts[r + 1]`.
+    pub(crate) starts: &'a [u32],
+    /// The column of each entry.
+    pub(crate) indices: &'a [u32],
+    /// Where the value of each entry is; in order, if absent.
+    pub(crate) positions: Option<&'a [u32]>,
+    pub(crate) values: &'a [E],
+}
+
+/// Where a product goes: `[rows, batch]`.
+pub(crate) struct Target<'a, E> {
+    pub(crate) y: &'a mut [E],
+    pub(crate) accum: Accum,
+    /// Only with [`Accum::Replace`].
+    pub(crate) bias: Option<&'a [E]>,
+    pub(crate) activation: Activation,
+    /// Receives the activated rows, if `y` is to keep the others.
+    pub(crate) activated: Option<&'a mut [E]>,
+}
+
+impl<E: Sync> Csr<'_, E> {
+    fn rows(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// Runs `panel` for ranges of rows with about equally many entries; where they end depends on the pattern alone.
+    fn panels(&self, cpu: &Cpu, batch: usize, panel: impl Fn(Range<usize>) + Sync) {
+        let entries = self.indices.len();
+        let panels = (2 * entries * batch / PANEL_WORK).clamp(1, self.rows().max(1));
+        let end = |i: usize| match i {
+            0 => 0,
+            i if i == panels => self.rows(),
+            i => self.starts.partition_point(|&s| (s as usize) < entries * i / panels).min(self.rows()),
+        };
+        cpu.crew().each(panels, |i| panel(end(i)..end(i + 1)));
+    }
+
+    /// Panics where an entry would be outside `inputs` rows of a dense operand.
+    fn check(&self, inputs: usize) {
+        assert!(self.starts.last().is_some_and(|&end| end as usize == self.indices.len()));
+        assert!(self.values.len() == self.indices.len());
+        debug_assert!(self.indices.iter().all(|&i| (i as usize) < inputs));
+        debug_assert!(self.positions.is_none_or(|p| p.iter().all(|&p| (p as usize) < self.values.len())));
+    }
+}
+
+/// `y (+)= act(A x + bias)`, `x` being `[inputs, batch]`.
+///
+/// The indices of `a` must be below `inputs`, as `Pattern` guarantees.
+pub(crate) fn multiply<E: Math>(cpu: &Cpu, a: Csr<'_, E>, x: &[E], inputs: usize, batch: usize, to: Target<'_, E>) {
+    a.check(inputs);
+    assert!(x.len() == inputs * batch && to.y.len() == a.rows() * batch);
+    assert!(to.bias.is_none_or(|b| b.len() == a.rows() && to.accum == Accum::Replace));
+    assert!(to.activated.as_ref().is_none_or(|y| y.len() == to.y.len()));
+    let y = SharedMut(to.y.as_mut_ptr());
+    let activated = to.activated.map(|y| SharedMut(y.as_mut_ptr()));
+    a.panels(cpu, batch, |rows| {
+        let (from, len) = (rows.start * batch, rows.len() * batch);
+        cpu.simd().run(Multiply { a, x, batch, y: y.get(), rows, accum: to.accum, bias: to.bias });
+        // SAFETY: these rows are this panel's part of both results.
+        unsafe {
+            let from_y = y.get().add(from);
+            match &activated {
+                Some(to_y) => cpu.simd().run(Activate::raw(to.activation, from_y, to_y.get().add(from), len)),
+                None if to.activation == Activation::Identity => {}
+                None => cpu.simd().run(Activate::raw(to.activation, from_y, from_y, len)),
+            }
+        }
+    });
+}
+
+struct Multiply<'a, E> {
+    a: Csr<'a, E>,
+    x: &'a [E],
+    batch: usize,
+    y: *mut E,
+    rows: Range<usize>,
+    accum: Accum,
+    bias: Option<&'a [E]>,
+}
+
+impl<E: Math> Kernel<E> for Multiply<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Vector<Elem = E>>(self) {
+        // SAFETY: `multiply` has checked the extents; rows are this panel's.
+        unsafe {
+            match (self.batch, self.a.positions) {
+                (1, None) => self.one_sample::<V, false>(),
+                (1, Some(_)) => self.one_sample::<V, true>(),
+                (_, None) => self.samples::<V, false>(),
+                (_, Some(_)) => self.samples::<V, true>(),
+            }
+        }
+    }
+}
+
+impl<E: Math> Multiply<'_, E> {
+    #[inline(always)]
+    fn entries(&self, row: usize) -> Range<usize> {
+        self.a.starts[row] as usize..self.a.starts[row + 1] as usize
+    }
+
+    #[inline(always)]
+    fn bias(&self, row: usize) -> E {
+        self.bias.map_or(E::of(0.0), |b| b[row])
+    }
+
+    /// Panels of samples as wide as the accumulators, then the rest by masked vectors.
+    #[inline(always)]
+    unsafe fn samples<V: Vector<Elem = E>, const INDIRECT: bool>(&self) {
+        let wide = WIDE * V::LANES;
+        let mut column = 0;
+        // SAFETY: the columns stay below `batch`.
+        unsafe {
+            while column + wide <= self.batch {
+                self.columns::<V, WIDE, INDIRECT>(column, V::first(V::LANES));
+                column += wide;
+            }
+            let rest = self.batch - column;
+            if rest > 0 {
+                let vectors = rest.div_ceil(V::LANES);
+                let last = V::first(rest - (vectors - 1) * V::LANES);
+                match vectors {
+                    1 => self.columns::<V, 1, INDIRECT>(column, last),
+                    2 => self.columns::<V, 2, INDIRECT>(column, last),
+                    3 => self.columns::<V, 3, INDIRECT>(column, last),
+                    _ => self.columns::<V, 4, INDIRECT>(column, last),
+                }
+            }
+        }
+    }
+
+    /// `N` vectors of samples from `column` on, of the last one the lanes `last`.
+    #[inline(always)]
+    unsafe fn columns<V: Vector<Elem = E>, const N: usize, const INDIRECT: bool>(&self, column: usize, last: V::Mask) {
+        let (x, values) = (self.x.as_ptr().wrapping_add(column), self.a.values.as_ptr());
+        let positions = self.a.positions.unwrap_or_default().as_ptr();
+        for row in self.rows.clone() {
+            let mut sums = [V::splat(self.bias(row)); N];
+            // SAFETY: indices name rows of `x`, positions name values, and masked lanes are not touched.
+            unsafe {
+                for k in self.entries(row) {
+                    let at = if INDIRECT { *positions.add(k) as usize } else { k };
+                    let value = V::splat(*values.add(at));
+                    let from = x.wrapping_add(*self.a.indices.get_unchecked(k) as usize * self.batch);
+                    for (n, sum) in sums.iter_mut().enumerate() {
+                        let from = from.wrapping_add(n * V::LANES);
+                        let x = if n + 1 < N { V::load(from) } else { V::load_masked(from, last) };
+                        *sum = value.fma(x, *sum);
+                    }
+                }
+                for (n, sum) in sums.into_iter().enumerate() {
+                    let to = self.y.add(row * self.batch + column + n * V::LANES);
+                    let lanes = if n + 1 < N { V::first(V::LANES) } else { last };
+                    let sum = if self.accum == Accum::Add { V::load_masked(to, lanes).add(sum) } else { sum };
+                    sum.store_masked(to, lanes);
+                }
+            }
+        }
+    }
+
+    /// One sample: a vector of entries of a row at a time, their inputs gathered.
+    #[inline(always)]
+    unsafe fn one_sample<V: Vector<Elem = E>, const INDIRECT: bool>(&self) {
+        let (x, values, indices) = (self.x.as_ptr(), self.a.values.as_ptr(), self.a.indices.as_ptr());
+        let positions = self.a.positions.unwrap_or_default().as_ptr();
+        for row in self.rows.clone() {
+            let entries = self.entries(row);
+            let mut sums = [V::zero(); 2];
+            let mut k = entries.start;
+            // SAFETY: as for `columns`; only whole vectors of entries are gathered.
+            unsafe {
+                while k + 2 * V::LANES <= entries.end {
+                    for (n, sum) in sums.iter_mut().enumerate() {
+                        let k = k + n * V::LANES;
+                        let value = if INDIRECT { V::gather(values, positions.add(k)) } else { V::load(values.add(k)) };
+                        *sum = value.fma(V::gather(x, indices.add(k)), *sum);
+                    }
+                    k += 2 * V::LANES;
+                }
+                let mut sum = self.bias(row) + sums[0].add(sums[1]).sum();
+                for k in k..entries.end {
+                    let at = if INDIRECT { *positions.add(k) as usize } else { k };
+                    sum = sum + *values.add(at) * *x.add(*indices.add(k) as usize);
+                }
+                let to = &mut *self.y.add(row);
+                *to = self.accum.apply(*to, sum);
+            }
+        }
+    }
+}
+
+/// `out[k] (+)= sum over the batch of d[row_k, :] * x[column_k, :]` for every stored entry of `a`, whose values are
+/// not read.
+pub(crate) fn sampled<E: Math>(cpu: &Cpu, a: Csr<'_, E>, d: &[E], x: &[E], batch: usize, out: &mut [E], accum: Accum) {
+    assert!(batch > 0 && d.len() == a.rows() * batch && out.len() == a.indices.len());
+    a.check(x.len() / batch);
+    let out = SharedMut(out.as_mut_ptr());
+    a.panels(cpu, batch, |rows| {
+        cpu.simd().run(Sampled { a, d, x, batch, out: out.get(), rows, accum });
+    });
+}
+
+struct Sampled<'a, E> {
+    a: Csr<'a, E>,
+    d: &'a [E],
+    x: &'a [E],
+    batch: usize,
+    out: *mut E,
+    rows: Range<usize>,
+    accum: Accum,
+}
+
+impl<E: Math> Kernel<E> for Sampled<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Vector<Elem = E>>(self) {
+        let whole = self.batch / V::LANES * V::LANES;
+        let last = V::first(self.batch - whole);
+        for row in self.rows.clone() {
+            let d = self.d.as_ptr().wrapping_add(row * self.batch);
+            for k in self.a.starts[row] as usize..self.a.starts[row + 1] as usize {
+                // SAFETY: indices name rows of `x`, `row` one of `d`; masked lanes are not touched.
+                unsafe {
+                    let x = self.x.as_ptr().add(*self.a.indices.get_unchecked(k) as usize * self.batch);
+                    let mut sums = [V::zero(); 2];
+                    let mut i = 0;
+                    while i + 2 * V::LANES <= whole {
+                        sums[0] = V::load(d.add(i)).fma(V::load(x.add(i)), sums[0]);
+                        sums[1] = V::load(d.add(i + V::LANES)).fma(V::load(x.add(i + V::LANES)), sums[1]);
+                        i += 2 * V::LANES;
+                    }
+                    if i < whole {
+                        sums[0] = V::load(d.add(i)).fma(V::load(x.add(i)), sums[0]);
+                        i += V::LANES;
+                    }
+                    let rest = V::load_masked(x.wrapping_add(i), last);
+                    sums[1] = V::load_masked(d.wrapping_add(i), last).fma(rest, sums[1]);
+                    let to = &mut *self.out.add(k);
+                    *to = self.accum.apply(*to, sums[0].add(sums[1]).sum());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The innermost loops: a tile of `C` in registers.
+
+use crate::Simd;
+use crate::kernels::math::Math;
+use crate::kernels::vector::{Kernel, Vector};
+
+/// One tile: up to as many rows and columns as [`extents`] says.
+#[derive(Clone, Copy)]
+pub(super) struct Tile<E> {
+    /// Inner extent.
+    pub(super) depth: usize,
+    /// `A`: first element, distance between rows, distance between inner steps.
+    pub(super) a: *const E,
+    pub(super) a_row: usize,
+    pub(super) a_step: usize,
+    /// `B`: first element and distance between inner steps; columns are contiguous.
+    pub(super) b: *const E,
+    pub(super) b_row: usize,
+    /// `C`: first element and distance between rows.
+    pub(super) c: *mut E,
+    pub(super) c_row: usize,
+    /// Columns of this tile.
+    pub(super) columns: usize,
+    /// Whether to add to what `C` holds.
+    pub(super) add: bool,
+    /// What the sum of each row starts with, or null.
+    pub(super) bias: *const E,
+}
+
+struct Extents;
+impl<E: Math> Kernel<E> for Extents {
+    type Output = (usize, usize);
+    #[inline(always)]
+    fn run<V: Vector<Elem = E>>(self) -> (usize, usize) {
+        (V::TILE_ROWS, V::TILE_VECTORS * V::LANES)
+    }
+}
+
+/// Rows and columns of a full tile.
+pub(super) fn extents<E: Math>(simd: Simd) -> (usize, usize) {
+    simd.run::<E, _>(Extents)
+}
+
+/// Computes `tile` of `rows` rows.
+pub(super) fn run<E: Math>(simd: Simd, rows: usize, tile: Tile<E>) {
+    macro_rules! rows {
+        ($($r:literal)*) => {
+            match rows {
+                $($r => simd.run(Rows::<E, $r>(tile)),)*
+                _ => debug_assert!(false, "a tile of {rows} rows"),
+            }
+        };
+    }
+    match simd {
+        Simd::Avx512 => rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+        Simd::Avx2 => rows!(1 2 3 4 5 6),
+        Simd::Portable => rows!(1 2 3 4),
+    }
+}
+
+struct Rows<E, const R: usize>(Tile<E>);
+
+impl<E: Math, const R: usize> Kernel<E> for Rows<E, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Vector<Elem = E>>(self) {
+        let tile = &self.0;
+        // SAFETY: whoever made the tile vouches for its pointers.
+        unsafe {
+            if V::TILE_VECTORS == 2 && tile.columns > V::LANES {
+                if tile.columns == 2 * V::LANES { full::<V, R, 2>(tile) } else { edge::<V, R, 2>(tile) }
+            } else if tile.columns == V::LANES {
+                full::<V, R, 1>(tile);
+            } else {
+                edge::<V, R, 1>(tile);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn full<V: Vector, const R: usize, const N: usize>(tile: &Tile<V::Elem>) {
+    // SAFETY: the caller vouches for the tile.
+    unsafe { compute::<V, R, N, true>(tile, V::first(V::LANES)) }
+}
+
+#[inline(always)]
+unsafe fn edge<V: Vector, const R: usize, const N: usize>(tile: &Tile<V::Elem>) {
+    // SAFETY: the caller vouches for the tile.
+    unsafe { compute::<V, R, N, false>(tile, V::first(tile.columns - (N - 1) * V::LANES)) }
+}
+
+/// `last` flags the columns of the last vector of a row.
+#[inline(always)]
+unsafe fn compute<V: Vector, const R: usize, const N: usize, const FULL: bool>(tile: &Tile<V::Elem>, last: V::Mask) {
+    // SAFETY: rows 0..R and the tile's columns are inside all three matrices; masked lanes are not touched.
+    unsafe {
+        let mut sum = [[V::zero(); N]; R];
+        if !tile.bias.is_null() {
+            for r in 0..R {
+                sum[r] = [V::splat(*tile.bias.add(r)); N];
+            }
+        }
+        // One pointer for three rows: more would not fit the registers for addresses.
+        let mut a = [tile.a; 5];
+        for (i, a) in a.iter_mut().enumerate() {
+            *a = a.wrapping_add(3 * i * tile.a_row);
+        }
+        let (row, step, mut b) = (tile.a_row, tile.a_step, tile.b);
+        for _ in 0..tile.depth {
+            let mut right = [V::zero(); N];
+            for n in 0..N {
+                let from = b.wrapping_add(n * V::LANES);
+                right[n] = if FULL || n + 1 < N { V::load(from) } else { V::load_masked(from, last) };
+            }
+            for r in 0..R {
+                let left = V::splat(*a[r / 3].wrapping_add(r % 3 * row));
+                for n in 0..N {
+                    sum[r][n] = left.fma(right[n], sum[r][n]);
+                }
+            }
+            for a in &mut a {
+                *a = a.wrapping_add(step);
+            }
+            b = b.wrapping_add(tile.b_row);
+        }
+        for r in 0..R {
+            for n in 0..N {
+                let to = tile.c.add(r * tile.c_row + n * V::LANES);
+                if FULL || n + 1 < N {
+                    let old = if tile.add { V::load(to) } else { V::zero() };
+                    V::store(old.add(sum[r][n]), to);
+                } else {
+                    let old = if tile.add { V::load_masked(to, last) } else { V::zero() };
+                    V::store_masked(old.add(sum[r][n]), to, last);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Sums along rows, and whether all is finite.
+
+use super::vector::{Kernel, Lanes, Vector};
+use spectral_core::{Accum, RowSum};
+
+/// `sums[r] (+)= factor * sum f(x[r, :])` over rows of `columns` elements.
+pub(crate) struct RowSums<'a, E> {
+    pub(crate) sum: RowSum,
+    pub(crate) x: &'a [E],
+    pub(crate) columns: usize,
+    pub(crate) sums: &'a mut [E],
+    pub(crate) accum: Accum,
+}
+
+impl<E: Lanes> Kernel<E> for RowSums<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Vector<Elem = E>>(self) {
+        for (r, total) in self.sums.iter_mut().enumerate() {
+            let row = &self.x[r * self.columns..(r + 1) * self.columns];
+            let new = match self.sum {
+                RowSum::Plain => row_sum::<V, 0>(row),
+                RowSum::Absolute => row_sum::<V, 1>(row),
+                RowSum::Square => row_sum::<V, 2>(row),
+            };
+            *total = self.accum.apply(*total, new);
+        }
+    }
+}
+
+/// `F` is 0 for the values themselves, 1 for their sizes, 2 for their squares.
+#[inline(always)]
+fn row_sum<V: Vector, const F: u8>(row: &[V::Elem]) -> V::Elem {
+    let mut sums = [V::zero(); 4];
+    let mut i = 0;
+    // SAFETY: `i` and the flagged lanes stay inside the row.
+    unsafe {
+        while i + 4 * V::LANES <= row.len() {
+            for (n, sum) in sums.iter_mut().enumerate() {
+                *sum = term::<V, F>(V::load(row.as_ptr().add(i + n * V::LANES)), *sum);
+            }
+            i += 4 * V::LANES;
+        }
+        while i < row.len() {
+            let lanes = V::first((row.len() - i).min(V::LANES));
+            sums[0] = term::<V, F>(V::load_masked(row.as_ptr().add(i), lanes), sums[0]);
+            i += V::LANES;
+        }
+    }
+    sums[0].add(sums[1]).add(sums[2].add(sums[3])).sum()
+}
+
+#[inline(always)]
+fn term<V: Vector, const F: u8>(x: V, sum: V) -> V {
+    match F {
+        0 => sum.add(x),
+        1 => sum.add(x.abs()),
+        _ => x.fma(x, sum),
+    }
+}
+
+/// Whether every element is finite.
+pub(crate) struct AllFinite<'a, E>(pub(crate) &'a [E]);
+
+impl<E: Lanes> Kernel<E> for AllFinite<'_, E> {
+    type Output = bool;
+    #[inline(always)]
+    fn run<V: Vector<Elem = E>>(self) -> bool {
+        // x - x is 0 for finite x and NaN for others, and NaN stays in the sum.
+        let mut sum = V::zero();
+        let mut i = 0;
+        while i < self.0.len() {
+            let lanes = V::first((self.0.len() - i).min(V::LANES));
+            // SAFETY: the flagged lanes are inside the slice.
+            let x = unsafe { V::load_masked(self.0.as_ptr().add(i), lanes) };
+            sum = sum.add(x.sub(x));
+            i += V::LANES;
+        }
+        sum.sum() == E::of(0.0)
+    }
+}

@@ -1,0 +1,329 @@
+//! One name for the vector instructions of every level, so that a kernel is written once.
+//!
+//! A kernel is a struct that implements [`Kernel`]; [`Simd::run`] calls it compiled for a level. Bodies must be
+//! `#[inline(always)]` down to the last function and closure, because only code that is inlined into the entry
+//! point of a level is compiled with its instructions.
+
+/// Methods of [`Vector`] that are one expression of vector instructions each.
+#[cfg(target_arch = "x86_64")]
+macro_rules! ops {
+    ($(unsafe $name:ident($($args:tt)*) -> $out:ty = $e:expr;)+) => {$(
+        #[inline(always)]
+        unsafe fn $name($($args)*) -> $out {
+            // SAFETY: the machine has the instructions (see `Vector`); the caller vouches for the memory.
+            unsafe { $e }
+        }
+    )+};
+    ($($name:ident($($args:tt)*) -> $out:ty = $e:expr;)+) => {$(
+        #[inline(always)]
+        fn $name($($args)*) -> $out {
+            // SAFETY: the machine has the instructions (see `Vector`), and no memory is accessed.
+            unsafe { $e }
+        }
+    )+};
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+use crate::Simd;
+use spectral_core::Element;
+
+/// A vector register.
+///
+/// Values of the x86 types exist only inside [`Simd::run`], which is what makes their instructions sound to use:
+/// the level was found on this machine when the [`Cpu`](crate::Cpu) was opened.
+pub(crate) trait Vector: Copy {
+    /// What the lanes hold.
+    type Elem: Lanes;
+    /// One flag a lane.
+    type Mask: Copy;
+    /// Number of lanes.
+    const LANES: usize;
+    /// Rows of the tile of a matrix product that, with [`TILE_VECTORS`](Self::TILE_VECTORS), fills the registers.
+    const TILE_ROWS: usize;
+    /// Vectors in a row of that tile.
+    const TILE_VECTORS: usize;
+
+    /// The value in every lane.
+    fn splat(value: Self::Elem) -> Self;
+    /// Reads `LANES` elements, unaligned.
+    ///
+    /// # Safety
+    /// `from` is valid for reads of `LANES` elements.
+    unsafe fn load(from: *const Self::Elem) -> Self;
+    /// Writes `LANES` elements, unaligned.
+    ///
+    /// # Safety
+    /// `to` is valid for writes of `LANES` elements.
+    unsafe fn store(self, to: *mut Self::Elem);
+    /// Reads the flagged lanes; the others become 0 and their memory is not touched.
+    ///
+    /// # Safety
+    /// `from` is valid for reads of the flagged lanes.
+    unsafe fn load_masked(from: *const Self::Elem, lanes: Self::Mask) -> Self;
+    /// Writes the flagged lanes; the memory of others is not touched.
+    ///
+    /// # Safety
+    /// `to` is valid for writes of the flagged lanes.
+    unsafe fn store_masked(self, to: *mut Self::Elem, lanes: Self::Mask);
+    /// Lane `i` is `base[index[i]]`.
+    ///
+    /// # Safety
+    /// `index` is valid for reads of `LANES` indices, and `base` at each of them.
+    unsafe fn gather(base: *const Self::Elem, index: *const u32) -> Self;
+    /// Lane `i` is flagged iff bit `i` is set.
+    fn mask(bits: u64) -> Self::Mask;
+    /// The inverse of [`mask`](Self::mask).
+    fn bits(mask: Self::Mask) -> u64;
+    /// `self + other`.
+    fn add(self, other: Self) -> Self;
+    /// `self - other`.
+    fn sub(self, other: Self) -> Self;
+    /// `self * other`.
+    fn mul(self, other: Self) -> Self;
+    /// `self / other`.
+    fn div(self, other: Self) -> Self;
+    /// `self * b + c`, fused where the machine can.
+    fn fma(self, b: Self, c: Self) -> Self;
+    /// The larger; `other` where either is NaN.
+    fn max(self, other: Self) -> Self;
+    /// The smaller; `other` where either is NaN.
+    fn min(self, other: Self) -> Self;
+    /// Square root.
+    fn sqrt(self) -> Self;
+    /// Without the sign.
+    fn abs(self) -> Self;
+    /// To the nearest integer.
+    fn round(self) -> Self;
+    /// `self * 2^n` for integers `n` in `-250..=250`.
+    fn scale2(self, n: Self) -> Self;
+    /// `self > other`; false where either is NaN.
+    fn gt(self, other: Self) -> Self::Mask;
+    /// `self <= other`; false where either is NaN.
+    fn le(self, other: Self) -> Self::Mask;
+    /// `yes` in flagged lanes, `no` elsewhere.
+    fn select(lanes: Self::Mask, yes: Self, no: Self) -> Self;
+    /// Sum of the lanes in a fixed order.
+    fn sum(self) -> Self::Elem;
+
+    /// All lanes 0.
+    #[inline(always)]
+    fn zero() -> Self {
+        Self::splat(Self::Elem::of(0.0))
+    }
+
+    /// The first `count` lanes, `count <= LANES`.
+    #[inline(always)]
+    fn first(count: usize) -> Self::Mask {
+        Self::mask((1u64 << count) - 1)
+    }
+
+    /// Another scalar function on every lane, one after the other.
+    #[inline(always)]
+    fn each(self, f: impl Fn(Self::Elem) -> Self::Elem) -> Self {
+        let mut lanes = [Self::Elem::of(0.0); 16];
+        // SAFETY: no level has more than 16 lanes.
+        unsafe { self.store(lanes.as_mut_ptr()) };
+        for lane in &mut lanes[..Self::LANES] {
+            *lane = f(*lane);
+        }
+        // SAFETY: as above.
+        unsafe { Self::load(lanes.as_ptr()) }
+    }
+}
+
+/// An element type with its vector at every level.
+pub(crate) trait Lanes: Element {
+    /// 512 bits.
+    type Avx512: Vector<Elem = Self>;
+    /// 256 bits.
+    type Avx2: Vector<Elem = Self>;
+    /// An array.
+    type Portable: Vector<Elem = Self>;
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Lanes for f32 {
+    type Avx512 = std::arch::x86_64::__m512;
+    type Avx2 = std::arch::x86_64::__m256;
+    type Portable = [f32; 8];
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Lanes for f64 {
+    type Avx512 = std::arch::x86_64::__m512d;
+    type Avx2 = std::arch::x86_64::__m256d;
+    type Portable = [f64; 4];
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+impl Lanes for f32 {
+    type Avx512 = [f32; 8];
+    type Avx2 = [f32; 8];
+    type Portable = [f32; 8];
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+impl Lanes for f64 {
+    type Avx512 = [f64; 4];
+    type Avx2 = [f64; 4];
+    type Portable = [f64; 4];
+}
+
+/// The body of a kernel over elements `E`, for any vector.
+pub(crate) trait Kernel<E: Lanes> {
+    /// What it returns.
+    type Output;
+    /// The work. Mark it `#[inline(always)]`.
+    fn run<V: Vector<Elem = E>>(self) -> Self::Output;
+}
+
+impl Simd {
+    /// Runs `kernel` compiled for this level, which must be available.
+    #[inline]
+    pub(crate) fn run<E: Lanes, K: Kernel<E>>(self, kernel: K) -> K::Output {
+        debug_assert!(self.is_available());
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Cpu` only opens with a level that was detected.
+            Self::Avx512 => unsafe { run_avx512(kernel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Self::Avx2 => unsafe { run_avx2(kernel) },
+            _ => kernel.run::<E::Portable>(),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,popcnt,lzcnt")]
+unsafe fn run_avx512<E: Lanes, K: Kernel<E>>(kernel: K) -> K::Output {
+    kernel.run::<E::Avx512>()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,popcnt")]
+unsafe fn run_avx2<E: Lanes, K: Kernel<E>>(kernel: K) -> K::Output {
+    kernel.run::<E::Avx2>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every operation on one pair of vectors, as columns of scalars.
+    struct Operations<'a, E>(&'a [E], &'a [E]);
+
+    impl<E: Lanes> Kernel<E> for Operations<'_, E> {
+        type Output = Vec<Vec<E>>;
+        #[inline(always)]
+        fn run<V: Vector<Elem = E>>(self) -> Self::Output {
+            let (n, zero) = (V::LANES, E::of(0.0));
+            let mut index: Vec<u32> = (0..n as u32).rev().collect();
+            index.resize(16, 0);
+            let mut results = Vec::new();
+            // SAFETY: both slices hold 16 elements, and so do the results.
+            unsafe {
+                let (a, b) = (V::load(self.0.as_ptr()), V::load(self.1.as_ptr()));
+                let odd = V::mask(0b1010_1010_1010_1010 & ((1 << n) - 1));
+                let all = [
+                    a.add(b),
+                    a.sub(b),
+                    a.mul(b),
+                    a.div(b),
+                    a.fma(b, a),
+                    a.max(b),
+                    a.min(b),
+                    a.abs().sqrt(),
+                    a.round(),
+                    a.scale2(b.round()),
+                    V::select(a.gt(b), a, b),
+                    V::select(a.le(b), a, b),
+                    V::select(odd, a, b),
+                    V::load_masked(self.0.as_ptr(), V::first(n - 1)),
+                    V::gather(self.0.as_ptr(), index.as_ptr()),
+                    V::splat(a.sum()),
+                    a.each(|x| x + E::of(1.0)),
+                ];
+                for v in all {
+                    let mut out = vec![zero; n];
+                    v.store(out.as_mut_ptr());
+                    results.push(out);
+                }
+                let mut out = vec![zero; n];
+                a.store_masked(out.as_mut_ptr(), odd);
+                results.push(out);
+                assert_eq!(V::bits(odd), 0b1010_1010_1010_1010 & ((1 << n) - 1));
+            }
+            results
+        }
+    }
+
+    fn expected(a: f64, b: f64, i: usize, n: usize, all: &[f64]) -> [f64; 18] {
+        let odd = i % 2 == 1;
+        [
+            a + b,
+            a - b,
+            a * b,
+            a / b,
+            a * b + a,
+            if a > b { a } else { b },
+            if a < b { a } else { b },
+            a.abs().sqrt(),
+            a.round_ties_even(),
+            a * b.round_ties_even().exp2(),
+            if a > b { a } else { b },
+            if a <= b { a } else { b },
+            if odd { a } else { b },
+            if i + 1 < n { a } else { 0.0 },
+            all[n - 1 - i],
+            all[..n].iter().sum(),
+            a + 1.0,
+            if odd { a } else { 0.0 },
+        ]
+    }
+
+    fn check<E: Lanes>(tolerance: f64) {
+        let a: Vec<f64> = (0..16).map(|i| f64::from(i * 37 % 17) * 0.75 - 5.0).collect();
+        let b: Vec<f64> = (0..16).map(|i| f64::from(i * 23 % 13) * 1.25 - 6.5).collect();
+        let (ea, eb): (Vec<E>, Vec<E>) = (a.iter().map(|&x| E::of(x)).collect(), b.iter().map(|&x| E::of(x)).collect());
+        for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+            let got = simd.run(Operations(&ea, &eb));
+            let n = got[0].len();
+            for i in 0..n {
+                for (op, want) in expected(a[i], b[i], i, n, &a).into_iter().enumerate() {
+                    let got = got[op][i].wide();
+                    assert!((got - want).abs() <= tolerance * want.abs(), "{simd} op {op} lane {i}: {got} not {want}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn operations_agree_with_scalars() {
+        check::<f32>(1e-6);
+        check::<f64>(1e-14);
+    }
+
+    struct NotANumber;
+    impl Kernel<f32> for NotANumber {
+        type Output = [f32; 4];
+        #[inline(always)]
+        fn run<V: Vector<Elem = f32>>(self) -> Self::Output {
+            let (nan, one) = (V::splat(f32::NAN), V::splat(1.0));
+            [nan.max(one), one.max(nan), nan.min(one), one.min(nan)].map(|v| v.sum() / V::LANES as f32)
+        }
+    }
+
+    #[test]
+    fn max_and_min_return_the_second_of_a_nan_pair() {
+        for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+            let [a, b, c, d] = simd.run(NotANumber);
+            assert!(a == 1.0 && b.is_nan() && c == 1.0 && d.is_nan(), "{simd}: {a} {b} {c} {d}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! 256-bit vectors. Masks are vectors whose flagged lanes are all ones.
+
+use super::Vector;
+use std::arch::x86_64::*;
+
+const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+
+impl Vector for __m256 {
+    type Elem = f32;
+    type Mask = __m256i;
+    const LANES: usize = 8;
+    const TILE_ROWS: usize = 6;
+    const TILE_VECTORS: usize = 2;
+
+    ops! {
+        splat(value: f32) -> Self = _mm256_set1_ps(value);
+        add(self, other: Self) -> Self = _mm256_add_ps(self, other);
+        sub(self, other: Self) -> Self = _mm256_sub_ps(self, other);
+        mul(self, other: Self) -> Self = _mm256_mul_ps(self, other);
+        div(self, other: Self) -> Self = _mm256_div_ps(self, other);
+        fma(self, b: Self, c: Self) -> Self = _mm256_fmadd_ps(self, b, c);
+        max(self, other: Self) -> Self = _mm256_max_ps(self, other);
+        min(self, other: Self) -> Self = _mm256_min_ps(self, other);
+        sqrt(self) -> Self = _mm256_sqrt_ps(self);
+        abs(self) -> Self = _mm256_andnot_ps(_mm256_set1_ps(-0.0), self);
+        round(self) -> Self = _mm256_round_ps::<NEAREST>(self);
+        gt(self, other: Self) -> __m256i = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_GT_OQ>(self, other));
+        le(self, other: Self) -> __m256i = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_LE_OQ>(self, other));
+        select(lanes: __m256i, yes: Self, no: Self) -> Self = _mm256_blendv_ps(no, yes, _mm256_castsi256_ps(lanes));
+        mask(bits: u64) -> __m256i = {
+            let one_each = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+            _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(bits as i32), one_each), one_each)
+        };
+        bits(mask: __m256i) -> u64 = _mm256_movemask_ps(_mm256_castsi256_ps(mask)) as u64;
+        sum(self) -> f32 = {
+            let four = _mm_add_ps(_mm256_castps256_ps128(self), _mm256_extractf128_ps::<1>(self));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        };
+        scale2(self, n: Self) -> Self = {
+            // In two steps, because 2^n alone may be out of range.
+            let n = _mm256_cvtps_epi32(n);
+            let half = _mm256_srai_epi32::<1>(n);
+            let (bias, rest) = (_mm256_set1_epi32(127), _mm256_sub_epi32(n, half));
+            let low = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(half, bias)));
+            let high = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(rest, bias)));
+            _mm256_mul_ps(_mm256_mul_ps(self, low), high)
+        };
+    }
+    ops! {
+        unsafe load(from: *const f32) -> Self = _mm256_loadu_ps(from);
+        unsafe store(self, to: *mut f32) -> () = _mm256_storeu_ps(to, self);
+        unsafe load_masked(from: *const f32, lanes: __m256i) -> Self = _mm256_maskload_ps(from, lanes);
+        unsafe store_masked(self, to: *mut f32, lanes: __m256i) -> () = _mm256_maskstore_ps(to, lanes, self);
+        unsafe gather(base: *const f32, index: *const u32) -> Self =
+            _mm256_i32gather_ps::<4>(base, _mm256_loadu_si256(index.cast()));
+    }
+}
+
+impl Vector for __m256d {
+    type Elem = f64;
+    type Mask = __m256i;
+    const LANES: usize = 4;
+    const TILE_ROWS: usize = 6;
+    const TILE_VECTORS: usize = 2;
+
+    ops! {
+        splat(value: f64) -> Self = _mm256_set1_pd(value);
+        add(self, other: Self) -> Self = _mm256_add_pd(self, other);
+        sub(self, other: Self) -> Self = _mm256_sub_pd(self, other);
+        mul(self, other: Self) -> Self = _mm256_mul_pd(self, other);
+        div(self, other: Self) -> Self = _mm256_div_pd(self, other);
+        fma(self, b: Self, c: Self) -> Self = _mm256_fmadd_pd(self, b, c);
+        max(self, other: Self) -> Self = _mm256_max_pd(self, other);
+        min(self, other: Self) -> Self = _mm256_min_pd(self, other);
+        sqrt(self) -> Self = _mm256_sqrt_pd(self);
+        abs(self) -> Self = _mm256_andnot_pd(_mm256_set1_pd(-0.0), self);
+        round(self) -> Self = _mm256_round_pd::<NEAREST>(self);
+        gt(self, other: Self) -> __m256i = _mm256_castpd_si256(_mm256_cmp_pd::<_CMP_GT_OQ>(self, other));
+        le(self, other: Self) -> __m256i = _mm256_castpd_si256(_mm256_cmp_pd::<_CMP_LE_OQ>(self, other));
+        select(lanes: __m256i, yes: Self, no: Self) -> Self = _mm256_blendv_pd(no, yes, _mm256_castsi256_pd(lanes));
+        mask(bits: u64) -> __m256i = {
+            let one_each = _mm256_setr_epi64x(1, 2, 4, 8);
+            _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x(bits as i64), one_each), one_each)
+        };
+        bits(mask: __m256i) -> u64 = _mm256_movemask_pd(_mm256_castsi256_pd(mask)) as u64;
+        sum(self) -> f64 = {
+            let two = _mm_add_pd(_mm256_castpd256_pd128(self), _mm256_extractf128_pd::<1>(self));
+            _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
+        };
+        scale2(self, n: Self) -> Self = {
+            let n = _mm256_cvtepi32_epi64(_mm256_cvtpd_epi32(n));
+            let power = _mm256_slli_epi64::<52>(_mm256_add_epi64(n, _mm256_set1_epi64x(1023)));
+            _mm256_mul_pd(self, _mm256_castsi256_pd(power))
+        };
+    }
+    ops! {
+        unsafe load(from: *const f64) -> Self = _mm256_loadu_pd(from);
+        unsafe store(self, to: *mut f64) -> () = _mm256_storeu_pd(to, self);
+        unsafe load_masked(from: *const f64, lanes: __m256i) -> Self = _mm256_maskload_pd(from, lanes);
+        unsafe store_masked(self, to: *mut f64, lanes: __m256i) -> () = _mm256_maskstore_pd(to, lanes, self);
+        unsafe gather(base: *const f64, index: *const u32) -> Self =
+            _mm256_i32gather_pd::<8>(base, _mm_loadu_si128(index.cast()));
+    }
+}

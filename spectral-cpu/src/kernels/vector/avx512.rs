@@ -1,0 +1,94 @@
+//! 512-bit vectors.
+
+use super::Vector;
+use std::arch::x86_64::*;
+
+const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+
+impl Vector for __m512 {
+    type Elem = f32;
+    type Mask = __mmask16;
+    const LANES: usize = 16;
+    const TILE_ROWS: usize = 14;
+    const TILE_VECTORS: usize = 2;
+
+    ops! {
+        splat(value: f32) -> Self = _mm512_set1_ps(value);
+        add(self, other: Self) -> Self = _mm512_add_ps(self, other);
+        sub(self, other: Self) -> Self = _mm512_sub_ps(self, other);
+        mul(self, other: Self) -> Self = _mm512_mul_ps(self, other);
+        div(self, other: Self) -> Self = _mm512_div_ps(self, other);
+        fma(self, b: Self, c: Self) -> Self = _mm512_fmadd_ps(self, b, c);
+        max(self, other: Self) -> Self = _mm512_max_ps(self, other);
+        min(self, other: Self) -> Self = _mm512_min_ps(self, other);
+        sqrt(self) -> Self = _mm512_sqrt_ps(self);
+        abs(self) -> Self = _mm512_abs_ps(self);
+        round(self) -> Self = _mm512_roundscale_ps::<NEAREST>(self);
+        scale2(self, n: Self) -> Self = _mm512_scalef_ps(self, n);
+        gt(self, other: Self) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(self, other);
+        le(self, other: Self) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(self, other);
+        select(lanes: __mmask16, yes: Self, no: Self) -> Self = _mm512_mask_blend_ps(lanes, no, yes);
+        sum(self) -> f32 = _mm512_reduce_add_ps(self);
+    }
+    ops! {
+        unsafe load(from: *const f32) -> Self = _mm512_loadu_ps(from);
+        unsafe store(self, to: *mut f32) -> () = _mm512_storeu_ps(to, self);
+        unsafe load_masked(from: *const f32, lanes: __mmask16) -> Self = _mm512_maskz_loadu_ps(lanes, from);
+        unsafe store_masked(self, to: *mut f32, lanes: __mmask16) -> () = _mm512_mask_storeu_ps(to, lanes, self);
+        unsafe gather(base: *const f32, index: *const u32) -> Self =
+            _mm512_i32gather_ps::<4>(_mm512_loadu_si512(index.cast()), base);
+    }
+
+    #[inline(always)]
+    fn mask(bits: u64) -> __mmask16 {
+        bits as __mmask16
+    }
+    #[inline(always)]
+    fn bits(mask: __mmask16) -> u64 {
+        u64::from(mask)
+    }
+}
+
+impl Vector for __m512d {
+    type Elem = f64;
+    type Mask = __mmask8;
+    const LANES: usize = 8;
+    const TILE_ROWS: usize = 14;
+    const TILE_VECTORS: usize = 2;
+
+    ops! {
+        splat(value: f64) -> Self = _mm512_set1_pd(value);
+        add(self, other: Self) -> Self = _mm512_add_pd(self, other);
+        sub(self, other: Self) -> Self = _mm512_sub_pd(self, other);
+        mul(self, other: Self) -> Self = _mm512_mul_pd(self, other);
+        div(self, other: Self) -> Self = _mm512_div_pd(self, other);
+        fma(self, b: Self, c: Self) -> Self = _mm512_fmadd_pd(self, b, c);
+        max(self, other: Self) -> Self = _mm512_max_pd(self, other);
+        min(self, other: Self) -> Self = _mm512_min_pd(self, other);
+        sqrt(self) -> Self = _mm512_sqrt_pd(self);
+        abs(self) -> Self = _mm512_abs_pd(self);
+        round(self) -> Self = _mm512_roundscale_pd::<NEAREST>(self);
+        scale2(self, n: Self) -> Self = _mm512_scalef_pd(self, n);
+        gt(self, other: Self) -> __mmask8 = _mm512_cmp_pd_mask::<_CMP_GT_OQ>(self, other);
+        le(self, other: Self) -> __mmask8 = _mm512_cmp_pd_mask::<_CMP_LE_OQ>(self, other);
+        select(lanes: __mmask8, yes: Self, no: Self) -> Self = _mm512_mask_blend_pd(lanes, no, yes);
+        sum(self) -> f64 = _mm512_reduce_add_pd(self);
+    }
+    ops! {
+        unsafe load(from: *const f64) -> Self = _mm512_loadu_pd(from);
+        unsafe store(self, to: *mut f64) -> () = _mm512_storeu_pd(to, self);
+        unsafe load_masked(from: *const f64, lanes: __mmask8) -> Self = _mm512_maskz_loadu_pd(lanes, from);
+        unsafe store_masked(self, to: *mut f64, lanes: __mmask8) -> () = _mm512_mask_storeu_pd(to, lanes, self);
+        unsafe gather(base: *const f64, index: *const u32) -> Self =
+            _mm512_i32gather_pd::<8>(_mm256_loadu_si256(index.cast()), base);
+    }
+
+    #[inline(always)]
+    fn mask(bits: u64) -> __mmask8 {
+        bits as __mmask8
+    }
+    #[inline(always)]
+    fn bits(mask: __mmask8) -> u64 {
+        u64::from(mask)
+    }
+}
