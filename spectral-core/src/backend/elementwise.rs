@@ -180,7 +180,7 @@ pub(super) fn accumulate<B: Memory + ?Sized>(
 
 /// Softmax down each column of a row-major matrix of `batch` columns.
 pub(super) fn softmax_columns(v: &mut [f64], batch: usize) {
-    for b in 0..batch {
+    for b in 0..batch.min(v.len()) {
         let top = v[b..].iter().step_by(batch).copied().fold(f64::NEG_INFINITY, f64::max);
         let mut sum = 0.0;
         for x in v[b..].iter_mut().step_by(batch) {
