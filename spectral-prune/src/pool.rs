@@ -93,81 +93,77 @@ pub(crate) fn cut_weights(model: &Model, chosen: Vec<Scored>, terms: Terms) -> R
 
 /// Chooses units, coupled ones together.
 pub(crate) fn cut_units(model: &Model, chosen: Vec<Scored>, terms: Terms) -> Result<Cut> {
+    let groups = free_groups(model, &chosen, terms.named)?;
+    let rows: Vec<Vec<usize>> = chosen.iter().map(|s| s.layer.kept_per_row(s.layer.matrix(model))).collect();
+    let alive_units = |rows: &Vec<usize>| rows.iter().filter(|n| **n > 0).count();
+    let spare: Vec<usize> = rows.iter().map(|r| alive_units(r).saturating_sub(terms.min_keep)).collect();
+    let shares = shares(chosen.len(), terms.scope, |join| {
+        groups.iter().for_each(|g| g.windows(2).for_each(|pair| join(pair[0].0, pair[1].0)));
+    });
+    let mut share_of = vec![0; chosen.len()];
+    shares.iter().enumerate().for_each(|(s, layers)| layers.iter().for_each(|&l| share_of[l] = s));
+    let mut groups_of = vec![Vec::new(); shares.len()];
+    groups.into_iter().for_each(|g| groups_of[share_of[g[0].0]].push(g));
+    let mut cut = Cut::new(&chosen, |l| l.rows);
+    for (layers, groups) in shares.iter().zip(groups_of).filter(|(_, g)| !g.is_empty()) {
+        let total = groups.iter().map(Vec::len).sum();
+        let alive = |g: Vec<(usize, usize)>| g.into_iter().filter(|&(i, unit)| rows[i][unit] > 0).collect();
+        let living = groups.into_iter().map(alive).filter(|g: &Vec<_>| !g.is_empty());
+        let candidates: Vec<Vec<(usize, usize)>> = living.collect();
+        let mean =
+            |g: &Vec<(usize, usize)>| g.iter().map(|&(i, unit)| chosen[i].scores[unit]).sum::<f64>() / g.len() as f64;
+        let owners = candidates.iter().map(|g| g.iter().map(|m| m.0 as u32));
+        let pool = Pool {
+            place: place(layers, &chosen, terms.scope),
+            what: Granularity::Unit.plural(),
+            scores: candidates.iter().map(mean).collect(),
+            members: match candidates.iter().all(|g| g.len() == 1) {
+                true => Members::One(owners.flatten().collect()),
+                false => Members::Many(owners.map(Iterator::collect).collect()),
+            },
+            spare: spare.clone(),
+            total,
+            pruned: total - candidates.iter().map(Vec::len).sum::<usize>(),
+            dtype: model.dtype(),
+        };
+        let going: Vec<(usize, usize)> =
+            pool.choose(terms.budget, terms.fit)?.into_iter().flat_map(|c| candidates[c].iter().copied()).collect();
+        going.iter().for_each(|&(i, unit)| cut.masks[i].1.insert(unit));
+        cut.count(&pool, going.len());
+    }
+    Ok(cut)
+}
+
+/// The groups of units that may go, as (chosen layer, unit).
+///
+/// # Errors
+/// There is none, or none in a layer that was named.
+fn free_groups(model: &Model, chosen: &[Scored], named: bool) -> Result<Vec<Vec<(usize, usize)>>> {
     let coupling = Coupling::of(model.graph());
     let mut index_of = vec![None; model.graph().nodes().len()];
     chosen.iter().enumerate().for_each(|(i, s)| index_of[s.layer.node] = Some(i));
-    let rows: Vec<Vec<usize>> = chosen.iter().map(|s| s.layer.kept_per_row(s.layer.matrix(model))).collect();
     let mut free: Vec<Vec<(usize, usize)>> = Vec::new();
     let mut tied_to = vec![BTreeSet::new(); chosen.len()];
     let mut open = vec![false; chosen.len()];
     for (class, members) in coupling.classes() {
-        let inside: Option<Vec<(usize, usize)>> =
-            members.iter().map(|&(node, unit)| index_of[node].map(|i| (i, unit))).collect();
-        match inside {
-            Some(members) if !coupling.is_fixed(class) => {
-                members.iter().for_each(|m| open[m.0] = true);
-                free.push(members);
-            }
-            _ => {
-                let others = members.iter().filter(|m| index_of[m.0].is_none());
-                let others: Vec<usize> = others.map(|m| m.0).collect();
-                for i in members.iter().filter_map(|m| index_of[m.0]) {
-                    tied_to[i].extend(others.iter().copied());
-                }
-            }
+        let (inside, outside): (Vec<_>, Vec<_>) = members.into_iter().partition(|m| index_of[m.0].is_some());
+        let inside: Vec<(usize, usize)> =
+            inside.into_iter().filter_map(|(node, unit)| index_of[node].map(|i| (i, unit))).collect();
+        if inside.is_empty() {
+            continue;
+        }
+        if outside.is_empty() && !coupling.is_fixed(class) {
+            inside.iter().for_each(|m| open[m.0] = true);
+            free.push(inside);
+        } else {
+            inside.iter().for_each(|m| tied_to[m.0].extend(outside.iter().map(|o| o.0)));
         }
     }
     let shut: Vec<usize> = (0..chosen.len()).filter(|&i| !open[i]).collect();
-    if shut.len() == chosen.len() || (terms.named && !shut.is_empty()) {
-        return Err(protected(model, &chosen, &shut, &tied_to));
+    if shut.len() == chosen.len() || (named && !shut.is_empty()) {
+        return Err(protected(model, chosen, &shut, &tied_to));
     }
-    let mut cut = Cut::new(&chosen, |l| l.rows);
-    let ties = |join: &mut dyn FnMut(usize, usize)| {
-        free.iter().for_each(|g| g.windows(2).for_each(|pair| join(pair[0].0, pair[1].0)));
-    };
-    let shares: Vec<Vec<usize>> = shares(chosen.len(), terms.scope, ties);
-    let mut share_of = vec![0; chosen.len()];
-    shares.iter().enumerate().for_each(|(s, layers)| layers.iter().for_each(|&l| share_of[l] = s));
-    for (share, layers) in shares.iter().enumerate() {
-        let groups: Vec<&Vec<(usize, usize)>> = free.iter().filter(|g| share_of[g[0].0] == share).collect();
-        if groups.is_empty() {
-            continue;
-        }
-        let alive = |&(i, unit): &(usize, usize)| rows[i][unit] > 0;
-        let mut pool = Pool {
-            place: place(layers, &chosen, terms.scope),
-            what: Granularity::Unit.plural(),
-            scores: Vec::new(),
-            members: Members::One(Vec::new()),
-            spare: chosen.iter().enumerate().map(|(i, _)| rows[i].iter().filter(|n| **n > 0).count()).collect(),
-            total: groups.iter().map(|g| g.len()).sum(),
-            pruned: 0,
-            dtype: model.dtype(),
-        };
-        pool.spare.iter_mut().for_each(|n| *n = n.saturating_sub(terms.min_keep));
-        let mut candidates: Vec<Vec<(usize, usize)>> = Vec::new();
-        for group in groups {
-            let living: Vec<(usize, usize)> = group.iter().copied().filter(alive).collect();
-            pool.pruned += group.len() - living.len();
-            if !living.is_empty() {
-                let sum: f64 = living.iter().map(|&(i, unit)| chosen[i].scores[unit]).sum();
-                pool.scores.push(sum / living.len() as f64);
-                candidates.push(living);
-            }
-        }
-        pool.members = if candidates.iter().all(|c| c.len() == 1) {
-            Members::One(candidates.iter().map(|c| c[0].0 as u32).collect())
-        } else {
-            Members::Many(candidates.iter().map(|c| c.iter().map(|m| m.0 as u32).collect()).collect())
-        };
-        let mut removed = 0;
-        for candidate in pool.choose(terms.budget, terms.fit)? {
-            candidates[candidate].iter().for_each(|&(i, unit)| cut.masks[i].1.insert(unit));
-            removed += candidates[candidate].len();
-        }
-        cut.count(&pool, removed);
-    }
-    Ok(cut)
+    Ok(free)
 }
 
 /// The layers that share a budget: all, or each with those it is tied to.

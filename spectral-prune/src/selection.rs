@@ -113,7 +113,7 @@ impl Pool {
         }
         let closest = match closest {
             Some(found) => found,
-            None => self.take(self.total - self.pruned).err().unwrap_or_default(),
+            None => self.most(),
         };
         if fit == Fit::AtMost {
             return Ok(closest.below.1);
@@ -129,6 +129,15 @@ impl Pool {
             .map(|a| a + self.pruned)
             .filter(|a| *a < self.total && a.abs_diff(asked) < below.abs_diff(asked));
         Err(refuse(number.unwrap_or(below), reason))
+    }
+
+    /// The most that can go without pruning everything.
+    fn most(&self) -> Closest {
+        let count = (self.total - self.pruned).saturating_sub(1);
+        match self.take(count) {
+            Ok(chosen) => Closest { below: (count, chosen), above: None },
+            Err(closest) => Closest { above: None, ..closest },
+        }
     }
 
     /// `count` more entries, or what could be taken instead.
@@ -208,13 +217,9 @@ impl Pool {
     fn below(&self, cut: f64) -> Result<Vec<usize>> {
         let mut low: Vec<usize> = (0..self.scores.len()).filter(|&i| self.scores[i] < cut).collect();
         if low.len() == self.scores.len() && !low.is_empty() {
-            let most = match self.take(self.total - self.pruned) {
-                Ok(all) => all.iter().map(|&i| self.size(i)).sum(),
-                Err(closest) => closest.below.0,
-            };
             return Err(Error::Infeasible {
                 asked: self.total,
-                closest: (self.pruned + most).min(self.total.saturating_sub(1)),
+                closest: self.pruned + self.most().below.0,
                 total: self.total,
                 what: self.what,
                 place: self.place.clone(),

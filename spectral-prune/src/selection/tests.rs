@@ -34,6 +34,9 @@ fn the_lowest_go_first_and_ties_by_position() {
     assert_eq!(closest(p.choose(Budget::Count(5), Fit::Exact)), 4);
     assert_eq!(closest(p.choose(Budget::Fraction(1.0), Fit::Exact)), 4);
     assert_eq!(closest(p.choose(Budget::Threshold(1.0), Fit::Exact)), 4);
+    let all = pool(vec![0.3, 0.1], Members::One(vec![0; 2]), vec![2], 3);
+    assert_eq!(closest(all.choose(Budget::Fraction(1.0), Fit::Exact)), 4);
+    assert_eq!(closest(all.choose(Budget::Threshold(1.0), Fit::Exact)), 4);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::support::*;
 use spectral_core::{Activation, Activation::*, DType, Gradients, Mode, Model, Named, Seed, Workspace, prove};
 use spectral_layers::{Dense, Network};
 use spectral_prune::{Compacted, Prune, compact};
+use spectral_sparse::Sparse;
 
 fn assert_equal(model: &Model, small: &Model, what: &str) {
     let named = |name, model| Named { name, model };
@@ -195,5 +196,45 @@ fn an_untouched_network_stays_bit_for_bit() {
         assert_eq!(c.report.removed, 0);
         assert_eq!(c.model.content_hash().unwrap(), m.content_hash().unwrap());
         assert_eq!(c.model.meta.history.len(), 1);
+    }
+}
+
+/// Weights stored on a pattern are cut to the pattern of what is left, and f32 kernels agree within the tolerance.
+#[test]
+fn sparse_weights_on_the_cpu_backend_are_cut_with_their_pattern() {
+    let cpu = spectral_cpu::Cpu::new().unwrap();
+    for (k, act) in ACTIVATIONS.into_iter().enumerate() {
+        for dtype in [DType::F32, DType::F64] {
+            let network = Network::new(9)
+                .dtype(dtype)
+                .layer_named("a", Sparse::new(14, act, 0.25))
+                .mark("a_end")
+                .layer_named("b", Sparse::new(14, act, 0.1))
+                .mark("b_end")
+                .add(&["a_end", "b_end"])
+                .layer_named("c", Sparse::new(10, act, 0.15))
+                .layer_named("d", Sparse::new(4, Identity, 0.5));
+            let mut m = network.build(&cpu, Seed(k as u64)).unwrap();
+            randomise(&mut m, k as u64);
+            Prune::by("magnitude").units().percentile(30.0).apply(&mut m, None).unwrap();
+            Prune::by("magnitude").weights().layers(&["c"]).percentile(90.0).apply(&mut m, None).unwrap();
+            let c = shrink(&m, &format!("{act:?} {dtype}"));
+            assert!(c.report.removed > 0, "{act:?}: {:?}", c.report);
+            let stored = |m: &Model| param(m, "c.weight").pattern.as_ref().unwrap().nonzeros();
+            assert!(stored(&c.model) <= stored(&m));
+            assert_eq!(compact(&c.model).unwrap().report.removed, 0);
+        }
+    }
+}
+
+#[test]
+fn f32_kernels_agree_for_every_shape_and_activation() {
+    let cpu = spectral_cpu::Cpu::new().unwrap();
+    for act in ACTIVATIONS {
+        for shape in 0..SHAPES {
+            let mut m = build(&random_network(DType::F32, act, shape, 7), 7).to_backend(&cpu, DType::F32).unwrap();
+            Prune::by("magnitude").units().percentile(40.0).keep_bias().apply(&mut m, None).unwrap();
+            shrink(&m, &format!("{act:?} shape {shape}"));
+        }
     }
 }

@@ -141,3 +141,16 @@ fn nan_names_the_layer_and_changes_nothing() {
     assert!(error.contains("`dense1`") && error.contains("weight [0, 1]"), "{error}");
     assert!(model.meta.history.is_empty() && model.params().iter().all(|(_, p)| p.pruned().is_none()));
 }
+
+#[test]
+fn every_registered_criterion_does_what_core_expects() {
+    let entries = spectral_core::registry::all::<spectral_core::PrunerEntry>().unwrap();
+    let names: Vec<&str> = entries.iter().map(|e| e.name).collect();
+    assert_eq!(names, ["activation_weight", "eigenvalue", "magnitude", "random", "taylor"]);
+    for entry in entries {
+        let criterion = (entry.build)((entry.defaults)()).unwrap();
+        spectral_testkit::pruner::conformance(&*criterion).unwrap_or_else(|e| panic!("{e}"));
+        let unknown = (entry.build)(serde_json::json!({ "no_such": 1 })).unwrap_err().to_string();
+        assert!(unknown.contains("no_such"), "{unknown}");
+    }
+}

@@ -73,3 +73,17 @@ fn masks_do_not_depend_on_the_element_type_that_holds_the_same_values() {
     }
     assert_eq!(pruned(&narrow, "dense1.weight"), pruned(&wide, "dense1.weight"));
 }
+
+#[test]
+fn stored_entries_of_a_sparse_layer_are_the_pool_of_what_is_left() {
+    let sparse = spectral_sparse::Sparse::new(8, Relu, 0.5);
+    let mut m = build(&Network::new(6).layer_named("s", sparse).dense(3, Identity), 6);
+    let report = Prune::by("magnitude").layers(&["s"]).amount(0.75).apply(&mut m, None).unwrap();
+    assert_eq!((report.total, report.removed, report.kept), (48, 12, 12));
+    let w = values(&m, "s.weight");
+    let gone = pruned(&m, "s.weight");
+    let least = (0..24).filter(|k| !gone.contains(k)).map(|k| w[k].abs()).fold(f64::MAX, f64::min);
+    assert!(gone.iter().all(|&k| w[k] == 0.0) && least > 0.0);
+    let fewer = Prune::by("magnitude").layers(&["s"]).amount(0.5).apply(&mut m, None).unwrap_err().to_string();
+    assert!(fewer.contains("36 are pruned already"), "{fewer}");
+}
