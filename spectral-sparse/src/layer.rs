@@ -270,6 +270,15 @@ mod tests {
     }
 
     #[test]
+    fn outputs_keep_the_spread_of_a_dense_layer() {
+        let model = build(Sparse::new(300, Activation::Identity, 0.1), 200, 6).unwrap();
+        let weights = model.backend().download(model.node_params(0).value(WEIGHT)).unwrap();
+        let square = weights.iter().map(|w| w * w).sum::<f64>() / weights.len() as f64;
+        // Glorot over 20 inputs and 30 outputs, which is what a unit really has.
+        assert!((square / (2.0 / 50.0) - 1.0).abs() < 0.05, "{square}");
+    }
+
+    #[test]
     fn bad_configurations_are_refused_by_name() {
         let layer = |act, density| Sparse::new(3, act, density);
         let penalised = |l1| SparsePenalties { weight: Penalty { l1, l2: 0.0 }, ..SparsePenalties::default() };
