@@ -64,7 +64,14 @@ impl DataOptions {
 /// # Errors
 /// The name is unknown, files are missing, damaged or of another set, or the data is not usable.
 pub fn load(source: &str, options: &DataOptions) -> Result<Dataset> {
-    (registry::find::<DatasetEntry>(source)?.load)(options)
+    let extension = Path::new(source).extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+    match extension.as_deref() {
+        Some("csv") => crate::table::load(source, options),
+        Some("npy") => crate::npy::load_npy(source, options),
+        Some("npz") => crate::npy::load_npz(source, options),
+        _ if Path::new(source).is_file() => Err(Error::format(Path::new(source), "is no .csv, .npy or .npz file")),
+        _ => (registry::find::<DatasetEntry>(source)?.load)(options),
+    }
 }
 
 /// All samples of a source that does not come split.

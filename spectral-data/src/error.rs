@@ -51,7 +51,7 @@ pub enum Error {
         dir: PathBuf,
     },
     /// A known set's file holds something else.
-    #[error("{path}: expected `{expected}`, found {found}; put the right file there or run `data fetch`")]
+    #[error("{path}: expected {expected}, found {found}; put the right file there or run `data fetch`")]
     Checksum {
         /// The file.
         path: PathBuf,

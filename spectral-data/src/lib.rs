@@ -13,15 +13,24 @@
 //! # Ok::<(), spectral_data::Error>(())
 //! ```
 
+mod classes;
 mod dataset;
 mod error;
+mod fetch;
+mod files;
 pub mod idx;
+mod npy;
 mod registry;
 mod set;
+mod split;
+mod table;
 
 #[doc(hidden)]
 pub use spectral_core::registry::inventory;
 
 pub use dataset::{DataOptions, Dataset, ENV_DIR, SplitRows, load};
 pub use error::{Error, Result};
+pub use fetch::{FetchOptions, FetchProgress, Fetched, FetchedFile, FileOrigin, fetch};
+pub use files::{Listing, State, list};
 pub use registry::{DataFile, DatasetEntry};
+pub use split::{SplitFormat, write_split};

@@ -1,3 +1,4 @@
 //! The data sets this crate registers.
 
 mod digits;
+mod mnist;
