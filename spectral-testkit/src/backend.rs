@@ -1,1 +1,51 @@
-//! tmp
+//! What core expects of a backend: every kernel against [`Reference`](spectral_core::Reference).
+
+mod dense;
+mod elementwise;
+mod fixture;
+mod memory;
+mod reduce;
+mod sparse;
+mod spectral;
+mod update;
+
+use crate::Report;
+use fixture::Fixture;
+use spectral_core::{Backend, DType};
+
+/// Relative tolerance of f32 kernels.
+pub const TOLERANCE_F32: f64 = 2e-5;
+
+/// Relative tolerance of f64 kernels.
+pub const TOLERANCE_F64: f64 = 1e-12;
+
+/// Runs every kernel family, forward and VJP, in f32 and f64, over shapes with extents from 0 and 1 to odd
+/// hundreds, and compares with the oracle on the same (rounded) operands:
+///
+/// * a result may differ by [`TOLERANCE_F32`] or [`TOLERANCE_F64`] times the larger of its own size and
+///   `sum |terms| / sqrt(k)` for a sum of `k` terms, which is the size of a sum of terms of random sign;
+/// * with [`Accum::Replace`](spectral_core::Accum) the result is written over NaN, with `Add` onto numbers;
+/// * the same call gives the same bits again;
+/// * NaN and infinity come out where they come out of the oracle;
+/// * pruned entries and their optimiser state become exactly `+0.0`, frozen ones keep their bits;
+/// * shapes that do not fit are an error, and nothing panics.
+///
+/// The report lists every case that failed.
+pub fn conformance(backend: &dyn Backend) -> Report {
+    let mut report = Report::new(format!("backend `{}` ({})", backend.name(), backend.describe()));
+    let mut runs = 0;
+    backend.within(&mut || runs += 1);
+    report.expect(runs == 1, format!("`within` ran its work {runs} times"));
+    for dtype in [DType::F32, DType::F64] {
+        let mut fixture = Fixture::new(backend, dtype);
+        memory::run(&mut fixture);
+        elementwise::run(&mut fixture);
+        dense::run(&mut fixture);
+        spectral::run(&mut fixture);
+        sparse::run(&mut fixture);
+        reduce::run(&mut fixture);
+        update::run(&mut fixture);
+        report.absorb(Report { suite: dtype.to_string(), ..fixture.report });
+    }
+    report
+}

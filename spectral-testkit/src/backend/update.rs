@@ -1,0 +1,189 @@
+//! Optimiser steps.
+
+use super::fixture::{Fixture, Pair};
+use spectral_core::backend::{Rule, SUBNORMAL_CUT, Update, UpdateKernels};
+use spectral_core::{Mask, Memory, Reference, Result, Shape, Tensor};
+
+const RULES: [Rule; 8] = [
+    Rule::Sgd { momentum: 0.0, nesterov: false },
+    Rule::Sgd { momentum: 0.9, nesterov: false },
+    Rule::Sgd { momentum: 0.9, nesterov: true },
+    Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
+    Rule::Adam { beta1: 0.0, beta2: 0.9, epsilon: 1e-3 },
+    Rule::Adamax { beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
+    Rule::RmsProp { rho: 0.9, epsilon: 1e-7, epsilon_inside: false },
+    Rule::RmsProp { rho: 0.9, epsilon: 1e-7, epsilon_inside: true },
+];
+
+/// Learning rate of all steps.
+const RATE: f64 = 0.05;
+
+/// Which masks an update has.
+#[derive(Debug, Clone, Copy)]
+struct Masks {
+    pruned: bool,
+    trainable: bool,
+}
+
+pub(super) fn run(f: &mut Fixture<'_>) {
+    for rule in RULES {
+        for len in [0, 1, 5, 64, 67, 1003] {
+            for (pruned, trainable) in [(false, false), (true, false), (false, true), (true, true)] {
+                let masks = Masks { pruned, trainable };
+                f.case(format!("update {rule:?} of {len} entries {masks:?}"), |f| steps(f, rule, len, masks));
+            }
+        }
+        f.case(format!("update {rule:?} of masked NaN"), |f| masked_nan(f, rule));
+        f.case(format!("update {rule:?} of subnormals"), |f| subnormals(f, rule));
+        f.refused("update with a state tensor too many", |f| {
+            let (mut w, g) = (f.random(Shape::vector(4))?, f.random(Shape::vector(4))?);
+            let mut state = state(f, rule.slots() + 1, 4)?;
+            f.backend.update(&plain(rule), &mut w.device, &g.device, &mut state)
+        });
+    }
+    let rule = RULES[3];
+    f.refused("update with a gradient of another length", |f| {
+        let (mut w, g) = (f.random(Shape::vector(4))?, f.random(Shape::vector(5))?);
+        let mut state = state(f, rule.slots(), 4)?;
+        f.backend.update(&plain(rule), &mut w.device, &g.device, &mut state)
+    });
+    f.refused("update with state of another length", |f| {
+        let (mut w, g) = (f.random(Shape::vector(4))?, f.random(Shape::vector(4))?);
+        let mut state = state(f, rule.slots(), 5)?;
+        f.backend.update(&plain(rule), &mut w.device, &g.device, &mut state)
+    });
+    let short = Mask::none(3);
+    for (pruned, trainable) in [(Some(&short), None), (None, Some(&short))] {
+        f.refused("update with a mask of another length", |f| {
+            let (mut w, g) = (f.random(Shape::vector(4))?, f.random(Shape::vector(4))?);
+            let mut state = state(f, rule.slots(), 4)?;
+            let op = Update { pruned, trainable, ..plain(rule) };
+            f.backend.update(&op, &mut w.device, &g.device, &mut state)
+        });
+    }
+}
+
+/// The first step of a rule, without anything optional.
+fn plain(rule: Rule) -> Update<'static> {
+    Update {
+        rule,
+        rate: RATE,
+        step: 1,
+        gradient_scale: 1.0,
+        l1: 0.0,
+        l2: 0.0,
+        decay: 0.0,
+        pruned: None,
+        trainable: None,
+    }
+}
+
+fn state(f: &Fixture<'_>, slots: usize, len: usize) -> Result<Vec<Tensor>> {
+    (0..slots).map(|_| f.backend.zeros(Shape::vector(len), f.dtype)).collect()
+}
+
+/// Three steps with clipping, penalties and decay, compared after each.
+fn steps(f: &mut Fixture<'_>, rule: Rule, len: usize, masks: Masks) -> Result<()> {
+    let shape = Shape::vector(len);
+    let pruned = masks.pruned.then(|| Mask::from_fn(len, |i| i % 3 == 1));
+    let trainable = masks.trainable.then(|| Mask::from_fn(len, |i| i % 5 < 3));
+    let mut w = f.random(shape)?;
+    let frozen = f.backend.download(&w.device)?;
+    let mut device = state(f, rule.slots(), len)?;
+    let mut oracle: Vec<Tensor> = (0..rule.slots()).map(|_| Tensor::host_zeros(shape, w.oracle.dtype())).collect();
+    for step in 1..=3 {
+        let g = f.random(shape)?;
+        let op = Update {
+            step,
+            gradient_scale: 0.7,
+            l1: 1e-2,
+            l2: 2e-2,
+            decay: 3e-2,
+            pruned: pruned.as_ref(),
+            trainable: trainable.as_ref(),
+            ..plain(rule)
+        };
+        let (mut again, mut spare) = (w.device.duplicate()?, Vec::new());
+        for s in &device {
+            spare.push(s.duplicate()?);
+        }
+        f.backend.update(&op, &mut w.device, &g.device, &mut device)?;
+        f.backend.update(&op, &mut again, &g.device, &mut spare)?;
+        Reference.update(&op, &mut w.oracle, &g.oracle, &mut oracle)?;
+        f.agree(&format!("values after step {step}"), &w, |_| RATE)?;
+        f.same_bits("values", &w.device, &again)?;
+        for (s, o) in device.iter().zip(&oracle) {
+            let pair = Pair { device: s.duplicate()?, oracle: o.duplicate()? };
+            let largest = Reference.download(o)?.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+            f.agree(&format!("state after step {step}"), &pair, |_| 0.1 * largest)?;
+        }
+    }
+    let values = f.backend.download(&w.device)?;
+    let held = device.iter().map(|s| f.backend.download(s)).collect::<Result<Vec<_>>>()?;
+    for i in 0..len {
+        let all = || std::iter::once(&values).chain(&held).map(|v| v[i]);
+        if pruned.as_ref().is_some_and(|m| m.contains(i)) {
+            f.require(all().all(|v| v.to_bits() == 0), format!("pruned entry {i} or its state is not +0.0"));
+        } else if trainable.as_ref().is_some_and(|m| !m.contains(i)) {
+            let kept = values[i].to_bits() == frozen[i].to_bits() && held.iter().all(|s| s[i].to_bits() == 0);
+            f.require(kept, format!("frozen entry {i} or its state changed"));
+        }
+    }
+    Ok(())
+}
+
+/// Whatever pruned entries held and whatever their gradient is, they become +0.0; frozen ones ignore their gradient.
+fn masked_nan(f: &mut Fixture<'_>, rule: Rule) -> Result<()> {
+    let len = 70;
+    let shape = Shape::vector(len);
+    let (pruned, trainable) = (Mask::from_fn(len, |i| i % 7 == 2), Mask::from_fn(len, |i| i % 4 != 3));
+    let mut values = f.normal(len);
+    let mut gradient = f.normal(len);
+    for i in 0..len {
+        if pruned.contains(i) {
+            (values[i], gradient[i]) = (f64::NAN, f64::INFINITY);
+        } else if !trainable.contains(i) {
+            gradient[i] = f64::NAN;
+        }
+    }
+    let (mut w, g) = (f.pair(shape, &values)?, f.pair(shape, &gradient)?);
+    let mut held = state(f, rule.slots(), len)?;
+    for s in &mut held {
+        let start: Vec<f64> = (0..len).map(|i| if pruned.contains(i) { -1.0 } else { 0.25 }).collect();
+        f.backend.write(&start, s)?;
+    }
+    let op = Update { pruned: Some(&pruned), trainable: Some(&trainable), l1: 0.1, ..plain(rule) };
+    f.backend.update(&op, &mut w.device, &g.device, &mut held)?;
+    let now = f.backend.download(&w.device)?;
+    let held = held.iter().map(|s| f.backend.download(s)).collect::<Result<Vec<_>>>()?;
+    for i in 0..len {
+        let right = if pruned.contains(i) {
+            now[i].to_bits() == 0 && held.iter().all(|s| s[i].to_bits() == 0)
+        } else if !trainable.contains(i) {
+            now[i].to_bits() == values[i].to_bits() && held.iter().all(|s| s[i] == 0.25)
+        } else {
+            now[i].is_finite()
+        };
+        f.require(right, format!("entry {i} became {}", now[i]));
+    }
+    Ok(())
+}
+
+/// Values and state that decay never linger as subnormals.
+fn subnormals(f: &mut Fixture<'_>, rule: Rule) -> Result<()> {
+    let small = f.rounded(vec![1e-31, -1e-31, 1e-40, -1e-38, 0.9e-30, -0.0]);
+    let shape = Shape::vector(small.len());
+    let (mut w, g) = (f.pair(shape, &small)?, f.pair(shape, &vec![0.0; small.len()])?);
+    let mut held = state(f, rule.slots(), small.len())?;
+    for s in &mut held {
+        f.backend.write(&small.iter().map(|v| v.abs()).collect::<Vec<_>>(), s)?;
+    }
+    f.backend.update(&Update { rate: 0.0, ..plain(rule) }, &mut w.device, &g.device, &mut held)?;
+    let mut left = f.backend.download(&w.device)?;
+    for s in &held {
+        left.extend(f.backend.download(s)?);
+    }
+    let lingering = left.iter().find(|v| **v != 0.0);
+    f.require(lingering.is_none(), format!("{lingering:?} is left, below {SUBNORMAL_CUT:e} nothing may be"));
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! The backend suite passes the oracle, and no backend with a fault in one kernel.
+
+use spectral_core::backend::{
+    Accum, Backend, DenseKernels, Dropout, Elementwise, GradSlot, Linear, LinearGrads, LossKernel, Memory, Reduce,
+    Reference, RowSum, SparseGrads, SparseKernels, SparseLinear, SpectralKernels, SpectralWeight, Update,
+    UpdateKernels,
+};
+use spectral_core::{Activation, DType, Mask, Result, Shape, Tensor, Values};
+use spectral_testkit::backend;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+#[test]
+fn the_oracle_conforms_to_itself() {
+    let report = backend::conformance(&Reference);
+    assert!(report.passed(), "{report}");
+    assert!(report.cases > 4000, "{report}");
+}
+
+/// What is wrong with the backend.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fault {
+    NarrowingTwice,
+    NegativeZero,
+    ReluHidesNan,
+    SkipsLastRow,
+    ReadsOldOutput,
+    IgnoresAdd,
+    NoShapeCheck,
+    Panics,
+    DropoutByPosition,
+    PrunedStateKept,
+    SubnormalsKept,
+    TiesLast,
+    EmptyPattern,
+    LooseSum,
+    NotRepeatable,
+}
+
+#[derive(Debug)]
+struct Faulty(Vec<Fault>, AtomicU64);
+
+impl Faulty {
+    fn is(&self, fault: Fault) -> bool {
+        self.0.contains(&fault)
+    }
+
+    fn change(&self, t: &mut Tensor, with: impl Fn(&mut [f64])) -> Result<()> {
+        let mut values = self.download(t)?;
+        with(&mut values);
+        self.write(&values, t)
+    }
+}
+
+impl Memory for Faulty {
+    fn zeros(&self, shape: Shape, dtype: DType) -> Result<Tensor> {
+        Reference.zeros(shape, dtype)
+    }
+    fn upload(&self, from: Values<'_>, to: &mut Tensor) -> Result<()> {
+        Reference.upload(from, to)
+    }
+    fn download(&self, from: &Tensor) -> Result<Vec<f64>> {
+        Reference.download(from)
+    }
+    fn write(&self, from: &[f64], to: &mut Tensor) -> Result<()> {
+        if self.is(Fault::NarrowingTwice) {
+            let narrow: Vec<f64> = from.iter().map(|&v| f64::from(v as f32)).collect();
+            return Reference.write(&narrow, to);
+        }
+        Reference.write(from, to)
+    }
+}
+
+impl Elementwise for Faulty {
+    fn activate(&self, act: Activation, x: &Tensor, y: &mut Tensor) -> Result<()> {
+        Reference.activate(act, x, y)?;
+        if self.is(Fault::ReluHidesNan) && act == Activation::Relu {
+            self.change(y, |y| y.iter_mut().for_each(|y| *y = y.max(0.0)))?;
+        }
+        Ok(())
+    }
+
+    fn dropout(&self, op: Dropout, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
+        let key = if self.is(Fault::DropoutByPosition) { 0 } else { op.key };
+        Reference.dropout(Dropout { key, ..op }, x, y, accum)
+    }
+
+    fn zero_where(&self, mask: &Mask, t: &mut Tensor) -> Result<()> {
+        if self.is(Fault::NegativeZero) {
+            return self.change(t, |v| mask.iter().for_each(|i| v[i] *= 0.0));
+        }
+        Reference.zero_where(mask, t)
+    }
+
+    fn multiply(&self, a: &Tensor, b: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
+        if self.is(Fault::Panics) {
+            assert_eq!(a.shape(), b.shape());
+        }
+        Reference.multiply(a, b, y, accum)
+    }
+}
+
+impl DenseKernels for Faulty {
+    fn linear(&self, op: &Linear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
+        if self.is(Fault::NoShapeCheck) {
+            return Reference.linear(op, y, pre).or(Ok(()));
+        }
+        let old = self.download(y)?;
+        Reference.linear(op, y, pre)?;
+        let batch = y.shape().columns();
+        if self.is(Fault::SkipsLastRow) {
+            self.change(y, |y| {
+                let start = y.len() - batch.min(y.len());
+                y[start..].copy_from_slice(&old[start..]);
+            })?;
+        }
+        if self.is(Fault::ReadsOldOutput) {
+            self.change(y, |y| y.iter_mut().zip(&old).for_each(|(y, o)| *y += 0.0 * o))?;
+        }
+        if self.is(Fault::LooseSum) {
+            self.change(y, |y| y.iter_mut().for_each(|y| *y *= 1.0 + 1e-4))?;
+        }
+        if self.is(Fault::NotRepeatable) {
+            let calls = self.1.fetch_add(1, Ordering::Relaxed);
+            self.change(y, |y| y.iter_mut().for_each(|y| *y *= 1.0 + 3e-7 * (calls % 2) as f64))?;
+        }
+        Ok(())
+    }
+
+    fn linear_vjp(&self, op: &Linear<'_>, dz: &Tensor, mut grads: LinearGrads<'_>) -> Result<()> {
+        if let (true, Some(GradSlot { accum, .. })) = (self.is(Fault::IgnoresAdd), &mut grads.x) {
+            *accum = Accum::Replace;
+        }
+        Reference.linear_vjp(op, dz, grads)
+    }
+}
+
+impl SpectralKernels for Faulty {
+    fn spectral_weight(&self, op: &SpectralWeight<'_>, weight: &mut Tensor) -> Result<()> {
+        Reference.spectral_weight(op, weight)
+    }
+}
+
+impl SparseKernels for Faulty {
+    fn sparse_linear_vjp(&self, op: &SparseLinear<'_>, dz: &Tensor, grads: SparseGrads<'_>) -> Result<()> {
+        if self.is(Fault::EmptyPattern) && op.pattern.nonzeros() == 0 {
+            return op.check("sparse_linear_vjp", dz.shape());
+        }
+        Reference.sparse_linear_vjp(op, dz, grads)
+    }
+}
+
+impl Reduce for Faulty {
+    fn row_sums(&self, sum: RowSum, x: &Tensor, sums: &mut Tensor, accum: Accum) -> Result<()> {
+        Reference.row_sums(sum, x, sums, accum)
+    }
+
+    fn loss(&self, op: &LossKernel<'_>, totals: &mut Tensor, gradient: Option<GradSlot<'_>>) -> Result<()> {
+        Reference.loss(op, totals, gradient)?;
+        if !self.is(Fault::TiesLast) {
+            return Ok(());
+        }
+        let (y, t, batch) = (self.download(op.outputs)?, self.download(op.targets)?, op.outputs.shape().columns());
+        let first = |v: &[f64], b: usize| {
+            let column: Vec<f64> = v[b..].iter().step_by(batch).copied().collect();
+            let top = column.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            (column.iter().position(|v| *v == top), column.iter().rposition(|v| *v == top))
+        };
+        let shift = |b| f64::from(first(&y, b).1 == first(&t, b).0) - f64::from(first(&y, b).0 == first(&t, b).0);
+        let shift: f64 = (0..batch).map(shift).sum();
+        self.change(totals, |t| t[1] += shift)
+    }
+}
+
+impl UpdateKernels for Faulty {
+    fn update(&self, op: &Update<'_>, value: &mut Tensor, gradient: &Tensor, state: &mut [Tensor]) -> Result<()> {
+        let before = state.iter().map(|s| self.download(s)).collect::<Result<Vec<_>>>()?;
+        let old = self.download(value)?;
+        Reference.update(op, value, gradient, state)?;
+        if let (true, Some(mask)) = (self.is(Fault::PrunedStateKept), op.pruned) {
+            for (s, before) in state.iter_mut().zip(&before) {
+                self.change(s, |s| mask.iter().for_each(|i| s[i] = before[i]))?;
+            }
+        }
+        if self.is(Fault::SubnormalsKept) {
+            let small = |v: f64| v != 0.0 && v.abs() < 1e-30;
+            self.change(value, |v| v.iter_mut().zip(&old).filter(|(_, o)| small(**o)).for_each(|(v, o)| *v = *o))?;
+        }
+        Ok(())
+    }
+}
+
+impl Backend for Faulty {
+    fn name(&self) -> &'static str {
+        "faulty"
+    }
+}
+
+#[test]
+fn every_faulty_kernel_is_caught() {
+    use Fault::*;
+    // Faults of different kernels together, each with a word that only its own failures contain.
+    let runs = [
+        &[(NarrowingTwice, "f64: ")][..],
+        &[(ReadsOldOutput, "linear Identity")],
+        &[(NoShapeCheck, "linear into too few units: accepted")],
+        &[(LooseSum, "linear Identity"), (SubnormalsKept, "subnormals")],
+        &[(NotRepeatable, "y has other bits the second time"), (PrunedStateKept, "update")],
+        &[
+            (NegativeZero, "zero_where"),
+            (ReluHidesNan, "activate relu on NaN"),
+            (SkipsLastRow, "linear Identity"),
+            (IgnoresAdd, "linear_vjp"),
+            (Panics, "multiply of two shapes: panicked"),
+            (DropoutByPosition, ": dropout"),
+            (TiesLast, "of ties"),
+            (EmptyPattern, "sparse_linear_vjp Nothing"),
+        ],
+    ];
+    let mut escaped = Vec::new();
+    for faults in runs {
+        let report = backend::conformance(&Faulty(faults.iter().map(|f| f.0).collect(), AtomicU64::default()));
+        for (fault, word) in faults {
+            if report.passed() || !report.failures.iter().any(|f| f.contains(word)) {
+                escaped.push(format!("{fault:?}: {report}"));
+            }
+        }
+    }
+    assert!(escaped.is_empty(), "{}", escaped.join("\n"));
+}
