@@ -69,8 +69,8 @@ pub trait Reduce: Memory {
         let mut d = vec![0.0; y.len()];
         let mut sums = vec![0.0; 2];
         for b in 0..batch {
-            let y: Vec<f64> = y[b..].iter().step_by(batch).copied().collect();
-            let t: Vec<f64> = t[b..].iter().step_by(batch).copied().collect();
+            let y: Vec<f64> = y.iter().skip(b).step_by(batch).copied().collect();
+            let t: Vec<f64> = t.iter().skip(b).step_by(batch).copied().collect();
             sums[1] += f64::from(first_largest(&y) == first_largest(&t));
             let mass: f64 = t.iter().sum();
             let mut p = y.clone();
