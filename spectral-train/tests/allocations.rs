@@ -161,8 +161,12 @@ fn main() {
         .penalty(Role::Basis, Penalty { l1: 0.0, l2: 1e-4 });
     let cpu = |threads| -> BackendHandle { Arc::new(Cpu::with_threads(threads).unwrap()) };
     let mut failures = Vec::new();
-    for backend in [Arc::new(Idle), cpu(1), cpu(2)] {
+    let backends: [&dyn Fn() -> BackendHandle; 3] = [&|| Arc::new(Idle), &|| cpu(1), &|| cpu(2)];
+    for open in backends {
+        let backend = open();
         let mut model = network.build(&backend, Seed(1)).unwrap();
+        // A thread that is still starting allocates.
+        trainer.fit(&mut model, &data).unwrap();
         let mut window = Window { from: 20, to: 60, ..Window::default() };
         let history = trainer.fit_with(&mut model, &data, &mut [&mut window]).unwrap();
         assert_eq!(history.epochs[0].train.samples, 3200);
