@@ -9,6 +9,9 @@ use spectral_layers::{ActivationLayer, Dense, DropConnect, Spectral};
 use spectral_testkit::{gradcheck, layer};
 use std::sync::Arc;
 
+// Linked for what it registers.
+use spectral_cpu as _;
+
 fn backends() -> Vec<BackendHandle> {
     let open = |e: &&BackendEntry| (e.open)(&BackendOptions { threads: Some(2) }).ok();
     let registered = all::<BackendEntry>().unwrap_or_default();
@@ -19,7 +22,9 @@ fn backends() -> Vec<BackendHandle> {
 fn every_layer_conforms() {
     let entries = all::<LayerEntry>().unwrap();
     assert!(entries.len() >= 9, "layers are not linked");
-    for backend in backends() {
+    let backends = backends();
+    assert!(backends.len() > 1, "no registered backend opens");
+    for backend in backends {
         let failed: Vec<String> = entries
             .iter()
             .filter_map(|entry| {

@@ -158,7 +158,7 @@ impl<'a> Fixture<'a> {
         };
         let (mut worst, mut at) = (0.0, None);
         for (i, (&g, &w)) in got.iter().zip(&want).enumerate() {
-            let alike = if w.is_finite() {
+            let off = if w.is_finite() {
                 let size = w.abs().max(scale(i)).max(f64::MIN_POSITIVE);
                 if (g - w).abs() <= FLUSHED { 0.0 } else { (g - w).abs() / size }
             } else if g == w || (g.is_nan() && w.is_nan()) {
@@ -166,9 +166,9 @@ impl<'a> Fixture<'a> {
             } else {
                 f64::INFINITY
             };
-            // NaN must win.
-            if !(alike <= worst) {
-                (worst, at) = (if alike.is_nan() { f64::INFINITY } else { alike }, Some(i));
+            let off = if off.is_nan() { f64::INFINITY } else { off };
+            if off > worst {
+                (worst, at) = (off, Some(i));
             }
         }
         match at {

@@ -60,8 +60,8 @@ impl<'a> Comparison<'a> {
         self.settled += 1;
         let analytic = self.gradient[index];
         let error = (analytic - numeric).abs() / analytic.abs().max(numeric.abs()).max(self.floor);
-        // NaN must win.
-        if !(error <= self.worst.0) {
+        let error = if error.is_nan() { f64::INFINITY } else { error };
+        if error > self.worst.0 {
             let text = format!("gradient of `{}`[{index}] is {analytic}, differences give {numeric}", self.name);
             self.worst = (error, text);
         }
@@ -71,7 +71,7 @@ impl<'a> Comparison<'a> {
         let coordinates = self.settled + self.unsettled;
         report.cases += self.settled.saturating_sub(1);
         report.skipped += self.unsettled;
-        report.worst = if self.worst.0.is_nan() { f64::INFINITY } else { report.worst.max(self.worst.0) };
+        report.worst = report.worst.max(self.worst.0);
         let (error, text) = self.worst;
         report.expect(error <= TOLERANCE, format!("{text} (relative error {error:.1e})"));
         report.expect(
