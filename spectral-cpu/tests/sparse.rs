@@ -6,7 +6,7 @@ use common::*;
 use proptest::prelude::*;
 use spectral_core::{
     Accum, Activation, Backend, DType, Mask, Pattern, Reference, Rule, Shape, SparseGrads, SparseKernels, SparseLinear,
-    SpectralGrads, SpectralKernels, SpectralWeight, Tensor, Update, UpdateKernels, hash64,
+    SpectralGrads, SpectralWeight, Tensor, Update, UpdateKernels, hash64,
 };
 
 const DTYPES: [DType; 2] = [DType::F32, DType::F64];

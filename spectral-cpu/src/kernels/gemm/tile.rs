@@ -41,9 +41,22 @@ pub(super) fn extents<E: Math>(simd: Simd) -> (usize, usize) {
     simd.run::<E, _>(Extents)
 }
 
+/// Evaluates a block for every `$r` below the constant `$n`. Loops would do, were they unrolled at this length.
+macro_rules! rows {
+    ($r:ident < $n:ident => $body:block) => {
+        rows!(@ $r $n $body 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
+    };
+    (@ $r:ident $n:ident $body:block $($i:literal)*) => {
+        $(if $i < $n {
+            let $r = $i;
+            $body
+        })*
+    };
+}
+
 /// Computes `tile` of `rows` rows.
 pub(super) fn run<E: Math>(simd: Simd, rows: usize, tile: Tile<E>) {
-    macro_rules! rows {
+    macro_rules! dispatch {
         ($($r:literal)*) => {
             match rows {
                 $($r => simd.run(Rows::<E, $r>(tile)),)*
@@ -51,11 +64,7 @@ pub(super) fn run<E: Math>(simd: Simd, rows: usize, tile: Tile<E>) {
             }
         };
     }
-    match simd {
-        Simd::Avx512 => rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14),
-        Simd::Avx2 => rows!(1 2 3 4 5 6),
-        Simd::Portable => rows!(1 2 3 4),
-    }
+    dispatch!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 }
 
 struct Rows<E, const R: usize>(Tile<E>);
@@ -64,6 +73,9 @@ impl<E: Math, const R: usize> Kernel<E> for Rows<E, R> {
     type Output = ();
     #[inline(always)]
     fn run<V: Vector<Elem = E>>(self) {
+        if R > V::TILE_ROWS {
+            return;
+        }
         let tile = &self.0;
         // SAFETY: whoever made the tile vouches for its pointers.
         unsafe {
@@ -97,9 +109,7 @@ unsafe fn compute<V: Vector, const R: usize, const N: usize, const FULL: bool>(t
     unsafe {
         let mut sum = [[V::zero(); N]; R];
         if !tile.bias.is_null() {
-            for r in 0..R {
-                sum[r] = [V::splat(*tile.bias.add(r)); N];
-            }
+            rows!(r < R => { sum[r] = [V::splat(*tile.bias.add(r)); N] });
         }
         // One pointer for three rows: more would not fit the registers for addresses.
         let mut a = [tile.a; 5];
@@ -113,18 +123,18 @@ unsafe fn compute<V: Vector, const R: usize, const N: usize, const FULL: bool>(t
                 let from = b.wrapping_add(n * V::LANES);
                 right[n] = if FULL || n + 1 < N { V::load(from) } else { V::load_masked(from, last) };
             }
-            for r in 0..R {
+            rows!(r < R => {
                 let left = V::splat(*a[r / 3].wrapping_add(r % 3 * row));
                 for n in 0..N {
                     sum[r][n] = left.fma(right[n], sum[r][n]);
                 }
-            }
+            });
             for a in &mut a {
                 *a = a.wrapping_add(step);
             }
             b = b.wrapping_add(tile.b_row);
         }
-        for r in 0..R {
+        rows!(r < R => {
             for n in 0..N {
                 let to = tile.c.add(r * tile.c_row + n * V::LANES);
                 if FULL || n + 1 < N {
@@ -135,6 +145,6 @@ unsafe fn compute<V: Vector, const R: usize, const N: usize, const FULL: bool>(t
                     V::store_masked(old.add(sum[r][n]), to, last);
                 }
             }
-        }
+        });
     }
 }
