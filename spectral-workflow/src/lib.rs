@@ -1,1 +1,33 @@
-//! Recipes, the command line, proofs and reports.
+//! Recipes, the command line, progress, proofs and reports.
+//!
+//! A library, so that an own `xtask` with own plug-ins linked in is three lines:
+//!
+//! ```no_run
+//! // use my_plugin as _;
+//! fn main() -> std::process::ExitCode {
+//!     spectral_workflow::main()
+//! }
+//! ```
+//!
+//! Never does: kernels, pruning or file formats of its own; every verb is a few calls into the other crates.
+//! May depend on all of them.
+
+mod bench;
+pub mod cli;
+mod context;
+mod failure;
+mod machine;
+mod output;
+mod progress;
+pub mod recipe;
+pub mod report;
+mod run;
+mod stage;
+mod verbs;
+
+pub use cli::{Extra, main, main_with};
+pub use failure::{Failure, Result};
+
+// Linked for their registrations.
+use spectral_cpu as _;
+use spectral_layers as _;

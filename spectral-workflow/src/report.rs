@@ -13,6 +13,7 @@ mod summary;
 mod svg;
 mod table;
 
+pub(crate) use format::bytes;
 pub use schema::{
     Check, Curve, Dataset, Equality, FileTable, Latency, LayerRow, Machine, PruneStep, Report, SCHEMA, Spectrum, Stage,
     SweepPoint, TensorRow, Verdict, WeightHistogram,

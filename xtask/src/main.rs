@@ -1,3 +1,35 @@
-//! The command line of this workspace.
+//! The command line of this workspace: every workflow verb, plus developer checks.
 
-fn main() {}
+mod ci;
+mod tidy;
+
+use spectral_workflow::{Extra, Failure, Result};
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    spectral_workflow::main_with(vec![
+        Extra {
+            command: clap::Command::new("ci").about("Everything CI checks but the tests, cheapest first"),
+            run: |_| ci::run(root()),
+        },
+        Extra {
+            command: clap::Command::new("tidy").about("House rules: file sizes, crate docs, traces of this machine"),
+            run: |_| tidy::run(root()),
+        },
+    ])
+}
+
+/// The workspace's folder.
+fn root() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own)
+}
+
+/// All problems a check found, as one failure.
+fn report(check: &str, problems: &[String]) -> Result<()> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Check(format!("{check}:\n  {}", problems.join("\n  "))))
+}

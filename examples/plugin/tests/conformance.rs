@@ -1,0 +1,6 @@
+//! The suite that every criterion must pass.
+
+#[test]
+fn the_criterion_keeps_the_rules() {
+    spectral_testkit::pruner::conformance(&outlier::Outlier::default()).unwrap();
+}

@@ -1,0 +1,91 @@
+//! What every verb needs: a backend, the data, how to print.
+
+use crate::output::Format;
+use crate::{Failure, Result, machine};
+use spectral_core::{BackendEntry, BackendHandle, BackendOptions, Model, registry};
+use spectral_data::{DataOptions, Dataset};
+use std::path::{Path, PathBuf};
+
+/// The options that every verb takes.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Common {
+    /// Folder with a set's files, or with one folder a set (or set SPECTRAL_DATA)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Where to compute: cpu, torch, cuda, or auto for the best one here
+    #[arg(long, global = true, default_value = "auto", value_name = "NAME")]
+    pub(crate) backend: String,
+    /// Threads to use (all the machine has, if not given)
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+}
+
+/// The opened context of a verb.
+pub(crate) struct Context {
+    pub(crate) backend: BackendHandle,
+    pub(crate) threads: usize,
+    pub(crate) format: Format,
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+impl Context {
+    /// Opens the backend.
+    pub(crate) fn open(common: &Common, format: Format) -> Result<Self> {
+        if common.threads == Some(0) {
+            return Err(Failure::input("--threads must be at least 1"));
+        }
+        let options = BackendOptions { threads: common.threads };
+        Ok(Self {
+            backend: open_backend(&common.backend, &options)?,
+            threads: common.threads.unwrap_or_else(machine::default_threads),
+            format,
+            data_dir: common.data_dir.clone(),
+        })
+    }
+
+    /// Another backend, with as many threads.
+    pub(crate) fn other_backend(&self, name: &str) -> Result<BackendHandle> {
+        open_backend(name, &BackendOptions { threads: Some(self.threads) })
+    }
+
+    /// Loads a data set by name or path.
+    pub(crate) fn dataset(&self, name: &str, split_seed: Option<u64>) -> Result<Dataset> {
+        Ok(spectral_data::load(name, &DataOptions { split_seed, ..self.data_options() })?)
+    }
+
+    /// Where data is looked for.
+    pub(crate) fn data_options(&self) -> DataOptions {
+        DataOptions { dir: self.data_dir.clone(), ..DataOptions::default() }
+    }
+
+    /// Loads a model file.
+    pub(crate) fn model(&self, path: &Path) -> Result<Model> {
+        Ok(spectral_io::load(path, &self.backend)?)
+    }
+
+    /// The data a model was trained on, or the one that was asked for, split as the model remembers.
+    pub(crate) fn dataset_of(&self, model: &Model, asked: Option<&str>) -> Result<Dataset> {
+        let origin = model.meta.data.as_ref();
+        match (asked, origin) {
+            (Some(name), origin) => self.dataset(name, origin.filter(|o| o.name == name).and_then(|o| o.split_seed)),
+            (None, Some(origin)) => self.dataset(&origin.name, origin.split_seed),
+            (None, None) => Err(Failure::input("the model does not say what it was trained on; pass --data SET")),
+        }
+    }
+}
+
+/// Opens a backend by name; `auto` takes the first that works, fastest device first.
+fn open_backend(name: &str, options: &BackendOptions) -> Result<BackendHandle> {
+    if name != "auto" {
+        return Ok((registry::find::<BackendEntry>(name)?.open)(options)?);
+    }
+    let mut last = None;
+    for name in ["cuda", "cpu"] {
+        let Ok(entry) = registry::find::<BackendEntry>(name) else { continue };
+        match (entry.open)(options) {
+            Ok(backend) => return Ok(backend),
+            Err(e) => last = Some(e),
+        }
+    }
+    Err(last.map_or_else(|| Failure::input("no backend is linked into this program"), Failure::from))
+}

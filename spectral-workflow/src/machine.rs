@@ -1,0 +1,28 @@
+//! The machine a run happens on, for reports.
+
+use crate::report::Machine;
+use spectral_core::Backend;
+
+/// Describes this machine and how `backend` uses it.
+pub(crate) fn describe(backend: &dyn Backend, threads: usize) -> Machine {
+    Machine { cpu: cpu_name(), threads, simd: simd(&backend.describe()) }
+}
+
+/// Threads that are used when nobody says.
+pub(crate) fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn cpu_name() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = info.lines().find_map(|l| l.strip_prefix("model name"));
+    line.and_then(|l| l.split_once(':'))
+        .map_or_else(|| std::env::consts::ARCH.to_string(), |(_, n)| n.trim().to_string())
+}
+
+/// The instruction set a backend's description names.
+fn simd(description: &str) -> String {
+    let known = ["avx512", "avx2", "neon", "portable"];
+    let lower = description.to_lowercase().replace('-', "");
+    known.iter().find(|k| lower.contains(*k)).map_or_else(|| description.to_string(), ToString::to_string)
+}

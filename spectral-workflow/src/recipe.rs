@@ -1,0 +1,222 @@
+//! Recipes: a whole run as a TOML file.
+
+mod keys;
+mod overrides;
+
+use crate::{Failure, Result};
+use serde::{Deserialize, Serialize};
+use spectral_core::DType;
+use spectral_layers::LayerSpec;
+use spectral_prune::PruneConfig;
+use spectral_train::TrainConfig;
+use std::path::Path;
+
+/// The recipes that come with the program, by name.
+pub const BUILT_IN: [(&str, &str); 3] = [
+    ("digits", include_str!("../../recipes/digits.toml")),
+    ("fashion-mnist", include_str!("../../recipes/fashion-mnist.toml")),
+    ("mnist", include_str!("../../recipes/mnist.toml")),
+];
+
+/// A run from data to a proven small network.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// What the run is called; the folder of its results.
+    pub name: String,
+    /// What all randomness derives from.
+    #[serde(default)]
+    pub seed: u64,
+    /// What it learns from.
+    pub data: DataSection,
+    /// What it builds.
+    pub network: NetworkSection,
+    /// How it trains.
+    pub train: TrainConfig,
+    /// What it prunes, step by step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    pub prune: Vec<PruneConfig>,
+    /// How it trains after every pruning step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finetune: Option<TrainConfig>,
+    /// How equality is proven.
+    #[serde(default)]
+    pub prove: ProveSection,
+    /// What the report looks into besides.
+    #[serde(default)]
+    pub report: ReportSection,
+}
+
+/// `[data]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSection {
+    /// A set's name, or the path of a .csv, .npy or .npz file.
+    pub set: String,
+    /// Seed of the train/test split of sets that come in one piece.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split_seed: Option<u64>,
+}
+
+/// `[network]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSection {
+    /// Element type of the parameters.
+    #[serde(default = "f32_by_default")]
+    pub dtype: DType,
+    /// The layers, in order.
+    pub layers: Vec<LayerSpec>,
+}
+
+/// `[prove]`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProveSection {
+    /// Largest relative difference that counts as equal (1e-5 for f32 and 1e-12 for f64, if absent).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<f64>,
+}
+
+/// `[report]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReportSection {
+    /// Shares to prune the dense model by, without training, for the plot of accuracy against share pruned.
+    pub sweep: Vec<f64>,
+}
+
+impl Default for ReportSection {
+    fn default() -> Self {
+        Self { sweep: vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95] }
+    }
+}
+
+fn f32_by_default() -> DType {
+    DType::F32
+}
+
+/// `[prune]` once, or `[[prune]]` several times.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<PruneConfig>, D::Error> {
+    use serde::de::Error;
+    match toml::Value::deserialize(from)? {
+        toml::Value::Array(steps) => steps.into_iter().map(|s| s.try_into().map_err(D::Error::custom)).collect(),
+        step => Ok(vec![step.try_into().map_err(D::Error::custom)?]),
+    }
+}
+
+impl Recipe {
+    /// Reads the recipe that `source` names (a file, or a built-in one; `digits` if there is none) and applies
+    /// `key=value` overrides.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not TOML, has unknown keys or values out of range, or an override is malformed.
+    pub fn load(source: Option<&str>, overrides: &[String]) -> Result<Self> {
+        let source = source.unwrap_or("digits");
+        match BUILT_IN.iter().find(|(name, _)| *name == source) {
+            Some((name, text)) => Self::parse(text, name, overrides),
+            None => {
+                let path = Path::new(source);
+                if !path.exists() && !source.contains(['/', '\\', '.']) {
+                    let names: Vec<&str> = BUILT_IN.iter().map(|(n, _)| *n).collect();
+                    let near = spectral_core::registry::nearest(source, names.iter().copied());
+                    let near = near.map_or_else(String::new, |n| format!("did you mean `{n}`? "));
+                    let names = names.join(", ");
+                    return Err(Failure::input(format!(
+                        "no recipe `{source}`: {near}built in are {names}; or give a file"
+                    )));
+                }
+                let text = std::fs::read_to_string(path).map_err(|e| Failure::reading(path, e))?;
+                Self::parse(&text, source, overrides)
+            }
+        }
+    }
+
+    /// Reads a recipe from its text; `origin` is what errors call it.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn parse(text: &str, origin: &str, overrides: &[String]) -> Result<Self> {
+        let bad = |problem: String| Failure::input(format!("recipe {origin}: {problem}"));
+        let mut table: toml::Table = text.parse().map_err(|e: toml::de::Error| bad(keys::one_line(&e)))?;
+        for text in overrides {
+            overrides::apply(&mut table, text)?;
+        }
+        let text = toml::to_string(&table).map_err(|e| bad(e.to_string()))?;
+        let recipe: Self = toml::from_str(&text).map_err(|e| bad(keys::explain(&e, &text)))?;
+        recipe.check().map_err(bad)?;
+        Ok(recipe)
+    }
+
+    /// What types cannot say.
+    fn check(&self) -> Result<(), String> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(plain) {
+            return Err(format!("name `{}` must be letters, digits, `-`, `_` or `.`: it names a folder", self.name));
+        }
+        if self.network.layers.is_empty() {
+            return Err("network.layers is empty; add at least one layer".into());
+        }
+        if let Some(share) = self.report.sweep.iter().find(|s| !(0.0..1.0).contains(*s)) {
+            return Err(format!("report.sweep: {share} is not between 0 and 1"));
+        }
+        if let Some(t) = self.prove.tolerance.filter(|t| !(*t > 0.0 && t.is_finite())) {
+            return Err(format!("prove.tolerance: {t} is not above 0"));
+        }
+        Ok(())
+    }
+
+    /// The recipe with everything that was left out filled in, as TOML.
+    ///
+    /// # Errors
+    /// A value cannot be written as TOML.
+    pub fn resolved(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| Failure::input(format!("recipe {}: {e}", self.name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in_recipes_are_valid_and_stay_so_when_resolved() {
+        for (name, _) in BUILT_IN {
+            let recipe = Recipe::load(Some(name), &[]).unwrap();
+            let again = Recipe::parse(&recipe.resolved().unwrap(), "resolved", &[]).unwrap();
+            assert_eq!(again.resolved().unwrap(), recipe.resolved().unwrap(), "{name}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let (_, digits) = BUILT_IN[0];
+        for (from, to, words) in [
+            ("epochs = 40\nbatch", "epoch = 40\nbatch", vec!["epoch", "did you mean `epochs`"]),
+            ("seed = 7", "seed = -7", vec!["seed"]),
+            ("seed = 7", "sed = 7", vec!["sed", "did you mean `seed`"]),
+            ("name = \"digits\"", "name = \"../x\"", vec!["names a folder"]),
+            ("set = \"digits\"", "set = 3", vec!["set"]),
+            ("amount = 0.8", "amout = 0.8", vec!["amout", "did you mean `amount`"]),
+            ("[prune]", "[prune", vec!["line"]),
+        ] {
+            let text = digits.replacen(from, to, 1);
+            assert_ne!(text, digits, "{from} is not in the recipe");
+            let error = Recipe::parse(&text, "test", &[]).map(|_| ()).unwrap_err().to_string();
+            for word in words {
+                assert!(error.contains(word) && !error.contains('\n'), "{to}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn overrides_reach_into_tables_and_lists() {
+        let set = |s: &str| Recipe::load(None, &[s.to_string()]);
+        assert_eq!(set("seed=11").unwrap().seed, 11);
+        assert_eq!(set("data.split_seed=3").unwrap().data.split_seed, Some(3));
+        assert!(set("network.layers.0.units=17").unwrap().resolved().unwrap().contains("units = 17"));
+        for bad in ["seed", "=3", "seed=", "sede=3", "network.layers.9.units=1", "seed.x=1"] {
+            assert!(set(bad).is_err(), "{bad}");
+        }
+    }
+}

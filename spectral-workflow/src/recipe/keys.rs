@@ -1,0 +1,35 @@
+//! Turning what the TOML reader says into one sentence with the nearest known key.
+
+use spectral_core::registry::nearest;
+
+/// The error as one line, with the line and column it points at.
+pub(super) fn one_line(error: &toml::de::Error) -> String {
+    let text = error.to_string();
+    // The reader draws the place over several lines; its first line says where, its last says what.
+    let place = text.lines().next().unwrap_or_default().strip_prefix("TOML parse error at ").unwrap_or_default();
+    let what = error.message().lines().collect::<Vec<_>>().join("; ");
+    if place.is_empty() { what } else { format!("{place}: {what}") }
+}
+
+/// As [`one_line`], and for an unknown key the table it is in and the known key it is most like.
+pub(super) fn explain(error: &toml::de::Error, text: &str) -> String {
+    let message = error.message().lines().collect::<Vec<_>>().join("; ");
+    let key_of = |prefix: &str| message.split_once(prefix)?.1.split('`').nth(1).map(str::to_string);
+    let section = error.span().and_then(|span| section_at(text, span.start));
+    let place = section.map_or_else(String::new, |s| format!("{s}: "));
+    let Some(key) = key_of("unknown field ") else { return format!("{place}{message}") };
+    let known: Vec<&str> = message
+        .split_once("expected ")
+        .map(|(_, list)| list.split('`').skip(1).step_by(2).collect())
+        .unwrap_or_default();
+    let near = nearest(&key, known.iter().copied()).map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
+    format!("{place}unknown key `{key}`{near} (known: {})", known.join(", "))
+}
+
+/// The last table header before a byte position.
+fn section_at(text: &str, position: usize) -> Option<String> {
+    let before = text.get(..position.min(text.len()))?;
+    // The position may be that of the header itself.
+    let here = text.get(position..)?.lines().next().filter(|l| l.starts_with('['));
+    here.or_else(|| before.lines().rev().find(|l| l.starts_with('['))).map(str::to_string)
+}

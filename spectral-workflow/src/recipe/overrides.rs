@@ -1,0 +1,56 @@
+//! `--set key=value`.
+
+use crate::{Failure, Result};
+use toml::{Table, Value};
+
+/// Applies one override; `key` may lead into tables and lists by dots: `network.layers.0.units=200`.
+pub(super) fn apply(table: &mut Table, text: &str) -> Result<()> {
+    let bad = |problem: &str| Failure::input(format!("--set {text}: {problem}"));
+    let (key, value) = text.split_once('=').ok_or_else(|| bad("write key=value"))?;
+    let (key, value) = (key.trim(), value.trim());
+    if key.is_empty() || key.split('.').any(str::is_empty) || value.is_empty() {
+        return Err(bad("write key=value"));
+    }
+    let mut path: Vec<&str> = key.split('.').collect();
+    let Some(last) = path.pop() else { return Err(bad("write key=value")) };
+    let mut root = Value::Table(std::mem::take(table));
+    let result = descend(&mut root, &path).and_then(|at| put(at, last, parse(value))).map_err(|p| bad(&p));
+    if let Value::Table(back) = root {
+        *table = back;
+    }
+    result
+}
+
+fn descend<'v>(mut at: &'v mut Value, path: &[&str]) -> Result<&'v mut Value, String> {
+    for &step in path {
+        at = match at {
+            Value::Table(t) => t.entry(step).or_insert_with(|| Value::Table(Table::new())),
+            Value::Array(a) => element(a, step)?,
+            _ => return Err(format!("there is nothing inside what `{step}` is looked for in")),
+        };
+    }
+    Ok(at)
+}
+
+fn put(at: &mut Value, key: &str, value: Value) -> Result<(), String> {
+    match at {
+        Value::Table(t) => {
+            t.insert(key.into(), value);
+        }
+        Value::Array(a) => *element(a, key)? = value,
+        _ => return Err(format!("there is nothing inside what `{key}` is looked for in")),
+    }
+    Ok(())
+}
+
+fn element<'v>(list: &'v mut [Value], index: &str) -> Result<&'v mut Value, String> {
+    let len = list.len();
+    let found = index.parse::<usize>().ok().and_then(|i| list.get_mut(i));
+    found.ok_or_else(|| format!("`{index}` is not an index below {len}"))
+}
+
+/// The value as TOML if it is TOML, else as a string, so that quotes can be left out.
+fn parse(text: &str) -> Value {
+    let parsed: Option<Table> = format!("v = {text}").parse().ok();
+    parsed.and_then(|mut t| t.remove("v")).unwrap_or_else(|| Value::String(text.into()))
+}

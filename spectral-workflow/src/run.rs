@@ -1,0 +1,239 @@
+//! The main job: train -> prune -> fine-tune -> compact -> sparsify -> prove -> save -> report.
+
+mod details;
+pub(crate) mod phases;
+mod verdict;
+
+use crate::context::Context;
+use crate::recipe::Recipe;
+use crate::report::{self, Curve, Report, Stage};
+use crate::stage::{self, measure};
+use crate::{Failure, Result, machine};
+use spectral_core::{Model, Named, Proof, Seed, TrainHook, prove};
+use spectral_data::Dataset;
+use spectral_prune::{GradualPruning, PruneConfig, PruneReport, Schedule};
+use spectral_train::TrainConfig;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What a run is asked for.
+pub(crate) struct Job<'a> {
+    pub(crate) recipe: Recipe,
+    pub(crate) out: PathBuf,
+    pub(crate) plan: Option<&'a Path>,
+}
+
+/// The models a run makes, and what is known about them.
+struct Models {
+    dense: Model,
+    finetuned: Model,
+    compact: Model,
+    sparse: Model,
+}
+
+/// Runs the whole job and writes its results. A broken link of the chain is in the report's verdict, not an error.
+pub(crate) fn run(cx: &Context, job: &Job<'_>) -> Result<Report> {
+    prepare_folder(&job.out)?;
+    let report = chain(cx, job);
+    if report.is_err() {
+        // Leaves no empty folder behind; one with files in it stays.
+        let _ = std::fs::remove_dir(&job.out);
+    }
+    report
+}
+
+fn chain(cx: &Context, job: &Job<'_>) -> Result<Report> {
+    let started = Instant::now();
+    let recipe = &job.recipe;
+    let data = cx.dataset(&recipe.data.set, recipe.data.split_seed)?;
+    let counts = report::Dataset { name: data.origin.name.clone(), train: data.train.len(), test: data.test.len() };
+    let machine = machine::describe(&*cx.backend, cx.threads);
+    let mut report = Report::new(&recipe.name, recipe.seed, counts, machine);
+    report.recipe_text = Some(recipe.resolved()?);
+
+    let models = make(cx, job, &data, &mut report)?;
+    let proofs = prove_all(recipe, &models, &data)?;
+    measure_latencies(&models, &mut report.stages)?;
+    report.verdict = verdict::judge(&report.stages, &proofs);
+    report.proof = proofs;
+    report.seconds = Some(started.elapsed().as_secs_f64());
+    save_all(&job.out, &models, &mut report)?;
+    Ok(report)
+}
+
+/// Trains, prunes and shrinks.
+fn make(cx: &Context, job: &Job<'_>, data: &Dataset, report: &mut Report) -> Result<Models> {
+    let recipe = &job.recipe;
+    let mut model = phases::build(cx, recipe, data)?;
+    train(recipe, &recipe.train, "train", &mut model, data, &mut [], report)?;
+    let dense = model.duplicate()?;
+    report.stages.push(measure("dense", &dense, &data.test)?);
+    report.sweep = details::sweep(recipe, &dense, data)?;
+
+    prune_and_finetune(job, &mut model, data, report)?;
+    let finetuned = model;
+    report.stages.push(measure("finetuned", &finetuned, &data.test)?);
+    report.spectra = details::spectra(&dense, &finetuned)?;
+    report.weights = details::weights(&dense, &finetuned)?;
+
+    let compact = spectral_prune::compact(&finetuned)?.model;
+    report.stages.push(measure("compact", &compact, &data.test)?);
+    let sparse = spectral_sparse::sparsify(&compact, &phases::policy(cx, job.plan)?)?;
+    report.stages.push(measure("sparse", &sparse.model, &data.test)?);
+    report.layers = details::layers(&sparse.model)?;
+    Ok(Models { dense, finetuned, compact, sparse: sparse.model })
+}
+
+/// Every pruning step of the recipe, each followed by fine-tuning; the first adds the stage `pruned`.
+fn prune_and_finetune(job: &Job<'_>, model: &mut Model, data: &Dataset, report: &mut Report) -> Result<()> {
+    let recipe = &job.recipe;
+    for config in &recipe.prune {
+        // A gradual schedule is one step, inside training.
+        let rounds = match config.schedule {
+            Schedule::Gradual(_) => vec![None],
+            _ => config.rounds()?.into_iter().map(Some).collect(),
+        };
+        for round in rounds {
+            let step = report.pruning.len() + 1;
+            if step > 1 {
+                // What `undo` goes back to and no stage's file holds.
+                spectral_io::save(job.out.join(format!("before-step-{step}.spectral")), model)?;
+            }
+            let done = match round {
+                Some(prune) => prune.seed(Seed(recipe.seed)).apply(model, &data.train)?,
+                None => prune_gradually(recipe, config, model, data, report)?,
+            };
+            report.pruning.push(details::pruning_row(step, &done));
+            if step == 1 {
+                report.stages.push(measure("pruned", model, &data.test)?);
+            }
+            if let Some(finetune) = &recipe.finetune {
+                train(recipe, finetune, &format!("finetune {step}"), model, data, &mut [], report)?;
+            }
+        }
+    }
+    if recipe.prune.is_empty() {
+        report.stages.push(measure("pruned", model, &data.test)?);
+    }
+    Ok(())
+}
+
+/// Prunes little by little inside a training phase of its own, as long as [finetune].
+fn prune_gradually(
+    recipe: &Recipe,
+    config: &PruneConfig,
+    model: &mut Model,
+    data: &Dataset,
+    report: &mut Report,
+) -> Result<PruneReport> {
+    let phase = recipe.finetune.as_ref().unwrap_or(&recipe.train);
+    let mut hook = GradualPruning::from_config(config.clone(), Some(data.train.clone()))?.seed(Seed(recipe.seed));
+    train(recipe, phase, "gradual", model, data, &mut [&mut hook], report)?;
+    let missed = || Failure::input("prune.schedule.gradual: training ended before the schedule did; lower `end`");
+    hook.report().cloned().ok_or_else(missed)
+}
+
+/// One training phase, with its curve in the report.
+fn train(
+    recipe: &Recipe,
+    config: &TrainConfig,
+    phase: &str,
+    model: &mut Model,
+    data: &Dataset,
+    hooks: &mut [&mut dyn TrainHook],
+    report: &mut Report,
+) -> Result<()> {
+    // Every phase shuffles differently.
+    let seed = recipe.seed.wrapping_add(report.curves.len() as u64);
+    let history = phases::train(model, &data.train, config, seed, phase, hooks)?;
+    report.curves.push(Curve { phase: phase.into(), epochs: history.epochs, best_epoch: history.best_epoch });
+    Ok(())
+}
+
+/// finetuned = compact = sparse.
+fn prove_all(recipe: &Recipe, models: &Models, data: &Dataset) -> Result<Vec<Proof>> {
+    let others = [Named { name: "compact", model: &models.compact }, Named { name: "sparse", model: &models.sparse }];
+    let first = Named { name: "finetuned", model: &models.finetuned };
+    Ok(prove(first, &others, Some(&data.test), recipe.prove.tolerance)?)
+}
+
+/// Times all stages in turn, several rounds, so that a slow moment of the machine hits all of them.
+fn measure_latencies(models: &Models, stages: &mut [Stage]) -> Result<()> {
+    const ROUNDS: usize = 3;
+    let model_of = |name: &str| match name {
+        "dense" => &models.dense,
+        "compact" => &models.compact,
+        "sparse" => &models.sparse,
+        _ => &models.finetuned,
+    };
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let round: Result<Vec<_>> = stages.iter().map(|s| stage::latencies(model_of(&s.name))).collect();
+        rounds.push(round?);
+    }
+    for (i, stage) in stages.iter_mut().enumerate() {
+        let mut all: Vec<_> = rounds.iter().map(|r| r[i].clone()).collect();
+        for (batch, first) in all.remove(0) {
+            let mut times = vec![first];
+            times.extend(all.iter().filter_map(|r| r.get(&batch).copied()));
+            times.sort_by(|a, b| a.p50.total_cmp(&b.p50));
+            stage.latency_us.insert(batch, times[times.len() / 2]);
+        }
+    }
+    Ok(())
+}
+
+/// Makes the folder and finds out now whether it can be written to.
+fn prepare_folder(out: &Path) -> Result<()> {
+    if out.exists() && !out.is_dir() {
+        return Err(Failure::input(format!("--out {} is a file; name a folder", out.display())));
+    }
+    std::fs::create_dir_all(out).map_err(|e| Failure::writing(out, e))?;
+    tempfile::Builder::new().prefix(".probe").tempfile_in(out).map_err(|e| Failure::writing(out, e))?;
+    Ok(())
+}
+
+/// Writes models and reports. An artefact whose link failed is not written, and an old one is removed.
+fn save_all(out: &Path, models: &Models, report: &mut Report) -> Result<()> {
+    let may_write = |stage| verdict::may_write(&report.stages, &report.proof, stage);
+    let wanted = [
+        ("dense", &models.dense, true),
+        ("pruned", &models.finetuned, true),
+        ("compact", &models.compact, may_write("compact")),
+        ("sparse", &models.sparse, may_write("sparse")),
+    ];
+    for (name, model, allowed) in wanted {
+        let path = out.join(format!("{name}.spectral"));
+        if allowed {
+            let file = spectral_io::save(&path, model)?;
+            report.files.push(details::file_table(name, &file));
+        } else if path.exists() {
+            std::fs::remove_file(&path).map_err(|e| Failure::writing(&path, e))?;
+        }
+    }
+    write(&out.join("recipe.toml"), report.recipe_text.as_deref().unwrap_or_default())?;
+    let json = report.to_json().map_err(|e| Failure::Check(format!("cannot write the report: {e}")))?;
+    write(&out.join("report.json"), &json)?;
+    write(&out.join("report.html"), &report::html::render(report))
+}
+
+/// Writes a text file atomically.
+fn write(path: &Path, text: &str) -> Result<()> {
+    use std::io::Write;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| Failure::writing(path, e))?;
+    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(|e| Failure::writing(path, e))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let readable = std::fs::Permissions::from_mode(0o644);
+        file.as_file().set_permissions(readable).map_err(|e| Failure::writing(path, e))?;
+    }
+    file.persist(path).map_err(|e| Failure::writing(path, e.error))?;
+    Ok(())
+}
+
+/// What a failed verdict says on standard error, if it failed.
+pub(crate) fn failed(report: &Report) -> Option<String> {
+    verdict::failure(&report.verdict, &report.proof)
+}

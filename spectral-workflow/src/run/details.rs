@@ -1,0 +1,118 @@
+//! What the report shows besides stages: spectra, histograms, the sweep, layers, files.
+
+use super::phases;
+use crate::Result;
+use crate::recipe::Recipe;
+use crate::report::{FileTable, LayerRow, PruneStep, Spectrum, SweepPoint, TensorRow, WeightHistogram};
+use spectral_core::{BATCH_CLASSES, Choice, Kernel, Lowered, Matrix, Model, Role, Seed};
+use spectral_data::Dataset;
+use spectral_io::FileReport;
+use spectral_prune::{Prune, PruneConfig, PruneReport, Schedule};
+
+/// Test accuracy of the dense model pruned by each share of the recipe's sweep, without any training after.
+pub(super) fn sweep(recipe: &Recipe, dense: &Model, data: &Dataset) -> Result<Vec<SweepPoint>> {
+    let Some(config) = recipe.prune.first() else { return Ok(Vec::new()) };
+    let mut points = vec![SweepPoint {
+        amount: 0.0,
+        accuracy_pruned: phases::accuracy(dense, &data.test)?,
+        accuracy_finetuned: None,
+    }];
+    for &amount in &recipe.report.sweep {
+        let budget = PruneConfig {
+            schedule: Schedule::OneShot,
+            count: None,
+            threshold: None,
+            percentile: None,
+            ..config.clone()
+        };
+        let prune = Prune::from_config(budget).amount(amount).seed(Seed(recipe.seed));
+        let mut model = dense.duplicate()?;
+        match prune.apply(&mut model, &data.train) {
+            Ok(_) => {
+                let accuracy_pruned = phases::accuracy(&model, &data.test)?;
+                points.push(SweepPoint { amount, accuracy_pruned, accuracy_finetuned: None });
+            }
+            // A share that cannot be reached is not a point of the curve.
+            Err(spectral_prune::Error::Infeasible { .. }) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(points)
+}
+
+/// One pruning step in the words of the report.
+pub(super) fn pruning_row(step: usize, done: &PruneReport) -> PruneStep {
+    PruneStep {
+        step,
+        criterion: done.criterion.clone(),
+        granularity: done.granularity.name().into(),
+        scope: done.scope.name().into(),
+        removed: done.removed,
+        kept: done.kept,
+        parent: done.parent.to_string(),
+    }
+}
+
+/// Output eigenvalues of every spectral layer, before and after.
+pub(super) fn spectra(before: &Model, after: &Model) -> Result<Vec<Spectrum>> {
+    let mut spectra = Vec::new();
+    for (id, param) in before.params().iter().filter(|(_, p)| p.role == Role::EigenvalueOut) {
+        let later = after.params().get(id);
+        spectra.push(Spectrum {
+            layer: param.name.split('.').next().unwrap_or_default().into(),
+            before: before.backend().download(param.value())?,
+            after: after.backend().download(later.value())?,
+            removed: later.pruned().map(|m| m.iter().collect()).unwrap_or_default(),
+        });
+    }
+    Ok(spectra)
+}
+
+/// Histograms of the weights that layers multiply with, before and after.
+pub(super) fn weights(before: &Model, after: &Model) -> Result<Vec<WeightHistogram>> {
+    let mut histograms = Vec::new();
+    for (i, node) in before.graph().nodes().iter().enumerate() {
+        let (Lowered::Affine(old), Lowered::Affine(new)) = (before.lower(i)?, after.lower(i)?) else { continue };
+        let old = old.weight.to_dense(&**before.backend())?;
+        let new: Vec<f64> = new.weight.to_dense(&**after.backend())?.into_iter().filter(|w| *w != 0.0).collect();
+        histograms.push(WeightHistogram::of(&node.name, &old, &new));
+    }
+    Ok(histograms)
+}
+
+/// The weighted layers of a model with the kernel that runs each and why.
+pub(super) fn layers(model: &Model) -> Result<Vec<LayerRow>> {
+    let plan = model.meta.plan.clone().unwrap_or_default();
+    let mut rows = Vec::new();
+    for (i, node) in model.graph().nodes().iter().enumerate() {
+        let Lowered::Affine(affine) = model.lower(i)? else { continue };
+        let weights = match &affine.weight {
+            Matrix::Dense(t) | Matrix::Sparse { values: t, .. } => model.backend().download(t)?,
+        };
+        let stored = match &affine.weight {
+            Matrix::Dense(_) => Kernel::Dense,
+            Matrix::Sparse { .. } => Kernel::Csr,
+        };
+        let unplanned = || Choice { kernel: stored, reason: "as stored; not measured".into() };
+        let chosen = |class: usize| (class, plan.choice(&node.name, class).cloned().unwrap_or_else(unplanned));
+        rows.push(LayerRow {
+            name: node.name.clone(),
+            kind: node.layer.kind().into(),
+            shape: vec![affine.weight.rows(), affine.weight.columns()],
+            nonzeros: weights.iter().filter(|w| **w != 0.0).count(),
+            plan: BATCH_CLASSES.iter().map(|&c| chosen(c)).collect(),
+        });
+    }
+    Ok(rows)
+}
+
+/// How an artefact's tensors are stored.
+pub(super) fn file_table(name: &str, file: &FileReport) -> FileTable {
+    let tensors = file.tensors.iter().map(|t| TensorRow {
+        name: t.name.clone(),
+        encoding: t.encoding.to_string(),
+        bytes: t.bytes,
+        dense_bytes: t.dense_bytes,
+    });
+    FileTable { file: format!("{name}.spectral"), bytes: file.bytes, tensors: tensors.collect() }
+}

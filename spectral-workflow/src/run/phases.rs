@@ -1,0 +1,61 @@
+//! The single phases of a run, as the verbs share them.
+
+use crate::context::Context;
+use crate::progress::Bar;
+use crate::recipe::Recipe;
+use crate::{Failure, Result};
+use spectral_core::{Evaluate, History, HistoryEntry, Model, Samples, Seed, TrainHook};
+use spectral_data::Dataset;
+use spectral_layers::Network;
+use spectral_sparse::Policy;
+use spectral_train::{Evaluator, TrainConfig};
+use std::path::Path;
+
+/// Builds the network of a recipe for its data.
+pub(crate) fn build(cx: &Context, recipe: &Recipe, data: &Dataset) -> Result<Model> {
+    let network = Network::from_specs(data.train.features(), &recipe.network.layers).dtype(recipe.network.dtype);
+    let mut model = network.build(&cx.backend, Seed(recipe.seed))?;
+    let (outputs, wanted) = (model.graph().output().len(), data.train.targets().outputs());
+    if outputs != wanted {
+        return Err(Failure::input(format!("the network has {outputs} outputs, {} needs {wanted}", data.origin.name)));
+    }
+    model.meta.data = Some(data.origin.clone());
+    model.meta.preprocessing = data.preprocessing;
+    Ok(model)
+}
+
+/// Trains a model behind a progress bar and records it in the history.
+pub(crate) fn train(
+    model: &mut Model,
+    data: &Samples,
+    config: &TrainConfig,
+    seed: u64,
+    phase: &str,
+    hooks: &mut [&mut dyn TrainHook],
+) -> Result<History> {
+    let trainer = config.build(Seed(seed))?;
+    let parent = model.content_hash()?;
+    let mut bar = Bar::new(phase);
+    let mut all: Vec<&mut dyn TrainHook> = vec![&mut bar];
+    for hook in hooks.iter_mut() {
+        all.push(&mut **hook);
+    }
+    let history = trainer.fit_with(model, data, &mut all)?;
+    let detail = serde_json::json!({ "epochs": history.epochs.len(), "seed": seed });
+    model.meta.history.push(HistoryEntry { action: phase.into(), parent, detail });
+    Ok(history)
+}
+
+/// Share of `data` that `model` labels right.
+pub(crate) fn accuracy(model: &Model, data: &Samples) -> Result<f64> {
+    Ok(Evaluator::default().evaluate(model, data)?.accuracy)
+}
+
+/// How kernels are chosen: by measuring, or as a model file says.
+pub(crate) fn policy(cx: &Context, plan: Option<&Path>) -> Result<Policy> {
+    let Some(path) = plan else { return Ok(Policy::default()) };
+    let plan = cx.model(path)?.meta.plan;
+    let missing =
+        || Failure::input(format!("{}: holds no plan; give a model that `sparsify` or `run` wrote", path.display()));
+    Ok(Policy::Replay(plan.ok_or_else(missing)?))
+}

@@ -1,0 +1,42 @@
+//! One module a verb: its options, and the few calls into other crates that answer it.
+
+pub(crate) mod bench;
+pub(crate) mod compact;
+pub(crate) mod data;
+pub(crate) mod eval;
+pub(crate) mod explain;
+pub(crate) mod finetune;
+pub(crate) mod inspect;
+pub(crate) mod new;
+pub(crate) mod plugins;
+pub(crate) mod prove;
+pub(crate) mod prune;
+pub(crate) mod run;
+pub(crate) mod setup;
+pub(crate) mod sparsify;
+pub(crate) mod train;
+pub(crate) mod undo;
+
+use crate::Result;
+use crate::output::{Answer, bytes};
+use spectral_core::Model;
+use std::path::Path;
+
+/// Saves a model and says how big its file is.
+fn saved(path: &Path, model: &Model, words: &str) -> Result<Answer> {
+    let report = spectral_io::save(path, model)?;
+    let size = bytes(report.bytes);
+    let text = format!("{words}; wrote {} ({size})", path.display());
+    let json = serde_json::json!({ "file": path.display().to_string(), "bytes": report.bytes, "did": words });
+    Ok(Answer { text, json })
+}
+
+/// Whether a model file may be written to `path`, before hours of work go into it.
+fn check_writable(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.is_dir() {
+        return Err(crate::Failure::input(format!("--out {} is a folder; name a file in it", path.display())));
+    }
+    tempfile::Builder::new().prefix(".probe").tempfile_in(folder).map_err(|e| crate::Failure::writing(folder, e))?;
+    Ok(())
+}

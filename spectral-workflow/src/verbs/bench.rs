@@ -1,0 +1,37 @@
+//! `bench [SUITE ...]`
+
+use crate::bench::{self, Rival};
+use crate::context::Context;
+use crate::output::{Answer, note};
+use crate::{Failure, Result};
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Suites to run; all, if none is named: train
+    suites: Vec<String>,
+    /// What to compare with, side by side: torch
+    #[arg(long, value_name = "RIVAL")]
+    against: Option<Rival>,
+    /// File to write the figures to as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Fail if a bar is missed
+    #[arg(long)]
+    strict: bool,
+}
+
+pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
+    let report = bench::run(cx, &options.suites, options.against)?;
+    let answer = Answer::new(report.table(), &report)?;
+    if let Some(path) = &options.json {
+        let text = serde_json::to_string_pretty(&answer.json).unwrap_or_default();
+        std::fs::write(path, text).map_err(|e| Failure::writing(path, e))?;
+    }
+    let missed: Vec<&str> = report.rows.iter().filter(|r| r.pass == Some(false)).map(|r| r.name.as_str()).collect();
+    if options.strict && !missed.is_empty() {
+        note(&answer.text);
+        return Err(Failure::Check(format!("missed the bar: {}", missed.join(", "))));
+    }
+    Ok(answer)
+}

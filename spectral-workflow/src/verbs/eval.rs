@@ -1,0 +1,44 @@
+//! `eval MODEL`
+
+use crate::context::Context;
+use crate::output::{Answer, bytes, columns};
+use crate::{Failure, Result, stage};
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Model file
+    model: PathBuf,
+    /// Data set (the one the model was trained on, if not given)
+    #[arg(long, value_name = "SET")]
+    data: Option<String>,
+    /// Batch size to time (1 and 128, if not given)
+    #[arg(long)]
+    batch: Option<usize>,
+}
+
+pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
+    if options.batch == Some(0) {
+        return Err(Failure::input("--batch must be at least 1"));
+    }
+    let model = cx.model(&options.model)?;
+    let data = cx.dataset_of(&model, options.data.as_deref())?;
+    let mut stage = stage::measure("model", &model, &data.test)?;
+    let plan = model.meta.plan.clone().unwrap_or_default();
+    stage.latency_us = match options.batch {
+        Some(batch) => [(batch, stage::latency(&model, &plan, batch)?)].into(),
+        None => stage::latencies(&model)?,
+    };
+    let mut rows = vec![
+        vec!["accuracy".into(), format!("{:.4}", stage.accuracy)],
+        vec!["loss".into(), format!("{:.4}", stage.loss)],
+        vec!["parameters".into(), stage.parameters.to_string()],
+        vec!["non-zero".into(), stage.nonzeros.to_string()],
+        vec!["file".into(), bytes(stage.file_bytes)],
+    ];
+    for (batch, l) in &stage.latency_us {
+        rows.push(vec![format!("latency, batch {batch}"), format!("p50 {:.1} us, p95 {:.1} us", l.p50, l.p95)]);
+    }
+    let title = format!("{} on {} test samples of {}", options.model.display(), data.test.len(), data.origin.name);
+    Answer::new(columns(&[&title, ""], &rows), &stage)
+}

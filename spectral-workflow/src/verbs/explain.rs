@@ -1,0 +1,67 @@
+//! `explain MODEL`
+
+use crate::Result;
+use crate::context::Context;
+use crate::output::Answer;
+use spectral_prune::{ExplainRow, PRUNE};
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Model file
+    model: PathBuf,
+}
+
+/// At most as many original indices are printed for a layer; JSON has all.
+const SHOWN: usize = 20;
+
+pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
+    let model = cx.model(&options.model)?;
+    let pruning = spectral_prune::explain(&model)?;
+    let mut text = String::new();
+    let mut steps = pruning.iter();
+    for (i, entry) in model.meta.history.iter().enumerate() {
+        let (number, action, parent) = (i + 1, &entry.action, entry.parent);
+        match steps.as_slice().first().filter(|_| action == PRUNE) {
+            Some(step) => {
+                text.push_str(&describe(number, step));
+                steps.next();
+            }
+            None => text.push_str(&format!("{number}. {action} (from {parent})\n")),
+        }
+    }
+    let remaining: Vec<String> =
+        model.meta.origins.iter().map(|(node, o)| format!("  {node}: {}", indices(o))).collect();
+    if !remaining.is_empty() {
+        text.push_str(&format!(
+            "units that are left, by their index in the original network:\n{}\n",
+            remaining.join("\n")
+        ));
+    }
+    if model.meta.history.is_empty() {
+        text.push_str("nothing was done to this model yet\n");
+    }
+    let json = serde_json::json!({
+        "history": model.meta.history, "pruning": pruning, "origins": model.meta.origins,
+    });
+    Ok(Answer { text, json })
+}
+
+fn describe(number: usize, step: &ExplainRow) -> String {
+    let ExplainRow { criterion, removed, kept, parent, .. } = step;
+    let (what, scope) = (step.granularity.name(), step.scope.name());
+    let mut text =
+        format!("{number}. prune: {removed} {what}s by `{criterion}`, {scope}, {kept} kept (from {parent})\n");
+    for layer in &step.layers {
+        let units = if layer.units.is_empty() { String::new() } else { format!(", units {}", indices(&layer.units)) };
+        text.push_str(&format!("     {}: {} weights{units}\n", layer.name, layer.weights));
+    }
+    text
+}
+
+fn indices(all: &[u32]) -> String {
+    let shown: Vec<String> = all.iter().take(SHOWN).map(ToString::to_string).collect();
+    let rest = all.len().saturating_sub(SHOWN);
+    let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    format!("{}{rest}", shown.join(" "))
+}

@@ -1,0 +1,99 @@
+//! `prune MODEL --out FILE --criterion NAME ...`
+
+use super::{check_writable, saved};
+use crate::context::Context;
+use crate::output::Answer;
+use crate::{Failure, Result};
+use spectral_core::{PrunerEntry, Seed, registry};
+use spectral_prune::{Prune, PruneConfig};
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Model file to prune
+    model: PathBuf,
+    /// Model file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// What decides which entries go, by name
+    #[arg(long, value_name = "NAME")]
+    criterion: String,
+    /// What is cut: weight or unit
+    #[arg(long, default_value = "weight")]
+    granularity: String,
+    /// Where entries compete: global, or layer for each layer on its own
+    #[arg(long, default_value = "global")]
+    scope: String,
+    /// Share of the entries that is gone afterwards, 0 to 1
+    #[arg(long, value_name = "FRACTION", group = "budget")]
+    amount: Option<f64>,
+    /// Number of entries that is gone afterwards
+    #[arg(long, group = "budget")]
+    count: Option<usize>,
+    /// Entries that score below this go
+    #[arg(long, group = "budget")]
+    threshold: Option<f64>,
+    /// Entries that score below this percentile go, 0 to 100
+    #[arg(long, group = "budget")]
+    percentile: Option<f64>,
+    /// Only these layers
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    layers: Vec<String>,
+    /// Not these layers
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    except: Vec<String>,
+    /// Entries every layer keeps at least
+    #[arg(long)]
+    min_keep: Option<usize>,
+    /// Pruned units keep their bias
+    #[arg(long)]
+    keep_bias: bool,
+    /// Data for criteria that need some (the model's own training data, if not given)
+    #[arg(long, value_name = "SET")]
+    calibration: Option<String>,
+    /// Seed for criteria that draw numbers
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
+    check_writable(&options.out)?;
+    let config = config(options)?;
+    config.check()?;
+    let entry = registry::find::<PrunerEntry>(&config.criterion.name)?;
+    let needs_data = (entry.build)(serde_json::json!({}))?.needs().any();
+    let mut model = cx.model(&options.model)?;
+    let calibration = match (&options.calibration, needs_data) {
+        (Some(set), _) => Some(cx.dataset_of(&model, Some(set))?.train),
+        (None, true) => Some(cx.dataset_of(&model, None)?.train),
+        (None, false) => None,
+    };
+    let report = Prune::from_config(config).seed(Seed(options.seed)).apply(&mut model, calibration.as_ref())?;
+    let words = format!("removed {} of {} {}s", report.removed, report.removed + report.kept, options.granularity);
+    let mut answer = saved(&options.out, &model, &words)?;
+    answer.json["pruning"] = serde_json::to_value(&report).unwrap_or_default();
+    Ok(answer)
+}
+
+/// The flags in the terms of a recipe's [prune].
+fn config(options: &Options) -> Result<PruneConfig> {
+    let mut fields = serde_json::json!({
+        "criterion": options.criterion,
+        "granularity": options.granularity,
+        "scope": options.scope,
+        "keep_bias": options.keep_bias,
+    });
+    let mut set = |key: &str, value: Option<serde_json::Value>| {
+        if let Some(value) = value {
+            fields[key] = value;
+        }
+    };
+    set("amount", options.amount.map(Into::into));
+    set("count", options.count.map(Into::into));
+    set("threshold", options.threshold.map(Into::into));
+    set("percentile", options.percentile.map(Into::into));
+    set("min_keep", options.min_keep.map(Into::into));
+    set("layers", (!options.layers.is_empty()).then(|| options.layers.clone().into()));
+    set("except", (!options.except.is_empty()).then(|| options.except.clone().into()));
+    serde_json::from_value(fields).map_err(|e| Failure::input(format!("prune: {e}")))
+}

@@ -1,0 +1,57 @@
+//! `setup bench`
+
+use crate::output::{Answer, note};
+use crate::{Failure, Result};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The Python packages that benchmarks compare with.
+const RIVALS: [&str; 3] = ["torch", "numpy", "scipy"];
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// A Python environment with PyTorch, NumPy and SciPy in .venv, for `bench --against torch`
+    Bench,
+}
+
+pub(crate) fn run(options: &Options) -> Result<Answer> {
+    match options.what {
+        What::Bench => bench(),
+    }
+}
+
+/// The interpreter of the benchmark environment, if it was set up.
+pub(crate) fn python() -> Option<PathBuf> {
+    let path = Path::new(".venv/bin/python");
+    path.exists().then(|| path.to_path_buf())
+}
+
+fn bench() -> Result<Answer> {
+    let python = Path::new(".venv/bin/python");
+    if !python.exists() {
+        note("making a Python environment in .venv");
+        execute(Command::new("python3").args(["-m", "venv", ".venv"]))?;
+    }
+    note(format!("installing {}", RIVALS.join(", ")));
+    execute(
+        Command::new(python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(RIVALS),
+    )?;
+    let text = "the benchmark environment is in .venv; now `cargo xtask bench train --against torch`";
+    Ok(Answer { text: text.into(), json: serde_json::json!({ "python": python.display().to_string() }) })
+}
+
+fn execute(command: &mut Command) -> Result<()> {
+    let shown = format!("{command:?}");
+    let status = command.stdout(std::process::Stdio::null()).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::Check(format!("{shown} ended with {status}; see its messages above"))),
+        Err(e) => Err(Failure::input(format!("{shown}: {e}; install Python 3 with venv and pip"))),
+    }
+}

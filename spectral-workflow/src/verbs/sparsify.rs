@@ -1,0 +1,41 @@
+//! `sparsify MODEL --out FILE`
+
+use super::{check_writable, saved};
+use crate::Result;
+use crate::context::Context;
+use crate::output::{Answer, left_columns};
+use crate::run::phases;
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Model file to convert
+    model: PathBuf,
+    /// Model file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Take the choices of kernels from this model file instead of measuring
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+}
+
+pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
+    check_writable(&options.out)?;
+    let model = cx.model(&options.model)?;
+    let policy = phases::policy(cx, options.plan.as_deref())?;
+    let sparse = spectral_sparse::sparsify(&model, &policy)?;
+    let rows: Vec<Vec<String>> = sparse
+        .plan
+        .layers
+        .iter()
+        .flat_map(|(layer, classes)| {
+            classes
+                .iter()
+                .map(move |(batch, c)| vec![layer.clone(), batch.to_string(), c.kernel.to_string(), c.reason.clone()])
+        })
+        .collect();
+    let mut answer = saved(&options.out, &sparse.model, "chose a kernel for every layer")?;
+    answer.text = format!("{}\n{}", left_columns(&["layer", "batch", "kernel", "reason"], &rows), answer.text);
+    answer.json["plan"] = serde_json::to_value(&sparse.plan).unwrap_or_default();
+    Ok(answer)
+}

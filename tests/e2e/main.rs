@@ -1,0 +1,11 @@
+//! End-to-end tests through public interfaces only; one binary, so that it links once.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+mod bad_input;
+mod determinism;
+mod examples;
+mod plugin;
+mod recipes;
+mod steps;
+mod support;
+mod verdict;

@@ -1,0 +1,76 @@
+//! The single verbs give what the whole run gives, and go back again.
+
+use crate::support::{folder, ok};
+
+#[test]
+fn the_single_steps_add_up_to_the_chain() {
+    let folder = folder(&[]);
+    let at = folder.path();
+    ok(at, &["train", "small.toml", "--out", "dense.spectral"]);
+    let pruned = ok(
+        at,
+        &[
+            "prune",
+            "dense.spectral",
+            "--out",
+            "pruned.spectral",
+            "--criterion",
+            "magnitude",
+            "--granularity",
+            "unit",
+            "--amount",
+            "0.5",
+            "--json",
+        ],
+    );
+    assert_eq!(pruned.json()["pruning"]["removed"], 30);
+    ok(at, &["finetune", "pruned.spectral", "--out", "tuned.spectral", "--epochs", "2", "--batch", "50"]);
+    let compacted = ok(at, &["compact", "tuned.spectral", "--out", "compact.spectral"]);
+    assert!(compacted.out.contains("removed 30 of 60 hidden units"), "{}", compacted.out);
+    ok(at, &["sparsify", "compact.spectral", "--out", "sparse.spectral"]);
+    let proof = ok(at, &["prove", "tuned.spectral", "compact.spectral", "sparse.spectral", "--json"]).json();
+    assert_eq!((proof.as_array().unwrap().len(), &proof[0]["inputs"]), (2, &1360.into()));
+
+    let eval = ok(at, &["eval", "compact.spectral", "--json"]).json();
+    assert!(
+        eval["accuracy"].as_f64().unwrap() > 0.5 && eval["latency_us"]["128"]["p50"].as_f64().unwrap() > 0.0,
+        "{eval}"
+    );
+    let inspected = ok(at, &["inspect", "compact.spectral"]).out;
+    assert!(inspected.contains("spectral1") && inspected.contains("encoding"), "{inspected}");
+    let explained = ok(at, &["explain", "compact.spectral"]).out;
+    assert!(explained.contains("magnitude"), "{explained}");
+}
+
+#[test]
+fn undo_restores_bits() {
+    let folder = folder(&[]);
+    let at = folder.path();
+    ok(at, &["run", "small.toml", "--out", "out"]);
+    ok(at, &["undo", "out/compact.spectral", "--out", "back1.spectral"]);
+    ok(at, &["undo", "out/compact.spectral", "--steps", "2", "--out", "back2.spectral"]);
+    let read = |name: &str| std::fs::read(at.join(name)).unwrap();
+    assert_eq!(read("back1.spectral"), read("out/pruned.spectral"));
+    assert_eq!(read("back2.spectral"), read("out/dense.spectral"));
+}
+
+#[test]
+fn undo_names_the_file_that_is_missing() {
+    let folder = folder(&[]);
+    let at = folder.path();
+    ok(at, &["run", "small.toml", "--out", "out"]);
+    std::fs::remove_file(at.join("out/dense.spectral")).unwrap();
+    let done = crate::support::xtask(at, &["undo", "out/pruned.spectral", "--out", "back.spectral"]);
+    assert_eq!(done.code, 2);
+    assert!(done.err.contains("content hash") && !at.join("back.spectral").exists(), "{}", done.err);
+}
+
+#[test]
+fn plugins_lists_what_is_linked() {
+    let folder = folder(&[]);
+    let text = ok(folder.path(), &["plugins"]).out;
+    for name in ["eigenvalue", "magnitude", "spectral", "sparse", "adam", "cosine", "digits", "cpu", "tests.dishonest"]
+    {
+        assert!(text.contains(name), "{name} is not in\n{text}");
+    }
+}
