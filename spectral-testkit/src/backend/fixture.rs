@@ -36,6 +36,9 @@ pub(super) const USUAL: (usize, usize, usize) = (17, 33, 7);
 /// Both ways to write a result.
 pub(super) const ACCUMS: [Accum; 2] = [Accum::Replace, Accum::Add];
 
+/// Random numbers drawn for a fixture; a prime, so that operands of round sizes do not repeat each other.
+const POOL: usize = 16_381;
+
 /// Differences below this are never counted: f32 kernels may flush subnormals.
 const FLUSHED: f64 = 1.2e-38;
 
@@ -60,13 +63,19 @@ pub(super) struct Fixture<'a> {
     pub(super) dtype: DType,
     pub(super) report: Report,
     stream: Stream,
+    pool: Vec<f64>,
+    offset: usize,
     label: String,
 }
 
 impl<'a> Fixture<'a> {
     pub(super) fn new(backend: &'a dyn Backend, dtype: DType) -> Self {
-        let stream = Seed(17).stream("conformance", 0);
-        Self { backend, dtype, report: Report::default(), stream, label: String::new() }
+        let mut stream = Seed(17).stream("conformance", 0);
+        let drawn = (0..POOL).map(|_| stream.normal()).collect();
+        let report = Report::default();
+        let mut this = Self { backend, dtype, report, stream, pool: Vec::new(), offset: 0, label: String::new() };
+        this.pool = this.rounded(drawn);
+        this
     }
 
     /// Runs one case. Errors and panics are failures of it.
@@ -101,10 +110,13 @@ impl<'a> Fixture<'a> {
         }
     }
 
-    /// Random normal numbers that the element type can hold.
+    /// Random normal numbers that the element type can hold, from a pool that is drawn once: drawing them would take
+    /// longer than the kernels do.
     pub(super) fn normal(&mut self, len: usize) -> Vec<f64> {
-        let values: Vec<f64> = (0..len).map(|_| self.stream.normal()).collect();
-        self.rounded(values)
+        self.offset += self.stream.below(POOL);
+        let values = self.pool.iter().cycle().skip(self.offset % POOL).take(len).copied().collect();
+        self.offset += len;
+        values
     }
 
     /// A random number in `0..n`.
