@@ -68,6 +68,18 @@ fn a_layer_without_bias_gets_one_where_a_constant_needs_it() {
 }
 
 #[test]
+fn a_pruned_bias_comes_back_where_it_must_hold_a_constant() {
+    let mut m = build(&Network::new(3).dense(4, Sigmoid).dense(3, Tanh).dense(2, Identity).dtype(DType::F64), 16);
+    prune_entries(&mut m, "dense1.weight", &[3, 4, 5]);
+    prune_entries(&mut m, "dense2.bias", &[0, 2]);
+    prune_entries(&mut m, "dense2.weight", &[9]);
+    let c = shrink(&m, "pruned bias");
+    assert_eq!(c.model.widths(), [3, 3, 3, 2]);
+    // Unit 2 takes nothing from the constant unit.
+    assert_eq!(pruned(&c.model, "dense2.bias"), [2]);
+}
+
+#[test]
 fn dead_ends_cascade_in_one_pass() {
     let network = Network::new(3).dense(4, Sigmoid).dense(4, Tanh).dense(4, Softplus).dense(2, Identity);
     let mut m = build(&network.dtype(DType::F64), 8);

@@ -70,6 +70,13 @@ fn taylor_is_the_first_order_change_of_the_loss() {
             })
             .collect();
         set(&mut m, "hidden.basis", &basis);
+        // A threshold sees the size of the scores, not their order alone.
+        let mut sorted = scores.clone();
+        sorted.sort_by(f64::total_cmp);
+        let cut = (sorted[6] + sorted[7]) / 2.0;
+        let mut low = m.duplicate().unwrap();
+        Prune::by("taylor").layers(&["hidden"]).threshold(cut).apply(&mut low, &data).unwrap();
+        assert_eq!(pruned(&low, "hidden.basis"), lowest(&scores, 7), "seed {seed}");
         Prune::by("taylor").layers(&["hidden"]).count(11).apply(&mut m, Some(&data)).unwrap();
         assert_eq!(pruned(&m, "hidden.basis"), lowest(&scores, 11), "seed {seed}");
     }

@@ -11,3 +11,4 @@ mod data_driven;
 mod gradual;
 mod steps;
 mod support;
+mod unbiased;
