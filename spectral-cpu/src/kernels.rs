@@ -6,6 +6,7 @@ pub(crate) mod activation;
 pub(crate) mod csr;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
+pub(crate) mod gemv;
 pub(crate) mod loss;
 pub(crate) mod math;
 pub(crate) mod reduce;

@@ -1,5 +1,7 @@
 //! Element-wise kernels, softmax, losses and reductions against the oracle, at every level.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests may panic as they do")]
+
 mod common;
 
 use common::*;

@@ -1,5 +1,7 @@
 //! The same bits for any number of threads, at every level.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests may panic as they do")]
+
 mod common;
 
 use common::*;

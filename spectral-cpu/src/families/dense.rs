@@ -3,6 +3,7 @@
 use super::{expect, typed};
 use crate::Cpu;
 use crate::kernels::gemm::{Product, Strided, Target, gemm};
+use crate::kernels::gemv::{Gemv, SAMPLES, gemv, gemv_transposed};
 use crate::kernels::math::Math;
 use spectral_core::{Accum, Activation, DenseKernels, Linear, LinearGrads, Result, Shape, Tensor};
 
@@ -32,18 +33,24 @@ impl DenseKernels for Cpu {
 
 fn linear<E: Math>(cpu: &Cpu, op: &Linear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
     let (inner, columns) = (op.weight.shape().columns(), op.x.shape().columns());
-    let product = Product {
-        rows: op.weight.shape().rows(),
-        columns,
-        inner,
-        a: Strided { values: op.weight.host::<E>()?, row: inner, column: 1 },
-        b: Strided { values: op.x.host::<E>()?, row: columns, column: 1 },
-    };
+    let (w, x) = (op.weight.host::<E>()?, op.x.host::<E>()?);
     let bias = op.bias.map(|b| b.host::<E>()).transpose()?;
     let y = y.host_mut::<E>()?;
     let (c, activated) = match pre {
         Some(pre) => (pre.host_mut::<E>()?, Some(y)),
         None => (y, None),
+    };
+    if (1..=SAMPLES).contains(&columns) {
+        let op = Gemv { w, x, inputs: inner, samples: columns, bias, activation: op.activation };
+        gemv(cpu, &op, c, activated);
+        return Ok(());
+    }
+    let product = Product {
+        rows: op.weight.shape().rows(),
+        columns,
+        inner,
+        a: Strided { values: w, row: inner, column: 1 },
+        b: Strided { values: x, row: columns, column: 1 },
     };
     gemm(cpu, product, Target { c, accum: Accum::Replace, bias, activation: op.activation, activated });
     Ok(())
@@ -53,6 +60,7 @@ fn linear_vjp<E: Math>(cpu: &Cpu, op: &Linear<'_>, dz: &Tensor, grads: LinearGra
     let (out, inputs, batch) = (op.weight.shape().rows(), op.weight.shape().columns(), op.x.shape().columns());
     let (x, weight, d) = (op.x.host::<E>()?, op.weight.host::<E>()?, dz.host::<E>()?);
     if let Some(slot) = grads.x {
+        let dx = slot.tensor.host_mut::<E>()?;
         let product = Product {
             rows: inputs,
             columns: batch,
@@ -60,7 +68,11 @@ fn linear_vjp<E: Math>(cpu: &Cpu, op: &Linear<'_>, dz: &Tensor, grads: LinearGra
             a: Strided { values: weight, row: 1, column: inputs },
             b: Strided { values: d, row: batch, column: 1 },
         };
-        gemm(cpu, product, plain(slot.tensor.host_mut::<E>()?, slot.accum));
+        if batch == 1 {
+            gemv_transposed(cpu, weight, d, dx, slot.accum);
+        } else {
+            gemm(cpu, product, plain(dx, slot.accum));
+        }
     }
     if let Some(slot) = grads.weight {
         let product = Product {

@@ -75,6 +75,11 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// `index` is valid for reads of `LANES` indices, and `base` at each of them.
     unsafe fn gather(base: *const Self::Elem, index: *const u32) -> Self;
+    /// Reads 4 elements from each of `LANES` rows; lane `i` of vector `k` is element `k` of row `i`.
+    ///
+    /// # Safety
+    /// The first `LANES` pointers are valid for reads of 4 elements.
+    unsafe fn columns4(rows: &[*const Self::Elem; 16]) -> [Self; 4];
     /// Lane `i` is flagged iff bit `i` is set.
     fn mask(bits: u64) -> Self::Mask;
     /// The inverse of [`mask`](Self::mask).
@@ -248,6 +253,7 @@ mod tests {
                     V::gather(self.0.as_ptr(), index.as_ptr()),
                     V::splat(a.sum()),
                     a.each(|x| x + E::of(1.0)),
+                    V::columns4(&std::array::from_fn(|i| self.0.as_ptr().add(i % 4)))[3],
                 ];
                 for v in all {
                     let mut out = vec![zero; n];
@@ -263,7 +269,7 @@ mod tests {
         }
     }
 
-    fn expected(a: f64, b: f64, i: usize, n: usize, all: &[f64]) -> [f64; 18] {
+    fn expected(a: f64, b: f64, i: usize, n: usize, all: &[f64]) -> [f64; 19] {
         let odd = i % 2 == 1;
         [
             a + b,
@@ -283,6 +289,7 @@ mod tests {
             all[n - 1 - i],
             all[..n].iter().sum(),
             a + 1.0,
+            all[i % 4 + 3],
             if odd { a } else { 0.0 },
         ]
     }

@@ -1,12 +1,11 @@
 //! Copies slivers of an operand into the order the tiles read them in.
 
 use super::INNER;
-use crate::kernels::math::Math;
-use crate::kernels::vector::{Kernel, Vector};
+use crate::kernels::vector::{Kernel, Lanes, Vector};
 use std::mem::MaybeUninit;
 
-/// Writes `to[s * stride + i] = from[s * step + i * lane]` for `s < steps`, `i < lanes`, and 0 for `i` from `lanes`
-/// up to `stride`.
+/// Writes `to[s * stride + i] = from[s * step + i * lane]` for `s < steps`, `i < lanes`. What lies between `lanes` and
+/// `stride` is left as it is; tiles do not read it.
 pub(super) struct Sliver<E> {
     pub(super) from: *const E,
     pub(super) step: usize,
@@ -17,53 +16,65 @@ pub(super) struct Sliver<E> {
     pub(super) stride: usize,
 }
 
-impl<E: Math> Kernel<E> for Sliver<E> {
+impl<E: Lanes> Kernel<E> for Sliver<E> {
     type Output = ();
     #[inline(always)]
     fn run<V: Vector<Elem = E>>(self) {
-        // SAFETY: whoever made the sliver vouches for `from`, and for room of `steps * stride` at `to`.
-        unsafe {
-            if self.lane == 1 {
-                self.rows::<V>();
-            } else {
-                self.transpose();
+        for first in (0..self.lanes).step_by(V::LANES) {
+            let count = V::LANES.min(self.lanes - first);
+            // SAFETY: whoever made the sliver vouches for `from`, and for room at `to`.
+            unsafe {
+                if self.lane == 1 {
+                    self.copy::<V>(first, count);
+                } else {
+                    self.transpose::<V>(first, count);
+                }
             }
         }
     }
 }
 
-impl<E: Math> Sliver<E> {
-    /// Lanes are contiguous: copies rows.
+impl<E: Lanes> Sliver<E> {
+    /// Lanes are contiguous.
     #[inline(always)]
-    unsafe fn rows<V: Vector<Elem = E>>(&self) {
+    unsafe fn copy<V: Vector<Elem = E>>(&self, first: usize, count: usize) {
+        let lanes = V::first(count);
         for s in 0..self.steps {
             // SAFETY: see `run`; masked lanes are not touched.
             unsafe {
-                let (from, to) = (self.from.add(s * self.step), self.to.add(s * self.stride));
-                let mut i = 0;
-                while i < self.stride {
-                    let read = V::first(self.lanes.saturating_sub(i).min(V::LANES));
-                    let write = V::first((self.stride - i).min(V::LANES));
-                    V::load_masked(from.wrapping_add(i), read).store_masked(to.add(i), write);
-                    i += V::LANES;
+                let from = self.from.add(s * self.step + first);
+                let to = self.to.add(s * self.stride + first);
+                if count == V::LANES {
+                    V::load(from).store(to);
+                } else {
+                    V::load_masked(from, lanes).store_masked(to, lanes);
                 }
             }
         }
     }
 
-    /// Lanes are apart: blocks of 16 steps, so that every line that is read is used up.
+    /// Lanes are apart, and steps usually contiguous: four steps at a time through the registers.
     #[inline(always)]
-    unsafe fn transpose(&self) {
-        for block in (0..self.steps).step_by(16) {
-            let end = self.steps.min(block + 16);
-            for i in 0..self.stride {
-                for s in block..end {
-                    // SAFETY: see `run`.
-                    unsafe {
-                        let value =
-                            if i < self.lanes { *self.from.add(s * self.step + i * self.lane) } else { E::of(0.0) };
-                        *self.to.add(s * self.stride + i) = value;
-                    }
+    unsafe fn transpose<V: Vector<Elem = E>>(&self, first: usize, count: usize) {
+        let lanes = V::first(count);
+        // Lanes past the last read it once more; they are not written.
+        let mut rows: [*const E; 16] =
+            std::array::from_fn(|i| self.from.wrapping_add((first + i.min(count - 1)) * self.lane));
+        let mut s = 0;
+        // SAFETY: see `run`.
+        unsafe {
+            while self.step == 1 && s + 4 <= self.steps {
+                for (k, v) in V::columns4(&rows).into_iter().enumerate() {
+                    v.store_masked(self.to.add((s + k) * self.stride + first), lanes);
+                }
+                for row in &mut rows {
+                    *row = row.wrapping_add(4);
+                }
+                s += 4;
+            }
+            for s in s..self.steps {
+                for i in first..first + count {
+                    *self.to.add(s * self.stride + i) = *self.from.add(s * self.step + i * self.lane);
                 }
             }
         }

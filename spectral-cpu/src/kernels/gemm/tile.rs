@@ -119,14 +119,14 @@ unsafe fn compute<V: Vector, const R: usize, const N: usize, const FULL: bool>(t
         let (row, step, mut b) = (tile.a_row, tile.a_step, tile.b);
         for _ in 0..tile.depth {
             let mut right = [V::zero(); N];
-            for n in 0..N {
+            for (n, right) in right.iter_mut().enumerate() {
                 let from = b.wrapping_add(n * V::LANES);
-                right[n] = if FULL || n + 1 < N { V::load(from) } else { V::load_masked(from, last) };
+                *right = if FULL || n + 1 < N { V::load(from) } else { V::load_masked(from, last) };
             }
             rows!(r < R => {
                 let left = V::splat(*a[r / 3].wrapping_add(r % 3 * row));
-                for n in 0..N {
-                    sum[r][n] = left.fma(right[n], sum[r][n]);
+                for (sum, right) in sum[r].iter_mut().zip(right) {
+                    *sum = left.fma(right, *sum);
                 }
             });
             for a in &mut a {
@@ -135,14 +135,14 @@ unsafe fn compute<V: Vector, const R: usize, const N: usize, const FULL: bool>(t
             b = b.wrapping_add(tile.b_row);
         }
         rows!(r < R => {
-            for n in 0..N {
+            for (n, sum) in sum[r].iter().enumerate() {
                 let to = tile.c.add(r * tile.c_row + n * V::LANES);
                 if FULL || n + 1 < N {
                     let old = if tile.add { V::load(to) } else { V::zero() };
-                    V::store(old.add(sum[r][n]), to);
+                    V::store(old.add(*sum), to);
                 } else {
                     let old = if tile.add { V::load_masked(to, last) } else { V::zero() };
-                    V::store_masked(old.add(sum[r][n]), to, last);
+                    V::store_masked(old.add(*sum), to, last);
                 }
             }
         });

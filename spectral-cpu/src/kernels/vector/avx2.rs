@@ -55,6 +55,28 @@ impl Vector for __m256 {
         unsafe gather(base: *const f32, index: *const u32) -> Self =
             _mm256_i32gather_ps::<4>(base, _mm256_loadu_si256(index.cast()));
     }
+
+    #[inline(always)]
+    unsafe fn columns4(rows: &[*const f32; 16]) -> [Self; 4] {
+        // SAFETY: the machine has the instructions; the caller vouches for 4 elements behind each pointer.
+        unsafe {
+            let mut z = [_mm256_setzero_ps(); 4];
+            for (j, z) in z.iter_mut().enumerate() {
+                *z = _mm256_castps128_ps256(_mm_loadu_ps(rows[j]));
+                *z = _mm256_insertf128_ps::<1>(*z, _mm_loadu_ps(rows[j + 4]));
+            }
+            let (a, b) = (_mm256_unpacklo_ps(z[0], z[1]), _mm256_unpackhi_ps(z[0], z[1]));
+            let (c, d) = (_mm256_unpacklo_ps(z[2], z[3]), _mm256_unpackhi_ps(z[2], z[3]));
+            let (a, b) = (_mm256_castps_pd(a), _mm256_castps_pd(b));
+            let (c, d) = (_mm256_castps_pd(c), _mm256_castps_pd(d));
+            [
+                _mm256_castpd_ps(_mm256_unpacklo_pd(a, c)),
+                _mm256_castpd_ps(_mm256_unpackhi_pd(a, c)),
+                _mm256_castpd_ps(_mm256_unpacklo_pd(b, d)),
+                _mm256_castpd_ps(_mm256_unpackhi_pd(b, d)),
+            ]
+        }
+    }
 }
 
 impl Vector for __m256d {
@@ -101,5 +123,21 @@ impl Vector for __m256d {
         unsafe store_masked(self, to: *mut f64, lanes: __m256i) -> () = _mm256_maskstore_pd(to, lanes, self);
         unsafe gather(base: *const f64, index: *const u32) -> Self =
             _mm256_i32gather_pd::<8>(base, _mm_loadu_si128(index.cast()));
+    }
+
+    #[inline(always)]
+    unsafe fn columns4(rows: &[*const f64; 16]) -> [Self; 4] {
+        // SAFETY: the machine has the instructions; the caller vouches for 4 elements behind each pointer.
+        unsafe {
+            let mut z = [_mm256_setzero_pd(); 4];
+            for (j, z) in z.iter_mut().enumerate() {
+                // Even and odd rows, the first two elements and the others.
+                let (row, at) = (j % 2, j / 2 * 2);
+                *z = _mm256_castpd128_pd256(_mm_loadu_pd(rows[row].add(at)));
+                *z = _mm256_insertf128_pd::<1>(*z, _mm_loadu_pd(rows[row + 2].add(at)));
+            }
+            let (low, high) = (_mm256_unpacklo_pd(z[0], z[1]), _mm256_unpackhi_pd(z[0], z[1]));
+            [low, high, _mm256_unpacklo_pd(z[2], z[3]), _mm256_unpackhi_pd(z[2], z[3])]
+        }
     }
 }

@@ -40,6 +40,30 @@ impl Vector for __m512 {
     }
 
     #[inline(always)]
+    unsafe fn columns4(rows: &[*const f32; 16]) -> [Self; 4] {
+        // SAFETY: the machine has the instructions; the caller vouches for 4 elements behind each pointer.
+        unsafe {
+            let mut z = [_mm512_setzero_ps(); 4];
+            for (j, z) in z.iter_mut().enumerate() {
+                *z = _mm512_castps128_ps512(_mm_loadu_ps(rows[j]));
+                *z = _mm512_insertf32x4::<1>(*z, _mm_loadu_ps(rows[j + 4]));
+                *z = _mm512_insertf32x4::<2>(*z, _mm_loadu_ps(rows[j + 8]));
+                *z = _mm512_insertf32x4::<3>(*z, _mm_loadu_ps(rows[j + 12]));
+            }
+            let (a, b) = (_mm512_unpacklo_ps(z[0], z[1]), _mm512_unpackhi_ps(z[0], z[1]));
+            let (c, d) = (_mm512_unpacklo_ps(z[2], z[3]), _mm512_unpackhi_ps(z[2], z[3]));
+            let (a, b) = (_mm512_castps_pd(a), _mm512_castps_pd(b));
+            let (c, d) = (_mm512_castps_pd(c), _mm512_castps_pd(d));
+            [
+                _mm512_castpd_ps(_mm512_unpacklo_pd(a, c)),
+                _mm512_castpd_ps(_mm512_unpackhi_pd(a, c)),
+                _mm512_castpd_ps(_mm512_unpacklo_pd(b, d)),
+                _mm512_castpd_ps(_mm512_unpackhi_pd(b, d)),
+            ]
+        }
+    }
+
+    #[inline(always)]
     fn mask(bits: u64) -> __mmask16 {
         bits as __mmask16
     }
@@ -81,6 +105,24 @@ impl Vector for __m512d {
         unsafe store_masked(self, to: *mut f64, lanes: __mmask8) -> () = _mm512_mask_storeu_pd(to, lanes, self);
         unsafe gather(base: *const f64, index: *const u32) -> Self =
             _mm512_i32gather_pd::<8>(_mm256_loadu_si256(index.cast()), base);
+    }
+
+    #[inline(always)]
+    unsafe fn columns4(rows: &[*const f64; 16]) -> [Self; 4] {
+        // SAFETY: the machine has the instructions; the caller vouches for 4 elements behind each pointer.
+        unsafe {
+            let mut z = [_mm512_setzero_pd(); 4];
+            for (j, z) in z.iter_mut().enumerate() {
+                // Even and odd rows, the first two elements and the others.
+                let (row, at) = (j % 2, j / 2 * 2);
+                *z = _mm512_castpd128_pd512(_mm_loadu_pd(rows[row].add(at)));
+                *z = _mm512_insertf64x2::<1>(*z, _mm_loadu_pd(rows[row + 2].add(at)));
+                *z = _mm512_insertf64x2::<2>(*z, _mm_loadu_pd(rows[row + 4].add(at)));
+                *z = _mm512_insertf64x2::<3>(*z, _mm_loadu_pd(rows[row + 6].add(at)));
+            }
+            let (low, high) = (_mm512_unpacklo_pd(z[0], z[1]), _mm512_unpackhi_pd(z[0], z[1]));
+            [low, high, _mm512_unpacklo_pd(z[2], z[3]), _mm512_unpackhi_pd(z[2], z[3])]
+        }
     }
 
     #[inline(always)]

@@ -49,6 +49,11 @@ where
         std::array::from_fn(|i| unsafe { base.add(*index.add(i) as usize).read() })
     }
     #[inline(always)]
+    unsafe fn columns4(rows: &[*const E; 16]) -> [Self; 4] {
+        // SAFETY: the caller vouches for 4 elements behind each pointer.
+        std::array::from_fn(|k| std::array::from_fn(|i| unsafe { rows[i].add(k).read() }))
+    }
+    #[inline(always)]
     fn mask(bits: u64) -> u32 {
         bits as u32
     }
