@@ -1,7 +1,7 @@
 //! Finding a model by what it is, not by what its file is called.
 
 use crate::{Error, Result, load, read_header};
-use spectral_core::{BackendHandle, ContentHash, Reference};
+use spectral_core::{BackendHandle, ContentHash, HistoryEntry, Reference};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,13 +16,35 @@ pub const EXTENSION: &str = "spectral";
 /// # Errors
 /// The folder cannot be read.
 pub fn find_by_hash(folder: impl AsRef<Path>, hash: ContentHash) -> Result<Option<PathBuf>> {
-    let folder = folder.as_ref();
+    Ok(model_files(folder.as_ref())?.into_iter().find(|path| holds(path, hash)))
+}
+
+/// The file in `folder` that holds the model which step `entry` (from 0) of `history` started from.
+///
+/// Several files can hold the same content, a compact model and its conversion that found nothing to convert, say.
+/// So the file whose own history is the steps before `entry` is taken; failing that, the first with the content.
+///
+/// # Errors
+/// The folder cannot be read, or there is no such step.
+pub fn find_parent(folder: impl AsRef<Path>, history: &[HistoryEntry], entry: usize) -> Result<Option<PathBuf>> {
+    let Some(step) = history.get(entry) else {
+        let problem = format!("there is no step {} in a history of {}", entry + 1, history.len());
+        return Err(spectral_core::Error::Data(problem).into());
+    };
+    let files = model_files(folder.as_ref())?;
+    let same_history = |path: &PathBuf| read_header(path).is_ok_and(|h| h.meta.history == history[..entry]);
+    let exact = files.iter().find(|path| same_history(path) && holds(path, step.parent));
+    Ok(exact.or_else(|| files.iter().find(|path| holds(path, step.parent))).cloned())
+}
+
+/// The files in `folder` that are called like model files, by name.
+fn model_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let refused = |source| Error::Read { path: folder.into(), source };
     let entries = std::fs::read_dir(folder).map_err(refused)?;
     let mut paths = entries.map(|e| Ok(e.map_err(refused)?.path())).collect::<Result<Vec<PathBuf>>>()?;
     paths.retain(|p| p.extension().is_some_and(|e| e == EXTENSION));
     paths.sort();
-    Ok(paths.into_iter().find(|path| holds(path, hash)))
+    Ok(paths)
 }
 
 fn holds(path: &Path, hash: ContentHash) -> bool {

@@ -34,7 +34,7 @@ mod reader;
 mod writer;
 
 pub use error::{Error, Result};
-pub use find::{EXTENSION, find_by_hash};
+pub use find::{EXTENSION, find_by_hash, find_parent};
 pub use inspect::{Encoding, Inspection, NodeInfo, Others, TensorReport, inspect, read_header};
 pub use layout::{MAGIC, VERSION};
 pub use reader::{from_bytes, load};

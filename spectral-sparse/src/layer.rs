@@ -40,12 +40,12 @@ pub struct Sparse {
     /// Initial biases.
     #[serde(default = "zeros")]
     pub bias_init: Init,
-    /// SparsePenalties added to the loss.
+    /// Penalties added to the loss.
     #[serde(default)]
     pub penalties: SparsePenalties,
 }
 
-/// SparsePenalties on the parameters of a [`Sparse`] layer.
+/// Penalties on the parameters of a [`Sparse`] layer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SparsePenalties {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 // Linked for what it registers.
 use spectral_cpu as _;
+use spectral_sparse as _;
 
 fn backends() -> Vec<BackendHandle> {
     let open = |e: &&BackendEntry| (e.open)(&BackendOptions { threads: Some(2) }).ok();
@@ -21,7 +22,7 @@ fn backends() -> Vec<BackendHandle> {
 #[test]
 fn every_layer_conforms() {
     let entries = all::<LayerEntry>().unwrap();
-    assert!(entries.len() >= 9, "layers are not linked");
+    assert!(entries.len() >= 10, "layers are not linked");
     let backends = backends();
     assert!(backends.len() > 1, "no registered backend opens");
     for backend in backends {

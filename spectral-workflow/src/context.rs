@@ -12,7 +12,7 @@ pub(crate) struct Common {
     /// Folder with a set's files, or with one folder a set (or set SPECTRAL_DATA)
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Where to compute: cpu, torch, cuda, or auto for the best one here
+    /// Where to compute: a name that `plugins` lists, or auto for the best one here
     #[arg(long, global = true, default_value = "auto", value_name = "NAME")]
     pub(crate) backend: String,
     /// Threads to use (all the machine has, if not given)
@@ -76,13 +76,19 @@ impl Context {
 
 /// Opens a backend by name; `auto` takes the first that works, fastest device first.
 fn open_backend(name: &str, options: &BackendOptions) -> Result<BackendHandle> {
+    let known: Vec<&str> = registry::all::<BackendEntry>()?.iter().map(|e| e.name).collect();
+    if ["torch", "cuda"].contains(&name) && !known.contains(&name) {
+        return Err(Failure::input(format!(
+            "backend `{name}` is not part of this program; use one of: {}",
+            known.join(", ")
+        )));
+    }
     if name != "auto" {
         return Ok((registry::find::<BackendEntry>(name)?.open)(options)?);
     }
     let mut last = None;
-    for name in ["cuda", "cpu"] {
-        let Ok(entry) = registry::find::<BackendEntry>(name) else { continue };
-        match (entry.open)(options) {
+    for name in ["cuda", "cpu"].into_iter().filter(|n| known.contains(n)) {
+        match (registry::find::<BackendEntry>(name)?.open)(options) {
             Ok(backend) => return Ok(backend),
             Err(e) => last = Some(e),
         }

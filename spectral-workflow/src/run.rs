@@ -96,8 +96,7 @@ fn prune_and_finetune(job: &Job<'_>, model: &mut Model, data: &Dataset, report: 
         for round in rounds {
             let step = report.pruning.len() + 1;
             if step > 1 {
-                // What `undo` goes back to and no stage's file holds.
-                spectral_io::save(job.out.join(format!("before-step-{step}.spectral")), model)?;
+                spectral_io::save(job.out.join(before_step(step)), model)?;
             }
             let done = match round {
                 Some(prune) => prune.seed(Seed(recipe.seed)).apply(model, &data.train)?,
@@ -190,7 +189,16 @@ fn prepare_folder(out: &Path) -> Result<()> {
     }
     std::fs::create_dir_all(out).map_err(|e| Failure::writing(out, e))?;
     tempfile::Builder::new().prefix(".probe").tempfile_in(out).map_err(|e| Failure::writing(out, e))?;
+    // Models between the steps of an earlier run are not of this one.
+    for step in (2..).map(|n| out.join(before_step(n))).take_while(|p| p.exists()) {
+        std::fs::remove_file(&step).map_err(|e| Failure::writing(&step, e))?;
+    }
     Ok(())
+}
+
+/// The file of the model that pruning step `step` started from, where no stage's file holds it.
+fn before_step(step: usize) -> String {
+    format!("before-step-{step}.spectral")
 }
 
 /// Writes models and reports. An artefact whose link failed is not written, and an old one is removed.
@@ -235,5 +243,6 @@ fn write(path: &Path, text: &str) -> Result<()> {
 
 /// What a failed verdict says on standard error, if it failed.
 pub(crate) fn failed(report: &Report) -> Option<String> {
-    verdict::failure(&report.verdict, &report.proof)
+    let why = verdict::failure(&report.verdict, &report.proof)?;
+    Some(if report.pruning.is_empty() { format!("the recipe prunes nothing: {why}") } else { why })
 }

@@ -3,13 +3,14 @@
 use crate::Result;
 use crate::report::{Latency, Stage};
 use spectral_core::{Evaluate, Lowered, Matrix, Model, Plan, Samples, Source, Units};
-use spectral_sparse::measure;
-use spectral_train::Evaluator;
+use spectral_sparse::measure::{self, LatencyOptions};
+use spectral_train::{Evaluator, Loss};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Measures a model: accuracy and sizes; latencies are measured apart.
 pub(crate) fn measure(name: &str, model: &Model, test: &Samples) -> Result<Stage> {
-    let metrics = Evaluator::default().evaluate(model, test)?;
+    let metrics = Evaluator::new(loss_of(model)).evaluate(model, test)?;
     let counts = count(model)?;
     Ok(Stage {
         name: name.into(),
@@ -24,6 +25,12 @@ pub(crate) fn measure(name: &str, model: &Model, test: &Samples) -> Result<Stage
     })
 }
 
+/// The loss a model was last trained with; the usual one if it does not say.
+fn loss_of(model: &Model) -> Loss {
+    let named = model.meta.history.iter().rev().find_map(|e| e.detail.get("loss")?.as_str());
+    named.and_then(|name| Loss::named(name).ok()).unwrap_or_default()
+}
+
 /// p50 and p95 for each batch class.
 pub(crate) fn latencies(model: &Model) -> Result<BTreeMap<usize, Latency>> {
     let plan = model.meta.plan.clone().unwrap_or_default();
@@ -32,7 +39,12 @@ pub(crate) fn latencies(model: &Model) -> Result<BTreeMap<usize, Latency>> {
 
 /// p50 and p95 of one batch size.
 pub(crate) fn latency(model: &Model, plan: &Plan, batch: usize) -> Result<Latency> {
-    let l = measure::latency(model, plan, batch, &measure::LatencyOptions::default())?;
+    let l = measure::latency(
+        model,
+        plan,
+        batch,
+        &LatencyOptions { budget: Duration::from_millis(80), ..Default::default() },
+    )?;
     Ok(Latency { p50: l.p50_us, p95: l.p95_us })
 }
 

@@ -28,6 +28,6 @@ pub fn main() -> Result<(), Box<dyn Error>> {
         before.bytes,
         after.bytes
     );
-    assert!(after.bytes * 2 < before.bytes);
+    assert!(after.bytes < before.bytes);
     Ok(())
 }

@@ -48,7 +48,7 @@ fn command_lines() {
             case("prnue", &["prnue", "prune"]),
             case("run --nonsense", &["--nonsense"]),
             case("run small.toml --threads 0", &["--threads"]),
-            case("run small.toml --backend tourch", &["tourch", "torch"]),
+            case("run small.toml --backend cpuu", &["cpuu", "did you mean `cpu`"]),
             case("run small.toml --backend cuda", &["cuda"]),
             case("run digitz", &["digitz", "digits"]),
             case("run missing.toml", &["missing.toml"]),
@@ -80,7 +80,7 @@ fn recipes() {
         ("fraction", "amount = 0.6", "amount = 1.6", &["1.6"]),
         ("negative-fraction", "amount = 0.6", "amount = -0.1", &["-0.1"]),
         ("percentile", "amount = 0.6", "percentile = 101.0", &["101"]),
-        ("everything", "amount = 0.6", "amount = 1.0", &["1"]),
+        ("everything", "amount = 0.6", "amount = 1.0", &["everything", "closest"]),
         ("unknown-criterion", "\"magnitude\"", "\"magnitud\"", &["magnitud", "did you mean `magnitude`", "eigenvalue"]),
         ("unknown-granularity", "granularity = \"unit\"", "granularity = \"units\"", &["units"]),
         ("unknown-set", "set = \"digits\"", "set = \"digit\"", &["digit", "digits"]),
@@ -171,7 +171,7 @@ fn data_files() {
     write("nan.csv", &"1,nan,0\n2,3,1\n".repeat(10));
     write("empty.csv", "");
     write("ragged.csv", "1,2,0\n1,0\n");
-    write("words.csv", "1,two,0\n1,2,1\n");
+    write("words.csv", "1,2,0\n1,two,1\n");
     std::fs::write(at.join("gone.csv.toml"), SMALL.replace("set = \"digits\"", "set = \"gone.csv\"")).unwrap();
     check(
         at,

@@ -1,5 +1,5 @@
 //! End-to-end tests through public interfaces only; one binary, so that it links once.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 mod bad_input;
 mod determinism;

@@ -17,13 +17,23 @@ pub(super) fn explain(error: &toml::de::Error, text: &str) -> String {
     let key_of = |prefix: &str| message.split_once(prefix)?.1.split('`').nth(1).map(str::to_string);
     let section = error.span().and_then(|span| section_at(text, span.start));
     let place = section.map_or_else(String::new, |s| format!("{s}: "));
-    let Some(key) = key_of("unknown field ") else { return format!("{place}{message}") };
+    let Some(key) = key_of("unknown field ") else {
+        let key = error.span().and_then(|span| key_at(text, span.start));
+        let key = key.map_or_else(String::new, |k| format!("`{k}`: "));
+        return format!("{place}{key}{message}");
+    };
     let known: Vec<&str> = message
         .split_once("expected ")
         .map(|(_, list)| list.split('`').skip(1).step_by(2).collect())
         .unwrap_or_default();
     let near = nearest(&key, known.iter().copied()).map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
     format!("{place}unknown key `{key}`{near} (known: {})", known.join(", "))
+}
+
+/// The key on whose line a value stands.
+fn key_at(text: &str, position: usize) -> Option<&str> {
+    let line = text.get(..position)?.rsplit('\n').next()?;
+    line.split_once('=').map(|(key, _)| key.trim())
 }
 
 /// The last table header before a byte position.

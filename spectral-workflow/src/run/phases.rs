@@ -40,9 +40,14 @@ pub(crate) fn train(
     for hook in hooks.iter_mut() {
         all.push(&mut **hook);
     }
+    let steps = model.meta.history.len();
     let history = trainer.fit_with(model, data, &mut all)?;
-    let detail = serde_json::json!({ "epochs": history.epochs.len(), "seed": seed });
-    model.meta.history.push(HistoryEntry { action: phase.into(), parent, detail });
+    // A hook that prunes records the whole phase itself.
+    if model.meta.history.len() == steps {
+        let detail = serde_json::json!({ "epochs": history.epochs.len(), "seed": seed, "loss": config.loss.name() });
+        let action = phase.split(' ').next().unwrap_or(phase);
+        model.meta.history.push(HistoryEntry { action: action.into(), parent, detail });
+    }
     Ok(history)
 }
 

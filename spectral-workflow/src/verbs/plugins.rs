@@ -23,7 +23,7 @@ struct Row {
 pub(crate) fn run(_: &Options) -> Result<Answer> {
     let mut rows = Vec::new();
     list::<PrunerEntry>(&mut rows, |e| (e.defaults)())?;
-    list::<LayerEntry>(&mut rows, |e| (e.example)().0.config().unwrap_or_default())?;
+    list::<LayerEntry>(&mut rows, settings)?;
     list::<OptimizerEntry>(&mut rows, |e| (e.defaults)())?;
     list::<ScheduleEntry>(&mut rows, |e| (e.defaults)())?;
     list::<DatasetEntry>(&mut rows, |_| serde_json::Value::Null)?;
@@ -38,6 +38,14 @@ pub(crate) fn run(_: &Options) -> Result<Answer> {
         text.push_str("\n\n");
     }
     Answer::new(text, &rows)
+}
+
+/// The names of a layer's settings. Their values in the example are made for tests, not for use.
+fn settings(entry: &LayerEntry) -> serde_json::Value {
+    match (entry.example)().0.config() {
+        Ok(serde_json::Value::Object(settings)) => settings.keys().cloned().collect::<Vec<_>>().join(", ").into(),
+        _ => serde_json::Value::Null,
+    }
 }
 
 fn list<T: Registered>(rows: &mut Vec<Row>, parameters: impl Fn(&T) -> serde_json::Value) -> Result<()> {

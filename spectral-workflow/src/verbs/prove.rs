@@ -19,7 +19,7 @@ pub(crate) struct Options {
     /// Largest relative difference that counts as equal
     #[arg(long)]
     tolerance: Option<f64>,
-    /// Run the one model on several backends and compare those: cpu,torch
+    /// Run the one model on several backends and compare those
     #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "others")]
     backends: Vec<String>,
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Options {
     /// Model file to go back from
     model: PathBuf,
-    /// Pruning steps to go back over
+    /// Steps to go back over: pruning, compaction and conversion count, training in between goes with them
     #[arg(long, default_value_t = 1)]
     steps: usize,
     /// Model file to write
@@ -24,15 +24,17 @@ pub(crate) struct Options {
 pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
     check_writable(&options.out)?;
     let model = cx.model(&options.model)?;
-    let steps: Vec<&HistoryEntry> = model.meta.history.iter().filter(|e| is_step(e)).collect();
+    let history = &model.meta.history;
+    let steps: Vec<usize> = (0..history.len()).filter(|&i| is_step(&history[i])).collect();
     if options.steps == 0 || options.steps > steps.len() {
         let problem =
             format!("--steps {}: {} has {} steps to go back over", options.steps, options.model.display(), steps.len());
         return Err(Failure::input(problem));
     }
-    let step = steps[steps.len() - options.steps];
+    let entry = steps[steps.len() - options.steps];
+    let step = &history[entry];
     let folder = options.model.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let parent = spectral_io::find_by_hash(folder, step.parent)?.ok_or_else(|| {
+    let parent = spectral_io::find_parent(folder, history, entry)?.ok_or_else(|| {
         let before = format!("the model before `{}` (content hash {})", step.action, step.parent);
         Failure::input(format!("{before} is not in {}; put its file there", folder.display()))
     })?;
