@@ -142,7 +142,7 @@ fn fifty_warm_steps_allocate_nothing() {
     for threads in [1, 2] {
         let cpu = Cpu::with_threads(threads).unwrap();
         let mut steps =
-            [(300, 784, 100), (310, 500, 301), (64, 300, 1), (64, 300, 3)].map(|(o, i, b)| Step::new(o, i, b));
+            [(300, 784, 100), (70, 900, 301), (64, 300, 1), (64, 300, 3)].map(|(o, i, b)| Step::new(o, i, b));
         cpu.within(&mut || {
             for _ in 0..5 {
                 steps.iter_mut().for_each(|s| s.run(&cpu));

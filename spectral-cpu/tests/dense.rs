@@ -57,8 +57,8 @@ impl<T> ConcatOwned<T> for [Vec<T>; 3] {
 
 fn case(out: usize, inputs: usize, batch: usize, i: usize) -> Case {
     let dtype = if i.is_multiple_of(2) { DType::F32 } else { DType::F64 };
-    let accum = if i / 2 % 2 == 0 { Accum::Replace } else { Accum::Add };
-    Case { out, inputs, batch, dtype, accum, bias: i / 4 % 2 == 0 }
+    let accum = if (i / 2).is_multiple_of(2) { Accum::Replace } else { Accum::Add };
+    Case { out, inputs, batch, dtype, accum, bias: (i / 4).is_multiple_of(2) }
 }
 
 #[test]

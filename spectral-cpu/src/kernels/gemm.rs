@@ -13,7 +13,7 @@ use crate::kernels::activation::Activate;
 use crate::kernels::math::Math;
 use crate::{Cpu, Simd};
 use spectral_core::{Accum, Activation};
-use tile::Tile;
+use tile::{Extents, Tile};
 
 /// Longest inner block.
 const INNER: usize = 400;
@@ -55,12 +55,12 @@ pub(crate) struct Target<'a, E> {
 }
 
 /// How a product is cut; a function of its shape and the SIMD level.
+#[derive(Clone, Copy)]
 struct Cut {
-    /// Rows and columns of a full tile.
-    tile: (usize, usize),
+    tile: Extents,
     /// Slivers of rows; their sizes differ by one at most.
     slivers: usize,
-    /// Columns of a block, a multiple of the tile's.
+    /// Columns of a block, whole vectors.
     block: usize,
     /// Inner blocks; their sizes differ by one at most.
     inner_blocks: usize,
@@ -73,10 +73,22 @@ pub(crate) fn part(extent: usize, parts: usize, i: usize) -> (usize, usize) {
 
 impl Cut {
     fn new<E: Math>(simd: Simd, p: &Product<'_, E>) -> Self {
-        let tile = tile::extents::<E>(simd);
         let inner_blocks = p.inner.div_ceil(INNER).max(1);
-        let fit = BLOCK / p.inner.div_ceil(inner_blocks).max(1) / tile.1 * tile.1;
-        Self { tile, slivers: p.rows.div_ceil(tile.0), block: fit.max(tile.1), inner_blocks }
+        let block = (BLOCK / p.inner.div_ceil(inner_blocks).max(1) / 64 * 64).max(64);
+        let tile = tile::extents::<E>(simd, p.columns.min(block));
+        Self { tile, slivers: p.rows.div_ceil(tile.rows), block, inner_blocks }
+    }
+
+    /// Slivers of `columns` columns; their vectors differ by one at most.
+    fn column_slivers(&self, columns: usize) -> usize {
+        columns.div_ceil(self.tile.lanes).div_ceil(self.tile.vectors)
+    }
+
+    /// The columns of sliver `i` of `columns`.
+    fn column_sliver(&self, columns: usize, i: usize) -> (usize, usize) {
+        let lanes = self.tile.lanes;
+        let (from, to) = part(columns.div_ceil(lanes), self.column_slivers(columns), i);
+        (from * lanes, columns.min(to * lanes))
     }
 }
 
@@ -103,11 +115,9 @@ struct Block<E> {
     inner: (usize, usize),
     first: bool,
     last: bool,
-    /// `B` of this block: the element of its first row and column, the distance to the next row, and the distance
-    /// between slivers.
+    /// `B` of this block: packed sliver behind sliver, or in place with this distance between rows.
     b: *const E,
-    b_row: usize,
-    b_sliver: usize,
+    in_place: Option<usize>,
 }
 
 // SAFETY: `b` is only read while the operand or scratch memory it points into is borrowed by `gemm`.
@@ -138,10 +148,10 @@ pub(crate) fn gemm<E: Math>(cpu: &Cpu, product: Product<'_, E>, target: Target<'
         activation: target.activation,
         accum: target.accum,
     };
-    let direct_b = b.column == 1 && (job.cut.slivers <= 2 || columns <= 2 * job.cut.tile.1);
-    let width = job.cut.tile.1;
+    // Packing pays once a sliver is read several times.
+    let direct_b = b.column == 1 && (job.cut.slivers <= 2 || columns <= 64);
     let depth = inner.div_ceil(job.cut.inner_blocks);
-    let room = if direct_b { 0 } else { depth * columns.min(job.cut.block).next_multiple_of(width) };
+    let room = if direct_b { 0 } else { depth * columns.min(job.cut.block).next_multiple_of(job.cut.tile.lanes) };
     cpu.scratch().with(room, |packed: &mut [E]| {
         for from in (0..columns).step_by(job.cut.block) {
             let to = columns.min(from + job.cut.block);
@@ -153,12 +163,11 @@ pub(crate) fn gemm<E: Math>(cpu: &Cpu, product: Product<'_, E>, target: Target<'
                     first: i == 0,
                     last: i + 1 == job.cut.inner_blocks,
                     b: b.values.as_ptr().wrapping_add(start * b.row + from * b.column),
-                    b_row: b.row,
-                    b_sliver: width,
+                    in_place: Some(b.row),
                 };
                 if !direct_b {
                     pack_b(cpu, &job, &block, packed);
-                    (block.b, block.b_row, block.b_sliver) = (packed.as_ptr(), width, width * (end - start));
+                    (block.b, block.in_place) = (packed.as_ptr(), None);
                 }
                 run_block(cpu, &job, &block);
             }
@@ -168,24 +177,23 @@ pub(crate) fn gemm<E: Math>(cpu: &Cpu, product: Product<'_, E>, target: Target<'
 
 /// Packs the slivers of a block of `B`, in parallel where there are many.
 fn pack_b<E: Math>(cpu: &Cpu, job: &Job<'_, E>, block: &Block<E>, packed: &mut [E]) {
-    let (width, b) = (job.cut.tile.1, job.product.b);
+    let (cut, b) = (job.cut, job.product.b);
     let (depth, columns) = (block.inner.1 - block.inner.0, block.columns.1 - block.columns.0);
-    let slivers = columns.div_ceil(width);
-    let per_panel = (16 * 1024 / (depth * width).max(1)).max(1);
+    let slivers = cut.column_slivers(columns);
+    let per_panel = (16 * 1024 / (depth * cut.tile.lanes * cut.tile.vectors).max(1)).max(1);
     let to = SharedMut(packed.as_mut_ptr());
     cpu.crew().each(slivers.div_ceil(per_panel), |panel| {
         for j in panel * per_panel..slivers.min((panel + 1) * per_panel) {
-            let column = block.columns.0 + j * width;
+            let (from, end) = cut.column_sliver(columns, j);
             let sliver = pack::Sliver {
-                // SAFETY: inside `b`, as `gemm` has checked.
-                from: unsafe { b.values.as_ptr().add(block.inner.0 * b.row + column * b.column) },
+                from: b.values.as_ptr().wrapping_add(block.inner.0 * b.row + (block.columns.0 + from) * b.column),
                 step: b.row,
                 lane: b.column,
                 steps: depth,
-                lanes: width.min(block.columns.1 - column),
+                lanes: end - from,
                 // SAFETY: slivers lie one behind the other in `packed`, which has room for all of them.
-                to: unsafe { to.get().add(j * width * depth) },
-                stride: width,
+                to: unsafe { to.get().add(from * depth) },
+                stride: (end - from).next_multiple_of(cut.tile.lanes),
             };
             job.simd.run(sliver);
         }
@@ -194,36 +202,42 @@ fn pack_b<E: Math>(cpu: &Cpu, job: &Job<'_, E>, block: &Block<E>, packed: &mut [
 
 /// Computes one block, cut into panels of rows, and of columns where there are few rows.
 fn run_block<E: Math>(cpu: &Cpu, job: &Job<'_, E>, block: &Block<E>) {
-    let (slivers, width) = (job.cut.slivers, job.cut.tile.1);
+    let slivers = job.cut.slivers;
     let columns = block.columns.1 - block.columns.0;
     let work = 2 * job.product.rows * columns * (block.inner.1 - block.inner.0);
     if work < PARALLEL_WORK {
-        return panel(job, block, (0, slivers), (0, columns));
+        return panel(job, block, (0, slivers), (0, job.cut.column_slivers(columns)));
     }
     let wanted = work.div_ceil(PANEL_WORK).max(2);
     let row_panels = wanted.min(slivers);
-    let column_slivers = columns.div_ceil(width);
+    let column_slivers = job.cut.column_slivers(columns);
     let column_panels = if row_panels < 4 { (wanted / row_panels).clamp(1, column_slivers) } else { 1 };
     cpu.crew().each(row_panels * column_panels, |i| {
-        let (from, to) = part(column_slivers, column_panels, i % column_panels);
-        let rows = part(slivers, row_panels, i / column_panels);
-        panel(job, block, rows, (from * width, columns.min(to * width)));
+        let columns = part(column_slivers, column_panels, i % column_panels);
+        panel(job, block, part(slivers, row_panels, i / column_panels), columns);
     });
 }
 
-/// Computes the tiles of some slivers of rows and some columns (counted from the block's first), then activates.
+/// Computes the tiles of some slivers of rows and of columns, then activates.
 fn panel<E: Math>(job: &Job<'_, E>, block: &Block<E>, slivers: (usize, usize), columns: (usize, usize)) {
     let Product { rows, columns: row_length, a, .. } = job.product;
-    let (height, width) = job.cut.tile;
+    let cut = job.cut;
+    let block_columns = block.columns.1 - block.columns.0;
+    let (left, right) = match columns {
+        (from, to) if from < to => {
+            (cut.column_sliver(block_columns, from).0, cut.column_sliver(block_columns, to - 1).1)
+        }
+        _ => return,
+    };
     let depth = block.inner.1 - block.inner.0;
     let mut packed = pack::Room::new();
     for sliver in slivers.0..slivers.1 {
         let (top, bottom) = part(rows, job.cut.slivers, sliver);
         let count = bottom - top;
-        debug_assert!(count <= height);
+        debug_assert!(count <= cut.tile.rows);
         let start = a.values.as_ptr().wrapping_add(top * a.row + block.inner.0 * a.column);
         let (a_start, a_row, a_step) = if job.pack_a {
-            let to = packed.room(height * INNER);
+            let to = packed.room(count * depth);
             job.simd.run(pack::Sliver {
                 from: start,
                 step: a.column,
@@ -237,18 +251,23 @@ fn panel<E: Math>(job: &Job<'_, E>, block: &Block<E>, slivers: (usize, usize), c
         } else {
             (start, a.row, a.column)
         };
-        for column in (columns.0..columns.1).step_by(width) {
+        for j in columns.0..columns.1 {
+            let (column, end) = cut.column_sliver(block_columns, j);
+            let (b, b_row) = match block.in_place {
+                Some(row) => (block.b.wrapping_add(column), row),
+                None => (block.b.wrapping_add(column * depth), (end - column).next_multiple_of(cut.tile.lanes)),
+            };
             let tile = Tile {
                 depth,
                 a: a_start,
                 a_row,
                 a_step,
-                b: block.b.wrapping_add(column / width * block.b_sliver),
-                b_row: block.b_row,
+                b,
+                b_row,
                 // SAFETY: `c` holds rows x row_length elements, and the tile starts inside.
                 c: unsafe { job.c.add(top * row_length + block.columns.0 + column) },
                 c_row: row_length,
-                columns: width.min(columns.1 - column),
+                columns: end - column,
                 add: !block.first || job.accum == Accum::Add,
                 bias: match job.bias {
                     // SAFETY: there is one for each row.
@@ -260,12 +279,12 @@ fn panel<E: Math>(job: &Job<'_, E>, block: &Block<E>, slivers: (usize, usize), c
         }
         if block.last && (job.activation != Activation::Identity || !job.activated.is_null()) {
             for row in top..bottom {
-                let at = row * row_length + block.columns.0 + columns.0;
+                let at = row * row_length + block.columns.0 + left;
                 // SAFETY: the segment is this panel's part of the row, in `c` and in `activated`.
                 unsafe {
                     let from = job.c.add(at);
                     let to = if job.activated.is_null() { from } else { job.activated.add(at) };
-                    job.simd.run(Activate::raw(job.activation, from, to, columns.1 - columns.0));
+                    job.simd.run(Activate::raw(job.activation, from, to, right - left));
                 }
             }
         }

@@ -43,10 +43,10 @@ pub(crate) trait Vector: Copy {
     type Mask: Copy;
     /// Number of lanes.
     const LANES: usize;
-    /// Rows of the tile of a matrix product that, with [`TILE_VECTORS`](Self::TILE_VECTORS), fills the registers.
-    const TILE_ROWS: usize;
-    /// Vectors in a row of that tile.
-    const TILE_VECTORS: usize;
+    /// Registers for the tile of a matrix product.
+    const REGISTERS: usize;
+    /// The most rows and vectors of such a tile.
+    const TILE: (usize, usize);
 
     /// The value in every lane.
     fn splat(value: Self::Elem) -> Self;

@@ -27,18 +27,39 @@ pub(super) struct Tile<E> {
     pub(super) bias: *const E,
 }
 
-struct Extents;
-impl<E: Math> Kernel<E> for Extents {
-    type Output = (usize, usize);
+/// How large tiles are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Extents {
+    /// Columns of one vector.
+    pub(super) lanes: usize,
+    /// The most rows.
+    pub(super) rows: usize,
+    /// The most vectors of columns.
+    pub(super) vectors: usize,
+}
+
+struct Choose(usize);
+impl<E: Math> Kernel<E> for Choose {
+    type Output = Extents;
     #[inline(always)]
-    fn run<V: Vector<Elem = E>>(self) -> (usize, usize) {
-        (V::TILE_ROWS, V::TILE_VECTORS * V::LANES)
+    fn run<V: Vector<Elem = E>>(self) -> Extents {
+        let vectors = match self.0.div_ceil(V::LANES) {
+            // A tile of one vector loads as much as it multiplies: spread an odd vector over wider tiles instead.
+            7 => 4,
+            1 => 1,
+            odd if odd % 2 == 1 => 3,
+            _ => 2,
+        };
+        let vectors = vectors.min(V::TILE.1);
+        // Beside the sums, a row of B and an element of A must fit.
+        let rows = ((V::REGISTERS - 1) / vectors - 1).min(V::TILE.0);
+        Extents { lanes: V::LANES, rows, vectors }
     }
 }
 
-/// Rows and columns of a full tile.
-pub(super) fn extents<E: Math>(simd: Simd) -> (usize, usize) {
-    simd.run::<E, _>(Extents)
+/// The tiles for products of `columns` columns.
+pub(super) fn extents<E: Math>(simd: Simd, columns: usize) -> Extents {
+    simd.run::<E, _>(Choose(columns))
 }
 
 /// Evaluates a block for every `$r` below the constant `$n`. Loops would do, were they unrolled at this length.
@@ -73,33 +94,34 @@ impl<E: Math, const R: usize> Kernel<E> for Rows<E, R> {
     type Output = ();
     #[inline(always)]
     fn run<V: Vector<Elem = E>>(self) {
-        if R > V::TILE_ROWS {
-            return;
-        }
-        let tile = &self.0;
-        // SAFETY: whoever made the tile vouches for its pointers.
-        unsafe {
-            if V::TILE_VECTORS == 2 && tile.columns > V::LANES {
-                if tile.columns == 2 * V::LANES { full::<V, R, 2>(tile) } else { edge::<V, R, 2>(tile) }
-            } else if tile.columns == V::LANES {
-                full::<V, R, 1>(tile);
-            } else {
-                edge::<V, R, 1>(tile);
-            }
+        match self.0.columns.div_ceil(V::LANES) {
+            1 => self.vectors::<V, 1>(),
+            2 => self.vectors::<V, 2>(),
+            3 => self.vectors::<V, 3>(),
+            _ => self.vectors::<V, 4>(),
         }
     }
 }
 
-#[inline(always)]
-unsafe fn full<V: Vector, const R: usize, const N: usize>(tile: &Tile<V::Elem>) {
-    // SAFETY: the caller vouches for the tile.
-    unsafe { compute::<V, R, N, true>(tile, V::first(V::LANES)) }
-}
-
-#[inline(always)]
-unsafe fn edge<V: Vector, const R: usize, const N: usize>(tile: &Tile<V::Elem>) {
-    // SAFETY: the caller vouches for the tile.
-    unsafe { compute::<V, R, N, false>(tile, V::first(tile.columns - (N - 1) * V::LANES)) }
+impl<E: Math, const R: usize> Rows<E, R> {
+    #[inline(always)]
+    fn vectors<V: Vector<Elem = E>, const N: usize>(&self) {
+        // The others are never asked for, and this keeps them from being compiled.
+        if R <= V::TILE.0 && N <= V::TILE.1 && (R + 1) * N < V::REGISTERS {
+            let tile = &self.0;
+            let last = tile.columns - (N - 1) * V::LANES;
+            // SAFETY: whoever made the tile vouches for its pointers.
+            unsafe {
+                if last == V::LANES {
+                    compute::<V, R, N, true>(tile, V::first(last));
+                } else {
+                    compute::<V, R, N, false>(tile, V::first(last));
+                }
+            }
+        } else {
+            debug_assert!(false, "a tile of {R} rows and {N} vectors");
+        }
+    }
 }
 
 /// `last` flags the columns of the last vector of a row.

@@ -12,8 +12,8 @@ where
     type Elem = E;
     type Mask = u32;
     const LANES: usize = N;
-    const TILE_ROWS: usize = 4;
-    const TILE_VECTORS: usize = 1;
+    const REGISTERS: usize = 8;
+    const TILE: (usize, usize) = (4, 1);
 
     #[inline(always)]
     fn splat(value: E) -> Self {
