@@ -32,6 +32,9 @@ mod tensor;
 mod train;
 mod workspace;
 
+// The boundary type: callers need the same version.
+pub use ndarray;
+
 pub use activation::Activation;
 pub use backend::{
     Accum, Backend, BackendEntry, BackendHandle, BackendOptions, DenseKernels, Dropout, Elementwise, GradSlot,

@@ -12,8 +12,8 @@ pub use spectral_cpu::Cpu;
 pub use spectral_io::{load, save};
 pub use spectral_layers::Network;
 #[cfg(feature = "prune")]
-pub use spectral_prune::Prune;
+pub use spectral_prune::{GradualPruning, Prune};
 #[cfg(feature = "sparse")]
-pub use spectral_sparse::Measured;
+pub use spectral_sparse::{Measured, Policy};
 #[cfg(feature = "train")]
-pub use spectral_train::{Adam, AdamW, Evaluator, Loss, Sgd, Trainer};
+pub use spectral_train::{Adam, AdamW, Cosine, Evaluator, Loss, Sgd, Trainer, Warmup};

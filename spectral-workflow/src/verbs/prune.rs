@@ -18,6 +18,9 @@ pub(crate) struct Options {
     /// What decides which entries go, by name
     #[arg(long, value_name = "NAME")]
     criterion: String,
+    /// A parameter of the criterion
+    #[arg(long = "parameter", value_name = "KEY=VALUE")]
+    parameters: Vec<String>,
     /// What is cut: weight or unit
     #[arg(long, default_value = "weight")]
     granularity: String,
@@ -61,7 +64,8 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
     let config = config(options)?;
     config.check()?;
     let entry = registry::find::<PrunerEntry>(&config.criterion.name)?;
-    let needs_data = (entry.build)(serde_json::json!({}))?.needs().any();
+    let parameters = config.criterion.parameters.clone();
+    let needs_data = (entry.build)(parameters.into())?.needs().any();
     let mut model = cx.model(&options.model)?;
     let calibration = match (&options.calibration, needs_data) {
         (Some(set), _) => Some(cx.dataset_of(&model, Some(set))?.train),
@@ -77,8 +81,16 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
 
 /// The flags in the terms of a recipe's [prune].
 fn config(options: &Options) -> Result<PruneConfig> {
+    let mut criterion = serde_json::json!({ "name": options.criterion });
+    for parameter in &options.parameters {
+        let (key, value) = parameter
+            .split_once('=')
+            .ok_or_else(|| Failure::input(format!("--parameter {parameter}: write KEY=VALUE")))?;
+        // What is not JSON is meant as text.
+        criterion[key] = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    }
     let mut fields = serde_json::json!({
-        "criterion": options.criterion,
+        "criterion": criterion,
         "granularity": options.granularity,
         "scope": options.scope,
         "keep_bias": options.keep_bias,
