@@ -37,7 +37,7 @@ fn check(folder: &Path, criterion: &str) {
 /// Both in one test, because they share a target folder.
 #[test]
 fn a_criterion_outside_the_workspace_is_a_full_citizen() {
-    check(&root().join("examples/plugin"), "outlier");
+    check(&root().join("examples/plugin"), "energy");
 
     let folder = tempfile::tempdir().unwrap();
     let made = folder.path().join("least-used");

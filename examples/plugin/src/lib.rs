@@ -3,17 +3,16 @@
 use serde::{Deserialize, Serialize};
 use spectral_core::{Pruner, Result, Target, register_pruner};
 
-/// Keeps the weights furthest from their layer's mean.
+/// Keeps the weights with the largest squares.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Outlier {}
+pub struct Energy {}
 
-impl Pruner for Outlier {
+impl Pruner for Energy {
     fn score(&self, target: &Target<'_>, scores: &mut [f64]) -> Result<()> {
-        let mean = target.weight.iter().sum::<f64>() / scores.len() as f64;
-        scores.iter_mut().zip(target.weight.iter()).for_each(|(score, w)| *score = (w - mean).abs());
+        scores.iter_mut().zip(target.weight.iter()).for_each(|(score, w)| *score = w * w);
         Ok(())
     }
 }
 
-register_pruner!(Outlier, "outlier", "keeps the weights furthest from their layer's mean");
+register_pruner!(Energy, "energy", "keeps the weights with the largest squares");

@@ -1,6 +1,6 @@
 //! An `xtask` with the plug-in linked in: every verb knows it.
 
-use outlier as _;
+use energy as _;
 
 fn main() -> std::process::ExitCode {
     spectral_workflow::main()

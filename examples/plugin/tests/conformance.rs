@@ -2,5 +2,5 @@
 
 #[test]
 fn the_criterion_keeps_the_rules() {
-    spectral_testkit::pruner::conformance(&outlier::Outlier::default()).unwrap();
+    spectral_testkit::pruner::conformance(&energy::Energy::default()).unwrap();
 }

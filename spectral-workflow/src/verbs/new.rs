@@ -75,10 +75,10 @@ fn fill(template: &str, name: &str, up: &Path) -> String {
     let up = up.display().to_string().replace('\\', "/");
     template
         .replace("\"../../", &format!("\"{up}/"))
-        .replace("outlier::", &format!("{module}::"))
-        .replace("use outlier ", &format!("use {module} "))
-        .replace("Outlier", &camel(name))
-        .replace("\"outlier\"", &format!("\"{name}\""))
+        .replace("energy::", &format!("{module}::"))
+        .replace("use energy ", &format!("use {module} "))
+        .replace("Energy", &camel(name))
+        .replace("\"energy\"", &format!("\"{name}\""))
 }
 
 fn camel(name: &str) -> String {
@@ -112,7 +112,7 @@ mod tests {
             manifest.contains("name = \"least-used\"") && manifest.contains("path = \"../spectral/spectral-core\"")
         );
         for (file, template) in FILES {
-            assert!(!fill(template, "least-used", Path::new("..")).to_lowercase().contains("outlier"), "{file}");
+            assert!(!fill(template, "least-used", Path::new("..")).to_lowercase().contains("energy"), "{file}");
         }
     }
 
