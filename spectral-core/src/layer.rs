@@ -72,6 +72,12 @@ pub trait Layer: std::fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Whether training computes the same as inference. A layer that draws weights at random must say no, or
+    /// conversions would replace it by what it lowers to and lose that.
+    fn trains_as_lowered(&self) -> bool {
+        true
+    }
+
     /// What it computes at inference, in the terms that compaction, sparse conversion, export and the
     /// inference session understand. The default is "only I know".
     ///

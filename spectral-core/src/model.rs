@@ -97,6 +97,11 @@ impl Model {
                         spec.shape
                     )));
                 }
+                if p.axes != spec.axes {
+                    let problem =
+                        format!("parameter `{}` should run over {:?}, not {:?}", spec.name, spec.axes, p.axes);
+                    return Err(bad(problem));
+                }
                 let fits = match (&p.pattern, spec.stored) {
                     (None, Stored::Full) => true,
                     (Some(pattern), Stored::Pattern) => p.value().shape() == Shape::vector(pattern.nonzeros()),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Batch sizes that kernels are chosen for; a batch belongs to the largest class that is not above it.
+/// Batch sizes that kernels are chosen for; see [`batch_class`].
 pub const BATCH_CLASSES: [usize; 2] = [1, 128];
 
 /// The class of a batch: `1` below 16 samples, where weights dominate the traffic, else `128`.

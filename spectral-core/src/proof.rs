@@ -51,9 +51,13 @@ pub struct Named<'a> {
 /// Each model runs as its own plan says, so the proof covers the kernels that inference uses.
 ///
 /// # Errors
-/// The models have different inputs, outputs or element types, the data does not fit, or a device failed.
+/// The models have different inputs, outputs or element types, the data does not fit, the tolerance is not between
+/// 0 and 1, or a device failed.
 /// A difference is not an error: it is in the result.
 pub fn prove(a: Named<'_>, others: &[Named<'_>], data: Option<&Samples>, tolerance: Option<f64>) -> Result<Vec<Proof>> {
+    if let Some(t) = tolerance.filter(|t| !(*t > 0.0 && *t < 1.0)) {
+        return Err(Error::config("tolerance", format!("{t} is not between 0 and 1")));
+    }
     match a.model.dtype() {
         DType::F32 => prove_as::<f32>(a, others, data, tolerance.unwrap_or(TOLERANCE_F32)),
         DType::F64 => prove_as::<f64>(a, others, data, tolerance.unwrap_or(TOLERANCE_F64)),

@@ -64,6 +64,9 @@ impl<'m> Session<'m> {
     /// The device is out of memory or failed.
     pub fn with_capacity(model: &'m Model, plan: &Plan, capacity: usize) -> Result<Self> {
         let (backend, graph) = (model.backend(), model.graph());
+        if capacity == 0 {
+            return Err(Error::config("session", "needs a capacity of at least 1 sample"));
+        }
         let zeros = |shape: Shape| backend.zeros(shape.with_batch(capacity)?, model.dtype());
         let mut steps = Vec::new();
         let mut outputs = Vec::new();

@@ -23,7 +23,9 @@ impl Shape {
     /// # Errors
     /// More than [`MAX_RANK`] axes, or a number of elements that overflows.
     pub fn new(extents: &[usize]) -> Result<Self> {
-        let elements = extents.iter().try_fold(1usize, |n, &e| n.checked_mul(e));
+        // In bytes of the widest element, so that no later size overflows.
+        let elements = extents.iter().try_fold(size_of::<f64>(), |n, &e| n.checked_mul(e));
+        let elements = elements.filter(|&bytes| bytes <= isize::MAX as usize);
         if extents.len() > MAX_RANK || elements.is_none() {
             return Err(Error::shape("shape", format!("at most {MAX_RANK} axes"), format!("{extents:?}")));
         }

@@ -46,6 +46,15 @@ impl Tensor {
         Self { shape, storage: Box::new(HostBuffer::zeros(shape.len(), dtype)) }
     }
 
+    /// As [`host_zeros`](Self::host_zeros), for sizes that come from outside.
+    ///
+    /// # Errors
+    /// There is not that much memory.
+    pub fn try_host_zeros(shape: Shape, dtype: DType) -> Result<Self> {
+        let buffer = HostBuffer::try_zeros(shape.len(), dtype)?;
+        Ok(Self { shape, storage: Box::new(buffer) })
+    }
+
     /// The extents.
     pub fn shape(&self) -> Shape {
         self.shape
@@ -151,6 +160,21 @@ impl HostBuffer {
     pub fn zeros(len: usize, dtype: DType) -> Self {
         let lines = (len * dtype.bytes()).div_ceil(size_of::<Line>());
         Self { lines: vec![bytemuck::Zeroable::zeroed(); lines], dtype }
+    }
+
+    /// As [`zeros`](Self::zeros), for sizes that come from outside.
+    ///
+    /// # Errors
+    /// There is not that much memory.
+    pub fn try_zeros(len: usize, dtype: DType) -> Result<Self> {
+        let count = len.saturating_mul(dtype.bytes()).div_ceil(size_of::<Line>());
+        let mut lines: Vec<Line> = Vec::new();
+        lines.try_reserve_exact(count).map_err(|_| Error::Backend {
+            backend: "host".into(),
+            problem: format!("no memory for {len} {dtype} values; use smaller layers or batches"),
+        })?;
+        lines.resize(count, bytemuck::Zeroable::zeroed());
+        Ok(Self { lines, dtype })
     }
 }
 

@@ -39,6 +39,9 @@ impl Workspace {
     /// The device is out of memory.
     pub fn new(model: &Model, capacity: usize, gradients: Gradients) -> Result<Self> {
         let (backend, graph, dtype) = (model.backend(), model.graph(), model.dtype());
+        if capacity == 0 {
+            return Err(Error::config("workspace", "needs a capacity of at least 1 sample"));
+        }
         let zeros = |shape| backend.zeros(shape, dtype);
         let batched = |source: Source| zeros(graph.shape(source).with_batch(capacity)?);
         let want_input = gradients == Gradients::ParametersAndInput;

@@ -27,7 +27,6 @@ pub fn load(path: impl AsRef<Path>, backend: impl IntoBackend) -> Result<Model> 
         let mut bytes = Vec::new();
         file.by_ref().take(PREFIX_END).read_to_end(&mut bytes).map_err(refused)?;
         Prefix::parse(&bytes, length)?;
-        bytes.reserve_exact(usize::try_from(length.saturating_sub(PREFIX_END)).unwrap_or(0));
         file.take(length.saturating_sub(PREFIX_END)).read_to_end(&mut bytes).map_err(refused)?;
         from_bytes(&bytes, backend)
     };

@@ -123,6 +123,10 @@ impl Layer for DropConnect {
         }
     }
 
+    fn trains_as_lowered(&self) -> bool {
+        false
+    }
+
     fn units(&self) -> Units {
         Units::Own
     }

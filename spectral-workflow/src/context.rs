@@ -1,8 +1,8 @@
 //! What every verb needs: a backend, the data, how to print.
 
-use crate::output::Format;
+use crate::output::{Format, note};
 use crate::{Failure, Result, machine};
-use spectral_core::{BackendEntry, BackendHandle, BackendOptions, Model, registry};
+use spectral_core::{BackendEntry, BackendHandle, BackendOptions, Model, Samples, registry};
 use spectral_data::{DataOptions, Dataset};
 use std::path::{Path, PathBuf};
 
@@ -61,6 +61,19 @@ impl Context {
     /// Loads a model file.
     pub(crate) fn model(&self, path: &Path) -> Result<Model> {
         Ok(spectral_io::load(path, &self.backend)?)
+    }
+
+    /// The test data of the set a model was trained on; `None`, and a note, where it is not at hand.
+    pub(crate) fn own_test_data(&self, model: &Model) -> Result<Option<Samples>> {
+        let Some(origin) = &model.meta.data else { return Ok(None) };
+        match self.dataset_of(model, None) {
+            Ok(data) => Ok(Some(data.test)),
+            Err(Failure::Data(spectral_data::Error::NoFolder { .. } | spectral_data::Error::Missing { .. })) => {
+                note(format!("{} is not at hand: comparing on random inputs only", origin.name));
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
     }
 
     /// The data a model was trained on, or the one that was asked for, split as the model remembers.

@@ -66,19 +66,14 @@ impl Failure {
 
     /// 1 for a check or a run that failed, 2 for anything the user can mend by asking differently.
     pub fn exit_code(&self) -> u8 {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
-        while let Some(error) = cause {
-            if let Some(spectral_core::Error::NonFinite { .. }) = error.downcast_ref() {
-                return 1;
-            }
-            cause = error.source();
-        }
-        let diverged = |e: &spectral_core::Error| matches!(e, spectral_core::Error::NonFinite { .. });
-        match self {
-            Self::Check(_) => 1,
-            Self::Core(e) if diverged(e) => 1,
-            Self::Train(spectral_train::Error::Core(e)) if diverged(e) => 1,
-            _ => 2,
-        }
+        let core = match self {
+            Self::Check(_) => return 1,
+            Self::Core(e)
+            | Self::Train(spectral_train::Error::Core(e))
+            | Self::Prune(spectral_prune::Error::Core(e))
+            | Self::Sparse(spectral_sparse::Error::Core(e)) => Some(e),
+            _ => None,
+        };
+        if matches!(core, Some(spectral_core::Error::NonFinite { .. })) { 1 } else { 2 }
     }
 }

@@ -2,6 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use spectral_core::{EpochRecord, Flow, Model, Progress, TrainHook};
+use std::time::Duration;
 
 /// A bar over the steps of a training run; invisible unless standard error is a terminal.
 pub(crate) struct Bar {
@@ -21,6 +22,15 @@ fn bar(label: &str, template: &str) -> ProgressBar {
     bar.set_style(style);
     bar.set_prefix(label.to_string());
     bar
+}
+
+/// Shows a moving sign called `label` while `work` runs, for work whose length nobody knows.
+pub(crate) fn during<T>(label: &'static str, work: impl FnOnce() -> T) -> T {
+    let spinner = bar(label, "{prefix:>10} {spinner:.cyan} {elapsed}");
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    let result = work();
+    spinner.finish_and_clear();
+    result
 }
 
 /// A bar over bytes.

@@ -5,6 +5,7 @@ pub(crate) mod phases;
 mod verdict;
 
 use crate::context::Context;
+use crate::progress::during;
 use crate::recipe::Recipe;
 use crate::report::{self, Curve, Report, Stage};
 use crate::stage::{self, measure};
@@ -12,6 +13,7 @@ use crate::{Failure, Result, machine};
 use spectral_core::{Model, Named, Proof, Seed, TrainHook, prove};
 use spectral_data::Dataset;
 use spectral_prune::{GradualPruning, PruneConfig, PruneReport, Schedule};
+use spectral_sparse::Policy;
 use spectral_train::TrainConfig;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -45,15 +47,21 @@ pub(crate) fn run(cx: &Context, job: &Job<'_>) -> Result<Report> {
 fn chain(cx: &Context, job: &Job<'_>) -> Result<Report> {
     let started = Instant::now();
     let recipe = &job.recipe;
+    // Whatever can be wrong with the request is found before any training.
+    let policy = phases::policy(cx, job.plan)?;
+    for phase in [Some(&recipe.train), recipe.finetune.as_ref()].into_iter().flatten() {
+        phase.build(Seed(recipe.seed))?;
+    }
+    recipe.prune.iter().try_for_each(PruneConfig::check)?;
     let data = cx.dataset(&recipe.data.set, recipe.data.split_seed)?;
     let counts = report::Dataset { name: data.origin.name.clone(), train: data.train.len(), test: data.test.len() };
     let machine = machine::describe(&*cx.backend, cx.threads);
     let mut report = Report::new(&recipe.name, recipe.seed, counts, machine);
     report.recipe_text = Some(recipe.resolved()?);
 
-    let models = make(cx, job, &data, &mut report)?;
-    let proofs = prove_all(recipe, &models, &data)?;
-    measure_latencies(&models, &mut report.stages)?;
+    let models = make(cx, job, &policy, &data, &mut report)?;
+    let proofs = during("prove", || prove_all(recipe, &models, &data))?;
+    during("measure", || measure_latencies(&models, &mut report.stages))?;
     report.verdict = verdict::judge(&report.stages, &proofs);
     report.proof = proofs;
     report.seconds = Some(started.elapsed().as_secs_f64());
@@ -62,13 +70,13 @@ fn chain(cx: &Context, job: &Job<'_>) -> Result<Report> {
 }
 
 /// Trains, prunes and shrinks.
-fn make(cx: &Context, job: &Job<'_>, data: &Dataset, report: &mut Report) -> Result<Models> {
+fn make(cx: &Context, job: &Job<'_>, policy: &Policy, data: &Dataset, report: &mut Report) -> Result<Models> {
     let recipe = &job.recipe;
     let mut model = phases::build(cx, recipe, data)?;
     train(recipe, &recipe.train, "train", &mut model, data, &mut [], report)?;
     let dense = model.duplicate()?;
     report.stages.push(measure("dense", &dense, &data.test)?);
-    report.sweep = details::sweep(recipe, &dense, data)?;
+    report.sweep = during("sweep", || details::sweep(recipe, &dense, data))?;
 
     prune_and_finetune(job, &mut model, data, report)?;
     let finetuned = model;
@@ -78,7 +86,7 @@ fn make(cx: &Context, job: &Job<'_>, data: &Dataset, report: &mut Report) -> Res
 
     let compact = spectral_prune::compact(&finetuned)?.model;
     report.stages.push(measure("compact", &compact, &data.test)?);
-    let sparse = spectral_sparse::sparsify(&compact, &phases::policy(cx, job.plan)?)?;
+    let sparse = spectral_sparse::sparsify(&compact, policy)?;
     report.stages.push(measure("sparse", &sparse.model, &data.test)?);
     report.layers = details::layers(&sparse.model)?;
     Ok(Models { dense, finetuned, compact, sparse: sparse.model })
@@ -159,19 +167,20 @@ fn prove_all(recipe: &Recipe, models: &Models, data: &Dataset) -> Result<Vec<Pro
 /// Times all stages in turn, several rounds, so that a slow moment of the machine hits all of them.
 fn measure_latencies(models: &Models, stages: &mut [Stage]) -> Result<()> {
     const ROUNDS: usize = 3;
-    let model_of = |name: &str| match name {
-        "dense" => &models.dense,
-        "compact" => &models.compact,
-        "sparse" => &models.sparse,
-        _ => &models.finetuned,
+    let timed = [&models.dense, &models.finetuned, &models.compact, &models.sparse];
+    // The pruned model has the shape of the fine-tuned one, and so its latency.
+    let index_of = |name: &str| match name {
+        "dense" => 0,
+        "compact" => 2,
+        "sparse" => 3,
+        _ => 1,
     };
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
-        let round: Result<Vec<_>> = stages.iter().map(|s| stage::latencies(model_of(&s.name))).collect();
-        rounds.push(round?);
+        rounds.push(timed.iter().map(|m| stage::latencies(m)).collect::<Result<Vec<_>>>()?);
     }
-    for (i, stage) in stages.iter_mut().enumerate() {
-        let mut all: Vec<_> = rounds.iter().map(|r| r[i].clone()).collect();
+    for stage in stages {
+        let mut all: Vec<_> = rounds.iter().map(|r| r[index_of(&stage.name)].clone()).collect();
         for (batch, first) in all.remove(0) {
             let mut times = vec![first];
             times.extend(all.iter().filter_map(|r| r.get(&batch).copied()));
@@ -243,6 +252,6 @@ fn write(path: &Path, text: &str) -> Result<()> {
 
 /// What a failed verdict says on standard error, if it failed.
 pub(crate) fn failed(report: &Report) -> Option<String> {
-    let why = verdict::failure(&report.verdict, &report.proof)?;
+    let why = verdict::failure(&report.stages, &report.proof)?;
     Some(if report.pruning.is_empty() { format!("the recipe prunes nothing: {why}") } else { why })
 }

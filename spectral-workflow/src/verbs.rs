@@ -17,9 +17,10 @@ pub(crate) mod sparsify;
 pub(crate) mod train;
 pub(crate) mod undo;
 
-use crate::Result;
+use crate::context::Context;
 use crate::output::{Answer, bytes};
-use spectral_core::Model;
+use crate::{Failure, Result};
+use spectral_core::{Model, Named, prove};
 use std::path::Path;
 
 /// Saves a model and says how big its file is.
@@ -31,12 +32,26 @@ fn saved(path: &Path, model: &Model, words: &str) -> Result<Answer> {
     Ok(Answer { text, json })
 }
 
+/// Proves that a step kept the function, before its result is written; returns the number of inputs compared.
+fn prove_step(cx: &Context, before: &Model, after: &Model) -> Result<usize> {
+    let data = cx.own_test_data(before)?;
+    let after = [Named { name: "after", model: after }];
+    let proofs = prove(Named { name: "before", model: before }, &after, data.as_ref(), None)?;
+    match proofs.iter().find(|p| !p.equal) {
+        None => Ok(proofs.iter().map(|p| p.inputs).sum()),
+        Some(p) => Err(Failure::Check(format!(
+            "the result is not equal to the model it was made from ({:.1e} relative); nothing was written",
+            p.max_rel_diff
+        ))),
+    }
+}
+
 /// Whether a model file may be written to `path`, before hours of work go into it.
 fn check_writable(path: &Path) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if path.is_dir() {
-        return Err(crate::Failure::input(format!("--out {} is a folder; name a file in it", path.display())));
+        return Err(Failure::input(format!("--out {} is a folder; name a file in it", path.display())));
     }
-    tempfile::Builder::new().prefix(".probe").tempfile_in(folder).map_err(|e| crate::Failure::writing(folder, e))?;
+    tempfile::Builder::new().prefix(".probe").tempfile_in(folder).map_err(|e| Failure::writing(folder, e))?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Running the command line and looking at what it leaves behind.
 
 use serde_json::Value;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -101,7 +102,9 @@ pub fn files(folder: &Path) -> Vec<String> {
 pub fn data_dir(test: &str) -> Option<PathBuf> {
     let dir = std::env::var_os("SPECTRAL_DATA").map(PathBuf::from);
     if dir.is_none() {
-        eprintln!("SKIPPED {test}: set SPECTRAL_DATA to a folder with mnist/ and fashion-mnist/");
+        // Not `eprintln`, which the test harness swallows.
+        let line = format!("SKIPPED {test}: set SPECTRAL_DATA to a folder with mnist/ and fashion-mnist/\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
     }
     dir
 }

@@ -11,7 +11,7 @@ pub struct Reference;
 
 impl Memory for Reference {
     fn zeros(&self, shape: Shape, dtype: DType) -> Result<Tensor> {
-        Ok(Tensor::host_zeros(shape, dtype))
+        Tensor::try_host_zeros(shape, dtype)
     }
 
     fn upload(&self, from: Values<'_>, to: &mut Tensor) -> Result<()> {

@@ -5,7 +5,7 @@ use spectral_core::{DType, Error, Memory, Reference, Result, Shape, Tensor, Valu
 
 impl Memory for Cpu {
     fn zeros(&self, shape: Shape, dtype: DType) -> Result<Tensor> {
-        Ok(Tensor::host_zeros(shape, dtype))
+        Tensor::try_host_zeros(shape, dtype)
     }
 
     fn upload(&self, from: Values<'_>, to: &mut Tensor) -> Result<()> {

@@ -103,9 +103,11 @@ impl<E: Math> Kernel<E> for Multiply<'_, E> {
     fn run<V: Vector<Elem = E>>(self) {
         // SAFETY: `multiply` has checked the extents; rows are this panel's.
         unsafe {
+            // Gathers take signed 32-bit offsets.
+            let reach = self.x.len().max(self.a.values.len()) <= i32::MAX as usize;
             match (self.batch, self.a.positions) {
-                (1, None) => self.one_sample::<V, false>(),
-                (1, Some(_)) => self.one_sample::<V, true>(),
+                (1, None) if reach => self.one_sample::<V, false>(),
+                (1, Some(_)) if reach => self.one_sample::<V, true>(),
                 (_, None) => self.samples::<V, false>(),
                 (_, Some(_)) => self.samples::<V, true>(),
             }

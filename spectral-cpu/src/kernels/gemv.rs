@@ -47,8 +47,9 @@ pub(crate) fn gemv<E: Math>(cpu: &Cpu, op: &Gemv<'_, E>, y: &mut [E], activated:
             let w = &op.w[top * inputs..bottom * inputs];
             let bias = op.bias.map(|b| &b[top..bottom]);
             let len = y.values.len();
+            cpu.simd().run(Dots { w, x, inputs, samples, bias, y: &mut *y.values });
+            // Taken after the products are written: nothing else borrows the rows from here on.
             let from = y.values.as_mut_ptr();
-            cpu.simd().run(Dots { w, x, inputs, samples, bias, y: y.values });
             // SAFETY: both are this panel's rows, `len` values.
             unsafe {
                 match activated {

@@ -173,6 +173,9 @@ fn param(model: &Model, node: &str, role: Role, shape: Shape, values: &[f64]) ->
 pub(super) fn trains_as_it_runs(model: &Model, index: usize) -> Result<bool> {
     const SAMPLES: usize = 8;
     let node = &model.graph().nodes()[index];
+    if !node.layer.trains_as_lowered() {
+        return Ok(false);
+    }
     let [input] = model.graph().input_shapes(&node.inputs)[..] else { return Ok(false) };
     let (mut graph, mut params) = (Graph::new(input)?, Params::default());
     let ids = node.params.iter().map(|id| Ok(params.push(model.params().get(*id).duplicate()?)));

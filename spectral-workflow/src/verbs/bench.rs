@@ -17,7 +17,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Fail if a bar is missed
-    #[arg(long)]
+    #[arg(long, requires = "against")]
     strict: bool,
 }
 

@@ -17,9 +17,12 @@ pub(crate) struct Options {
     batch: Option<usize>,
 }
 
+/// Larger batches tell nothing new about latency.
+const LARGEST_BATCH: usize = 65_536;
+
 pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
-    if options.batch == Some(0) {
-        return Err(Failure::input("--batch must be at least 1"));
+    if let Some(batch) = options.batch.filter(|b| !(1..=LARGEST_BATCH).contains(b)) {
+        return Err(Failure::input(format!("--batch {batch} is not between 1 and {LARGEST_BATCH}")));
     }
     let model = cx.model(&options.model)?;
     let data = cx.dataset_of(&model, options.data.as_deref())?;

@@ -41,8 +41,9 @@ pub(crate) fn run(options: &Options) -> Result<Answer> {
         return Err(Failure::input(format!("{} exists already; choose another name or --out", out.display())));
     }
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-    let here = std::path::absolute(&out).map_err(|e| Failure::writing(&out, e))?;
-    let up = relative(&here, workspace);
+    std::fs::create_dir_all(&out).map_err(|e| Failure::writing(&out, e))?;
+    let here = out.canonicalize().map_err(|e| Failure::writing(&out, e))?;
+    let up = relative(&here, &workspace.canonicalize().map_err(|e| Failure::reading(workspace, e))?);
     for (file, template) in FILES {
         let path = out.join(file);
         let folder = path.parent().unwrap_or(&out);
@@ -56,12 +57,71 @@ pub(crate) fn run(options: &Options) -> Result<Answer> {
     Ok(Answer { text, json: serde_json::json!({ "crate": out.display().to_string(), "criterion": name }) })
 }
 
+/// Names that cargo, the language or the template itself uses.
+const TAKEN: [&str; 53] = [
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "proc-macro",
+    "pruner",
+    "pub",
+    "ref",
+    "result",
+    "return",
+    "self",
+    "serde",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "target",
+    "test",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "use",
+];
+
 fn check_name(name: &str) -> Result<()> {
     let ok = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         && !name.ends_with('-');
-    if !ok {
-        return Err(Failure::input(format!("`{name}` cannot name a crate; use lower-case letters, digits and `-`")));
+    if !ok || TAKEN.contains(&name) || name.starts_with("spectral") {
+        return Err(Failure::input(format!(
+            "`{name}` cannot name this crate; use lower-case letters, digits and `-`, and no word of Rust or of this library"
+        )));
     }
     if spectral_core::registry::all::<spectral_core::PrunerEntry>()?.iter().any(|e| e.name == name) {
         return Err(Failure::input(format!("a criterion `{name}` exists already; choose another name")));
@@ -118,7 +178,7 @@ mod tests {
 
     #[test]
     fn bad_names_are_refused() {
-        for name in ["", "Big", "9x", "a b", "../x", "a-", "a_b"] {
+        for name in ["", "Big", "9x", "a b", "../x", "a-", "a_b", "match", "pruner", "serde", "spectral-core"] {
             assert!(check_name(name).is_err(), "{name}");
         }
     }

@@ -27,10 +27,9 @@ pub(crate) struct Options {
 pub(crate) fn run(cx: &Context, options: &Options) -> Result<()> {
     let first = cx.model(&options.model)?;
     let others = others(cx, options, &first)?;
-    let data = match (&options.data, &first.meta.data) {
-        (Some(set), _) => Some(cx.dataset_of(&first, Some(set))?.test),
-        (None, Some(_)) => cx.dataset_of(&first, None).ok().map(|d| d.test),
-        (None, None) => None,
+    let data = match &options.data {
+        Some(set) => Some(cx.dataset_of(&first, Some(set))?.test),
+        None => cx.own_test_data(&first)?,
     };
     let name = options.model.display().to_string();
     let named: Vec<Named<'_>> = others.iter().map(|(name, model)| Named { name, model }).collect();

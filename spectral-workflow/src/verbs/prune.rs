@@ -86,6 +86,11 @@ fn config(options: &Options) -> Result<PruneConfig> {
         let (key, value) = parameter
             .split_once('=')
             .ok_or_else(|| Failure::input(format!("--parameter {parameter}: write KEY=VALUE")))?;
+        if key == "name" || key.is_empty() {
+            return Err(Failure::input(format!(
+                "--parameter {parameter}: write KEY=VALUE; --criterion gives the name"
+            )));
+        }
         // What is not JSON is meant as text.
         criterion[key] = serde_json::from_str(value).unwrap_or_else(|_| value.into());
     }

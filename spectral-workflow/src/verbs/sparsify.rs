@@ -1,6 +1,6 @@
 //! `sparsify MODEL --out FILE`
 
-use super::{check_writable, saved};
+use super::{check_writable, prove_step, saved};
 use crate::Result;
 use crate::context::Context;
 use crate::output::{Answer, left_columns};
@@ -34,7 +34,9 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
                 .map(move |(batch, c)| vec![layer.clone(), batch.to_string(), c.kernel.to_string(), c.reason.clone()])
         })
         .collect();
-    let mut answer = saved(&options.out, &sparse.model, "chose a kernel for every layer")?;
+    let inputs = prove_step(cx, &model, &sparse.model)?;
+    let words = format!("chose a kernel for every layer, proven equal on {inputs} inputs");
+    let mut answer = saved(&options.out, &sparse.model, &words)?;
     answer.text = format!("{}\n{}", left_columns(&["layer", "batch", "kernel", "reason"], &rows), answer.text);
     answer.json["plan"] = serde_json::to_value(&sparse.plan).unwrap_or_default();
     Ok(answer)

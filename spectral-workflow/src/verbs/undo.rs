@@ -20,7 +20,7 @@ pub(crate) struct Options {
 }
 
 /// The model before the last `steps` steps is the parent that the first of them names; it is looked for beside
-/// the model file, by content hash, and copied byte for byte.
+/// the model file, by content hash, and written again, which gives the same bytes.
 pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
     check_writable(&options.out)?;
     let model = cx.model(&options.model)?;
