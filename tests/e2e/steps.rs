@@ -54,6 +54,19 @@ fn undo_restores_bits() {
     assert_eq!(read("back2.spectral"), read("out/dense.spectral"));
 }
 
+/// `compact` and `sparse` hold the same content where nothing was worth converting; only their histories differ.
+#[test]
+fn undo_finds_the_parent_among_files_of_the_same_content() {
+    let folder = folder(&[]);
+    let at = folder.path();
+    ok(at, &["run", "small.toml", "--out", "out"]);
+    let cut = ["--criterion", "magnitude", "--amount", "0.3", "--out", "out/again.spectral"];
+    ok(at, &[&["prune", "out/sparse.spectral"], &cut[..]].concat());
+    ok(at, &["undo", "out/again.spectral", "--out", "back.spectral"]);
+    let read = |name: &str| std::fs::read(at.join(name)).unwrap();
+    assert!(read("back.spectral") == read("out/sparse.spectral"));
+}
+
 #[test]
 fn undo_names_the_file_that_is_missing() {
     let folder = folder(&[]);
