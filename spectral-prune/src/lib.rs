@@ -5,7 +5,7 @@
 //!
 //! Never does: training of its own, kernels, files, sparse storage. Knows layers only by what they declare
 //! (unit axes, parameter roles, [`Lowered`](spectral_core::Lowered)), never by their types. May depend on
-//! spectral-core, spectral-train and spectral-layers.
+//! spectral-core and spectral-train.
 
 mod budget;
 mod change;

@@ -11,7 +11,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 10] = [
     ("spectral-cpu", &["core"]),
     ("spectral-layers", &["core"]),
     ("spectral-train", &["core"]),
-    ("spectral-prune", &["core"]),
+    ("spectral-prune", &["core", "train"]),
     ("spectral-sparse", &["core"]),
     ("spectral-io", &["core"]),
     ("spectral-data", &["core"]),

@@ -1,0 +1,131 @@
+//! The plug-in trait of whole procedures: what trains, measures and prunes in turns.
+
+use crate::registry::Registered;
+use crate::{Model, Result, Samples, Seed, Table, Train, TrainHook};
+
+/// A procedure that changes a model by more than one cut: it may train, measure, prune and replace the network.
+///
+/// A single cut is a [`Pruner`](crate::Pruner); what happens during an ordinary training run is a
+/// [`TrainHook`]. A new strategy is a struct with serde parameters, this trait and
+/// [`register_strategy!`](crate::register_strategy).
+pub trait Strategy: std::fmt::Debug + Send + Sync {
+    /// Says what is wrong with the parameters, before anything is trained.
+    ///
+    /// # Errors
+    /// A parameter is out of its range.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Runs the procedure. On an error `model` is as it was.
+    ///
+    /// # Errors
+    /// The model or the data does not fit, or training failed.
+    fn run(&self, model: &mut Model, cx: &mut StrategyCx<'_>) -> Result<StrategyReport>;
+}
+
+/// What a [`Strategy`] works with.
+pub struct StrategyCx<'a> {
+    /// What it may train on.
+    pub train: &'a Samples,
+    /// What it may measure on to decide; never the test set.
+    pub validation: &'a Samples,
+    /// What all its randomness derives from.
+    pub seed: Seed,
+    /// Who watches.
+    pub watch: &'a mut dyn Watch,
+}
+
+impl std::fmt::Debug for StrategyCx<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StrategyCx").field("seed", &self.seed).finish_non_exhaustive()
+    }
+}
+
+/// Watches a [`Strategy`] at work: progress bars, curves for the report.
+pub trait Watch {
+    /// Trains `model` as phase `phase`, watched.
+    ///
+    /// # Errors
+    /// As [`Train::train`].
+    fn train(
+        &mut self,
+        phase: &str,
+        trainer: &dyn Train,
+        model: &mut Model,
+        data: &Samples,
+        hooks: &mut [&mut dyn TrainHook],
+    ) -> Result<crate::History>;
+}
+
+/// Nobody watches.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unwatched;
+
+impl Watch for Unwatched {
+    fn train(
+        &mut self,
+        _: &str,
+        trainer: &dyn Train,
+        model: &mut Model,
+        data: &Samples,
+        hooks: &mut [&mut dyn TrainHook],
+    ) -> Result<crate::History> {
+        trainer.train(model, data, hooks)
+    }
+}
+
+/// What a [`Strategy`] did.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StrategyReport {
+    /// One sentence for people.
+    pub summary: String,
+    /// What goes into the model's history.
+    pub detail: serde_json::Value,
+    /// What it measured on the way, for the report.
+    pub tables: Vec<Table>,
+}
+
+/// A strategy that a crate registered; see [`register_strategy!`](crate::register_strategy).
+pub struct StrategyEntry {
+    /// Its name in recipes.
+    pub name: &'static str,
+    /// One line that says what it does.
+    pub summary: &'static str,
+    /// Its parameters with their usual values.
+    pub defaults: fn() -> serde_json::Value,
+    /// Builds it from parameters; absent ones take their usual values.
+    pub build: fn(serde_json::Value) -> Result<Box<dyn Strategy>>,
+}
+
+inventory::collect!(StrategyEntry);
+
+impl Registered for StrategyEntry {
+    const WHAT: &'static str = "strategy";
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn summary(&self) -> &'static str {
+        self.summary
+    }
+}
+
+/// Registers a strategy: `register_strategy!(MetricBased, "metric_based", "prunes until a metric suffers");`
+///
+/// The type must implement `Strategy + Default + serde::Serialize + serde::Deserialize`.
+#[macro_export]
+macro_rules! register_strategy {
+    ($type:ty, $name:literal, $summary:literal) => {
+        $crate::registry::inventory::submit! {
+            $crate::StrategyEntry {
+                name: $name,
+                summary: $summary,
+                defaults: || $crate::layer::to_config($name, &<$type>::default()).unwrap_or_default(),
+                build: |config| {
+                    let strategy: $type = $crate::layer::from_config($name, config)?;
+                    Ok(::std::boxed::Box::new(strategy))
+                },
+            }
+        }
+    };
+}
