@@ -1,5 +1,10 @@
 //! Data in memory: what trainers, criteria and proofs read.
 
+mod classes;
+mod loader;
+
+pub use loader::{Loader, MixedLoader};
+
 use crate::{Element, Error, Result, Seed};
 use ndarray::{Array2, ArrayView2};
 
