@@ -11,7 +11,8 @@ use crate::{Result, Values};
 pub trait Pruner: std::fmt::Debug + Send + Sync {
     /// Writes the worth of every weight, `[out, in]` row-major, to `scores`: larger is kept longer.
     ///
-    /// Scores must be numbers; scores of entries that are already pruned are ignored.
+    /// Scores must be numbers; scores of entries that are already pruned are ignored. `f64::INFINITY` protects an
+    /// entry: it is no candidate, whatever the budget.
     ///
     /// # Errors
     /// The layer lacks what the criterion needs.
@@ -33,6 +34,20 @@ pub trait Pruner: std::fmt::Debug + Send + Sync {
     /// What must be measured on data before scoring, and which layers can be scored.
     fn needs(&self) -> Needs {
         Needs::default()
+    }
+
+    /// Says what is wrong with the parameters, before anything is trained.
+    ///
+    /// # Errors
+    /// A parameter is out of its range.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether scores compare a weight with others of its layer, as ranks do, so that pruning one may change those
+    /// of the rest.
+    fn is_relative(&self) -> bool {
+        false
     }
 }
 

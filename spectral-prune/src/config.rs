@@ -3,6 +3,7 @@
 use crate::{Budget, Error, Granularity, Result, Schedule, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// One pruning step, or a schedule of them, as recipes and command lines describe it.
 ///
@@ -12,8 +13,10 @@ use serde_json::{Map, Value};
 /// granularity = "unit"              # or "weight" (the default)
 /// scope = "global"                  # or "layer"
 /// amount = 0.8                      # or count = 320, threshold = 0.05, percentile = 80.0
+/// # amounts = { dense1 = 0.9, dense2 = 0.5 }   # by layer, instead
 /// layers = ["spectral1"]            # all, if absent
 /// except = ["spectral2"]
+/// protect_last = true
 /// min_keep = 1
 /// keep_bias = false
 /// schedule = { iterative = { steps = 3 } }
@@ -41,12 +44,22 @@ pub struct PruneConfig {
     /// [`Budget::Percentile`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percentile: Option<f64>,
+    /// By layer: the share of its entries that is pruned afterwards. Layers without one are skipped; where as much or
+    /// more is pruned already, nothing is (Sparana C10). Takes the place of every other budget, and of `layers`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub amounts: BTreeMap<String, f64>,
     /// Names of the layers to prune; all weighted ones, if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<String>,
     /// Names of layers to leave alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<String>,
+    /// Whether the last weighted layer is left alone, unless `layers` or `amounts` names it or there is no other.
+    ///
+    /// If absent: when weights are pruned at the same share in every layer, where the few weights of the outputs
+    /// suffer most (Sparana C9). A global ranking weighs them against the others, and units of the outputs never go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protect_last: Option<bool>,
     /// Entries (units or weights) that every layer keeps, whatever they score.
     #[serde(default = "one")]
     pub min_keep: usize,
@@ -79,6 +92,24 @@ enum Form {
     },
 }
 
+impl CriterionConfig {
+    /// The criterion of that name with its usual parameters.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), parameters: Map::new() }
+    }
+
+    /// Builds the criterion.
+    ///
+    /// # Errors
+    /// It is not registered (the error gives the nearest), or a parameter is unknown or out of range.
+    pub fn build(&self) -> spectral_core::Result<Box<dyn spectral_core::Pruner>> {
+        let entry = spectral_core::registry::find::<spectral_core::PrunerEntry>(&self.name)?;
+        let pruner = (entry.build)(Value::Object(self.parameters.clone()))?;
+        pruner.check()?;
+        Ok(pruner)
+    }
+}
+
 impl From<Form> for CriterionConfig {
     fn from(form: Form) -> Self {
         match form {
@@ -102,38 +133,48 @@ impl PruneConfig {
     /// Weights by `criterion`, over the whole network, without a budget yet.
     pub fn new(criterion: impl Into<String>) -> Self {
         Self {
-            criterion: CriterionConfig { name: criterion.into(), parameters: Map::new() },
+            criterion: CriterionConfig::new(criterion),
             granularity: Granularity::default(),
             scope: Scope::default(),
             amount: None,
             count: None,
             threshold: None,
             percentile: None,
+            amounts: BTreeMap::new(),
             layers: Vec::new(),
             except: Vec::new(),
+            protect_last: None,
             min_keep: 1,
             keep_bias: false,
             schedule: Schedule::default(),
         }
     }
 
-    /// The one budget that is given.
+    /// The one budget that is given for all layers.
     ///
     /// # Errors
     /// None is, several are, or its value is out of range.
     pub fn budget(&self) -> Result<Budget> {
+        let mut given = self.given();
+        if !self.amounts.is_empty() {
+            return Err(Error::Config("`amounts` by layer is done in one step: take the schedule out".into()));
+        }
+        match (given.next(), given.next()) {
+            (Some(budget), None) => budget.check(),
+            (None, _) => Err(Error::Config("say how much: `amount`, `count`, `threshold` or `percentile`".into())),
+            _ => Err(Error::Config("`amount`, `count`, `threshold` and `percentile` exclude each other".into())),
+        }
+    }
+
+    /// The budgets for all layers that are given; one is right.
+    fn given(&self) -> impl Iterator<Item = Budget> {
         let given = [
             self.amount.map(Budget::Fraction),
             self.count.map(Budget::Count),
             self.threshold.map(Budget::Threshold),
             self.percentile.map(Budget::Percentile),
         ];
-        let mut given = given.into_iter().flatten();
-        match (given.next(), given.next()) {
-            (Some(budget), None) => budget.check(),
-            (None, _) => Err(Error::Config("say how much: `amount`, `count`, `threshold` or `percentile`".into())),
-            _ => Err(Error::Config("`amount`, `count`, `threshold` and `percentile` exclude each other".into())),
-        }
+        given.into_iter().flatten()
     }
 
     /// Checks what can be checked without a model: the criterion and its parameters, the budget, the schedule.
@@ -142,13 +183,25 @@ impl PruneConfig {
     /// One of them is unknown, missing or out of range.
     pub fn check(&self) -> Result<()> {
         self.pruner()?;
-        self.schedule.check(self.budget()?)
+        if self.amounts.is_empty() {
+            return self.schedule.check(self.budget()?);
+        }
+        let bad = |problem: &str| Err(Error::Config(problem.into()));
+        if self.given().next().is_some() {
+            return bad("`amounts` by layer excludes `amount`, `count`, `threshold` and `percentile`");
+        }
+        if !(self.layers.is_empty() && self.except.is_empty()) {
+            return bad("`amounts` names its layers: leave out `layers` and `except`");
+        }
+        if self.schedule != Schedule::OneShot {
+            return bad("`amounts` by layer is done in one step: take the schedule out");
+        }
+        self.amounts.values().try_for_each(|share| Budget::Fraction(*share).check().map(drop))
     }
 
     /// Builds the criterion.
     pub(crate) fn pruner(&self) -> Result<Box<dyn spectral_core::Pruner>> {
-        let entry = spectral_core::registry::find::<spectral_core::PrunerEntry>(&self.criterion.name)?;
-        Ok((entry.build)(Value::Object(self.criterion.parameters.clone()))?)
+        Ok(self.criterion.build()?)
     }
 }
 

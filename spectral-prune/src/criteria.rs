@@ -6,14 +6,22 @@
 mod activation_weight;
 mod eigenvalue;
 mod magnitude;
+mod mean_activation_weight;
+mod outgoing_rank;
 mod random;
+mod sign;
 mod taylor;
+mod value;
 
 pub use activation_weight::ActivationWeight;
 pub use eigenvalue::Eigenvalue;
 pub use magnitude::Magnitude;
+pub use mean_activation_weight::MeanActivationWeight;
+pub use outgoing_rank::OutgoingRank;
 pub use random::Random;
+pub use sign::{Negative, Positive};
 pub use taylor::Taylor;
+pub use value::Value;
 
 use spectral_core::{Error, Result, Statistics, Target};
 

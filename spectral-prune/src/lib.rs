@@ -16,13 +16,17 @@ mod error;
 mod granularity;
 mod groups;
 pub mod history;
+mod pick;
 mod pool;
 mod prune;
 mod report;
 mod schedule;
+mod select;
 mod selection;
 mod statistics;
+mod submodel;
 mod weighted;
+mod worth;
 
 pub use budget::Budget;
 pub use compact::{COMPACT, CompactLayer, CompactReport, Compacted, compact};
@@ -31,9 +35,12 @@ pub use error::{Error, Result};
 pub use granularity::{Granularity, Scope};
 pub use groups::{Group, groups};
 pub use history::{ExplainLayer, ExplainRow, explain};
+pub use pick::{Gaussian, Pick};
 pub use prune::Prune;
 pub use report::{LayerReport, PRUNE, PruneDetail, PruneReport};
 pub use schedule::{Gradual, GradualPruning, Iterative, Schedule, Spacing};
+pub use select::{SelectConfig, Selected, Selection, Subset, WasTrainable};
+pub use submodel::{SubLayer, SubModel, SubModelConfig};
 
 impl From<Error> for spectral_core::Error {
     fn from(error: Error) -> Self {

@@ -40,6 +40,17 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
+    /// Several cuts of different layers, as one.
+    pub(crate) fn all(cuts: impl IntoIterator<Item = Result<Self>>) -> Result<Self> {
+        let mut all = Self { masks: Vec::new(), removed: 0, total: 0, kept: 0 };
+        for cut in cuts {
+            let Self { masks, removed, total, kept } = cut?;
+            all.masks.extend(masks);
+            (all.removed, all.total, all.kept) = (all.removed + removed, all.total + total, all.kept + kept);
+        }
+        Ok(all)
+    }
+
     fn new(chosen: &[Scored], entries: impl Fn(&Weighted) -> usize) -> Self {
         let masks = chosen.iter().map(|s| (s.layer.clone(), Mask::none(entries(&s.layer)))).collect();
         Self { masks, removed: 0, total: 0, kept: 0 }
@@ -64,18 +75,23 @@ pub(crate) fn cut_weights(model: &Model, chosen: Vec<Scored>, terms: Terms) -> R
             spare: Vec::new(),
             total: 0,
             pruned: 0,
+            protected: 0,
             dtype: model.dtype(),
         };
         let (mut owners, mut entries) = (Vec::new(), Vec::new());
         for (own, &index) in layers.iter().enumerate() {
             let Scored { layer, scores } = &chosen[index];
-            let before = entries.len();
+            let mut kept = 0usize;
             for (position, stored) in layer.kept(layer.matrix(model)) {
+                kept += 1;
+                if scores[position] == f64::INFINITY {
+                    pool.protected += 1;
+                    continue;
+                }
                 pool.scores.push(scores[position]);
                 owners.push(own as u32);
                 entries.push((index, stored));
             }
-            let kept = entries.len() - before;
             pool.spare.push(kept.saturating_sub(terms.min_keep));
             pool.total += layer.rows * layer.columns;
             pool.pruned += layer.rows * layer.columns - kept;
@@ -109,9 +125,10 @@ pub(crate) fn cut_units(model: &Model, chosen: Vec<Scored>, terms: Terms) -> Res
         let total = groups.iter().map(Vec::len).sum();
         let alive = |g: Vec<(usize, usize)>| g.into_iter().filter(|&(i, unit)| rows[i][unit] > 0).collect();
         let living = groups.into_iter().map(alive).filter(|g: &Vec<_>| !g.is_empty());
-        let candidates: Vec<Vec<(usize, usize)>> = living.collect();
         let mean =
             |g: &Vec<(usize, usize)>| g.iter().map(|&(i, unit)| chosen[i].scores[unit]).sum::<f64>() / g.len() as f64;
+        let (protected, candidates): (Vec<_>, Vec<_>) = living.partition(|g| mean(g) == f64::INFINITY);
+        let protected = protected.iter().map(Vec::len).sum::<usize>();
         let owners = candidates.iter().map(|g| g.iter().map(|m| m.0 as u32));
         let pool = Pool {
             place: place(layers, &chosen, terms.scope),
@@ -123,7 +140,8 @@ pub(crate) fn cut_units(model: &Model, chosen: Vec<Scored>, terms: Terms) -> Res
             },
             spare: spare.clone(),
             total,
-            pruned: total - candidates.iter().map(Vec::len).sum::<usize>(),
+            pruned: total - protected - candidates.iter().map(Vec::len).sum::<usize>(),
+            protected,
             dtype: model.dtype(),
         };
         let going: Vec<(usize, usize)> =

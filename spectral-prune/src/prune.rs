@@ -3,10 +3,11 @@
 use crate::change::{Change, Snapshot};
 use crate::pool::{Cut, Scored, Terms, cut_units, cut_weights};
 use crate::selection::Fit;
-use crate::weighted::{Weighted, weighted_layers};
-use crate::{Budget, Error, Granularity, PruneConfig, PruneReport, Result, Schedule, Scope, statistics};
+use crate::weighted::{Weighted, choose_layers, weighted_layers};
+use crate::worth::Worth;
+use crate::{Budget, Error, Granularity, PruneConfig, PruneReport, Result, Schedule, Scope};
 use serde_json::Value;
-use spectral_core::{Model, Pruner, Samples, Seed, registry};
+use spectral_core::{Model, Pruner, Samples, Seed};
 
 /// One pruning step.
 ///
@@ -100,6 +101,18 @@ impl Prune {
         self
     }
 
+    /// The share of each of these layers that is pruned afterwards; the others are skipped.
+    pub fn amounts(mut self, by_layer: &[(impl AsRef<str>, f64)]) -> Self {
+        self.config.amounts = by_layer.iter().map(|(name, share)| (name.as_ref().into(), *share)).collect();
+        self
+    }
+
+    /// Whether the last weighted layer is left alone; see [`PruneConfig::protect_last`].
+    pub fn protect_last(mut self, protect: bool) -> Self {
+        self.config.protect_last = Some(protect);
+        self
+    }
+
     /// Entries that every layer keeps; 1 unless chosen.
     pub fn min_keep(mut self, entries: usize) -> Self {
         self.config.min_keep = entries;
@@ -141,7 +154,11 @@ impl Prune {
     /// An option is unknown or out of range, data is needed and missing, the budget cannot be hit, or a device
     /// failed. The model is then unchanged.
     pub fn apply<'a>(&self, model: &mut Model, calibration: impl Into<Option<&'a Samples>>) -> Result<PruneReport> {
-        let cut = self.plan(model, calibration.into(), self.config.budget()?, Fit::Exact)?;
+        self.config.check()?;
+        let cut = match self.config.amounts.is_empty() {
+            true => self.plan(model, calibration.into(), self.config.budget()?, Fit::Exact)?,
+            false => self.plan_by_layer(model, calibration.into())?,
+        };
         let (parent, before) = (model.content_hash()?, Snapshot::of(model));
         let change = Change { removed: cut.removed, parent, before: &before, replaces: None };
         Ok(self.carry_out(model, &cut, change)?.0)
@@ -149,20 +166,36 @@ impl Prune {
 
     /// Decides what is cut, without touching the model.
     pub(crate) fn plan(&self, model: &Model, calibration: Option<&Samples>, budget: Budget, fit: Fit) -> Result<Cut> {
+        budget.check()?;
+        let named = !self.config.layers.is_empty();
+        self.cut(model, self.scored(model, calibration)?, Terms { budget, fit, named, ..self.terms() })
+    }
+
+    /// As [`plan`](Self::plan), to the share that `amounts` names for each layer.
+    fn plan_by_layer(&self, model: &Model, calibration: Option<&Samples>) -> Result<Cut> {
+        let amounts = &self.config.amounts;
+        Cut::all(self.scored(model, calibration)?.into_iter().map(|scored| {
+            let share = amounts.get(&scored.layer.name).copied().unwrap_or(0.0);
+            let terms = Terms { budget: Budget::Fraction(share), fit: Fit::AtLeast, named: true, ..self.terms() };
+            self.cut(model, vec![scored], terms)
+        }))
+    }
+
+    fn terms(&self) -> Terms {
+        let PruneConfig { scope, min_keep, .. } = self.config;
+        Terms { scope, budget: Budget::Fraction(0.0), fit: Fit::Exact, min_keep, named: false }
+    }
+
+    fn scored(&self, model: &Model, calibration: Option<&Samples>) -> Result<Vec<Scored>> {
         if let Some(problem) = &self.problem {
             return Err(Error::Config(problem.clone()));
         }
-        budget.check()?;
         let pruner = self.config.pruner()?;
         let layers = self.chosen(model, &*pruner)?;
-        let scored = self.score(model, &*pruner, layers, calibration)?;
-        let terms = Terms {
-            scope: self.config.scope,
-            budget,
-            fit,
-            min_keep: self.config.min_keep,
-            named: !self.config.layers.is_empty(),
-        };
+        self.score(model, &*pruner, layers, calibration)
+    }
+
+    fn cut(&self, model: &Model, scored: Vec<Scored>, terms: Terms) -> Result<Cut> {
         match self.config.granularity {
             Granularity::Weight => cut_weights(model, scored, terms),
             Granularity::Unit => cut_units(model, scored, terms),
@@ -171,23 +204,21 @@ impl Prune {
 
     /// The weighted layers that take part.
     fn chosen(&self, model: &Model, pruner: &dyn Pruner) -> Result<Vec<Weighted>> {
-        let mut layers = weighted_layers(model);
-        let known: Vec<String> = layers.iter().map(|l| l.name.clone()).collect();
-        for name in self.config.layers.iter().chain(&self.config.except) {
-            if !known.contains(name) {
-                let nearest = registry::nearest(name, known.iter().map(String::as_str)).map(Into::into);
-                return Err(Error::UnknownLayer { name: name.clone(), nearest, known });
-            }
-        }
-        let named = |l: &Weighted| self.config.layers.is_empty() || self.config.layers.contains(&l.name);
-        layers.retain(|l| named(l) && !self.config.except.contains(&l.name));
-        if layers.is_empty() {
-            return Err(Error::Config("no layer is left to prune after `layers` and `except`".into()));
+        let config = &self.config;
+        let named: Vec<String> = match config.amounts.is_empty() {
+            true => config.layers.clone(),
+            false => config.amounts.keys().cloned().collect(),
+        };
+        let mut layers = choose_layers(model, &named, &config.except)?;
+        let usual = config.granularity == Granularity::Weight && config.scope == Scope::Layer;
+        if config.protect_last.unwrap_or(usual) && named.is_empty() && layers.len() > 1 {
+            let last = weighted_layers(model).last().map(|l| l.node);
+            layers.retain(|l| Some(l.node) != last);
         }
         if pruner.needs().spectral {
             let lacking: Vec<&str> = layers.iter().filter(|l| l.eigenvalues.is_none()).map(|l| &*l.name).collect();
-            if lacking.len() == layers.len() || !(self.config.layers.is_empty() || lacking.is_empty()) {
-                let criterion = self.config.criterion.name.clone();
+            if lacking.len() == layers.len() || !(named.is_empty() || lacking.is_empty()) {
+                let criterion = config.criterion.name.clone();
                 return Err(Error::NotSpectral { criterion, layers: lacking.join(", ") });
             }
             layers.retain(|l| l.eigenvalues.is_some());
@@ -202,36 +233,9 @@ impl Prune {
         layers: Vec<Weighted>,
         calibration: Option<&Samples>,
     ) -> Result<Vec<Scored>> {
-        let name = &self.config.criterion.name;
-        let needs = pruner.needs();
-        let statistics = match (needs.any(), calibration) {
-            (false, _) => vec![Default::default(); layers.len()],
-            (true, None) => return Err(Error::NeedsCalibration { criterion: name.clone() }),
-            (true, Some(data)) => statistics::measure(model, &layers, data, needs)?,
-        };
         let seed = self.seed.unwrap_or(Seed(model.meta.seed.unwrap_or(0)));
-        let mut scored = Vec::with_capacity(layers.len());
-        for (layer, statistics) in layers.into_iter().zip(&statistics) {
-            let loaded = layer.load(model)?;
-            let target = layer.target(&loaded, statistics, seed.key("prune", layer.node as u64));
-            let param = layer.matrix(model);
-            let by_unit = self.config.granularity == Granularity::Unit;
-            let mut scores = vec![0.0; if by_unit { layer.rows } else { layer.rows * layer.columns }];
-            let nan = if by_unit {
-                pruner.score_units(&target, &mut scores)?;
-                let kept = layer.kept_per_row(param);
-                (0..layer.rows).find(|&u| kept[u] > 0 && scores[u].is_nan()).map(|u| format!("unit {u}"))
-            } else {
-                pruner.score(&target, &mut scores)?;
-                let bad = layer.kept(param).map(|(p, _)| p).find(|&p| scores[p].is_nan());
-                bad.map(|p| format!("weight [{}, {}]", p / layer.columns, p % layer.columns))
-            };
-            if let Some(entry) = nan {
-                return Err(Error::Score { criterion: name.clone(), layer: layer.name.clone(), entry });
-            }
-            scored.push(Scored { layer, scores });
-        }
-        Ok(scored)
+        let worth = Worth { name: &self.config.criterion.name, pruner, granularity: self.config.granularity, seed };
+        worth.score(model, layers, calibration)
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Pool {
     pub(crate) total: usize,
     /// Entries that are pruned already.
     pub(crate) pruned: usize,
+    /// Entries that the criterion protects: neither pruned nor candidates.
+    pub(crate) protected: usize,
     /// Element type of the model.
     pub(crate) dtype: DType,
 }
@@ -44,6 +46,8 @@ pub(crate) enum Fit {
     Exact,
     /// The largest feasible number up to it is taken: between two steps of a schedule.
     AtMost,
+    /// As [`Exact`](Self::Exact), but nothing is done where more is pruned already.
+    AtLeast,
 }
 
 /// Largest table, in bits, that the search for an exact sum of group sizes may take.
@@ -100,7 +104,7 @@ impl Pool {
         };
         if asked < self.pruned {
             return match fit {
-                Fit::AtMost => Ok(Vec::new()),
+                Fit::AtMost | Fit::AtLeast => Ok(Vec::new()),
                 Fit::Exact => Err(refuse(self.pruned, &format!("{} are pruned already", self.pruned))),
             };
         }
@@ -121,6 +125,7 @@ impl Pool {
         let reason = match &self.members {
             _ if asked >= self.total => "that would prune everything",
             Members::Many(_) if closest.above.is_some() => "coupled units go together",
+            _ if self.protected > 0 => "the criterion protects the others",
             _ => "every layer keeps its least number (`min_keep`)",
         };
         let below = closest.below.0 + self.pruned;
@@ -133,7 +138,7 @@ impl Pool {
 
     /// The most that can go without pruning everything.
     fn most(&self) -> Closest {
-        let count = (self.total - self.pruned).saturating_sub(1);
+        let count = (self.total - self.pruned - self.protected).saturating_sub(usize::from(self.protected == 0));
         match self.take(count) {
             Ok(chosen) => Closest { below: (count, chosen), above: None },
             Err(closest) => Closest { above: None, ..closest },
@@ -216,7 +221,7 @@ impl Pool {
     /// Everything that scores below `cut`, as far as layers may lose it.
     fn below(&self, cut: f64) -> Result<Vec<usize>> {
         let mut low: Vec<usize> = (0..self.scores.len()).filter(|&i| self.scores[i] < cut).collect();
-        if low.len() == self.scores.len() && !low.is_empty() {
+        if low.len() == self.scores.len() && !low.is_empty() && self.protected == 0 {
             return Err(Error::Infeasible {
                 asked: self.total,
                 closest: self.pruned + self.most().below.0,

@@ -3,7 +3,7 @@
 use crate::Result;
 use spectral_core::{
     DType, Error, Lowered, Mask, Model, Param, ParamId, Role, SpectralFactors, Statistics, Target, UnitAxis, Units,
-    Values,
+    Values, registry,
 };
 
 /// A layer that owns its units and has one weight matrix, `[out, in]`.
@@ -43,6 +43,26 @@ pub(crate) fn weighted_layers(model: &Model) -> Vec<Weighted> {
         });
     }
     layers
+}
+
+/// The weighted layers called `names` (all, if there are none) but for `except`.
+///
+/// # Errors
+/// A name is not that of a weighted layer, or no layer is left.
+pub(crate) fn choose_layers(model: &Model, names: &[String], except: &[String]) -> Result<Vec<Weighted>> {
+    let mut layers = weighted_layers(model);
+    let known: Vec<String> = layers.iter().map(|l| l.name.clone()).collect();
+    for name in names.iter().chain(except) {
+        if !known.contains(name) {
+            let nearest = registry::nearest(name, known.iter().map(String::as_str)).map(Into::into);
+            return Err(crate::Error::UnknownLayer { name: name.clone(), nearest, known });
+        }
+    }
+    layers.retain(|l| (names.is_empty() || names.contains(&l.name)) && !except.contains(&l.name));
+    match layers.is_empty() {
+        true => Err(crate::Error::Config("no layer is left to prune after `layers` and `except`".into())),
+        false => Ok(layers),
+    }
 }
 
 impl Weighted {
@@ -113,6 +133,13 @@ impl Weighted {
 pub(crate) struct Loaded {
     weight: Owned,
     factors: Option<[Owned; 3]>,
+}
+
+impl Loaded {
+    /// The weights the layer multiplies with, `[out, in]`.
+    pub(crate) fn weight(&self) -> Values<'_> {
+        self.weight.values()
+    }
 }
 
 #[derive(Debug)]

@@ -6,9 +6,10 @@ use spectral_core::{Pruner, Result, Seed, SpectralFactors, Statistics, Stream, T
 /// Checks all that core expects of a criterion, on dense and spectral targets, in f32 and f64, with every statistic
 /// measured:
 ///
-/// * scores are finite, all of them are written, and the same target gets the same scores twice;
-/// * what a pruned weight scores changes no other score;
-/// * the scores of units are finite and repeat.
+/// * scores are finite (or infinite, which protects), all of them are written, and the same target gets the same
+///   scores twice;
+/// * what a pruned weight scores changes no other score, unless the criterion says that its scores are relative;
+/// * the scores of units are finite (or infinite) and repeat.
 ///
 /// A criterion may refuse dense targets (for lack of eigenvalues) but not spectral ones.
 ///
@@ -126,14 +127,19 @@ fn score(criterion: &dyn Pruner, sample: &Sample, width: Width, report: &mut Rep
         }
     };
     for (what, scores) in [("weights", &weights), ("units", &units)] {
-        let bad = scores.iter().position(|s| !s.is_finite());
-        report.expect(bad.is_none(), format!("score {bad:?} of {what} is not finite, or was not written"));
+        let bad = scores.iter().position(|s| !is_score(*s));
+        report.expect(bad.is_none(), format!("score {bad:?} of {what} is not a number, or was not written"));
     }
     let again = run(criterion, sample, width);
     let same = again.is_ok_and(|(w, u)| bits(&w) == bits(&weights) && bits(&u) == bits(&units));
     report.expect(same, "the same target scores otherwise the second time");
     report.cases += 1;
     Some((weights, units))
+}
+
+/// A number, or the infinity that protects.
+fn is_score(score: f64) -> bool {
+    score.is_finite() || score == f64::INFINITY
 }
 
 fn bits(scores: &[f64]) -> Vec<u64> {
@@ -150,8 +156,11 @@ fn pruned(criterion: &dyn Pruner, sample: &Sample, width: Width, before: &(Vec<f
         products.iter_mut().enumerate().filter(|(i, _)| is_cut(*i)).for_each(|(_, g)| *g = 0.0);
     }
     let Some((weights, _)) = report.attempt("with pruned weights", run(criterion, &cut, width)) else { return };
-    let finite = weights.iter().all(|s| s.is_finite());
-    report.expect(finite, "scores are not finite once weights are pruned");
+    let numbers = weights.iter().all(|s| is_score(*s));
+    report.expect(numbers, "scores are not numbers once weights are pruned");
+    if criterion.is_relative() {
+        return;
+    }
     let moved = (0..weights.len()).find(|&i| !is_cut(i) && weights[i].to_bits() != before.0[i].to_bits());
     report.expect(moved.is_none(), format!("pruning other weights changed score {moved:?}"));
 }

@@ -14,6 +14,7 @@ fn pool(scores: Vec<f64>, members: Members, spare: Vec<usize>, pruned: usize) ->
         spare,
         total: entries + pruned,
         pruned,
+        protected: 0,
         dtype: DType::F32,
     }
 }

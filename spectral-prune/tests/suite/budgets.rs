@@ -21,7 +21,70 @@ fn amounts_are_hit_to_the_unit_in_every_scope() {
     let mut m = model();
     let report = Prune::by("magnitude").weights().per_layer().amount(0.9).apply(&mut m, None).unwrap();
     let kept: Vec<usize> = report.layers.iter().map(|l| l.weights_after).collect();
-    assert_eq!(kept, [30, 30, 4]);
+    assert_eq!(kept, [30, 30, 40]);
+}
+
+fn weights_left(prune: Prune) -> Vec<usize> {
+    let report = prune.apply(&mut model(), None).unwrap();
+    report.layers.iter().map(|l| l.weights_after).collect()
+}
+
+/// Sparana C9: the last layer is protected by default, an option prunes it too.
+#[test]
+fn the_last_layer_is_protected_where_every_layer_loses_its_share() {
+    let by = || Prune::by("random").weights().amount(0.5);
+    for (prune, want) in [
+        (by().per_layer(), [150, 150, 40]),
+        (by().per_layer().protect_last(false), [150, 150, 20]),
+        (by().per_layer().layers(&["dense1"]), [300, 300, 20]),
+        (by().per_layer().layers(&["dense1"]).protect_last(true), [300, 300, 20]),
+    ] {
+        assert_eq!(weights_left(prune), want);
+    }
+    assert!(weights_left(by().globally())[2] < 40);
+    assert_eq!(weights_left(by().globally().protect_last(true))[2], 40);
+    let mut only = build(&Network::new(10).dense(4, Identity), 3);
+    assert_eq!(Prune::by("magnitude").per_layer().amount(0.5).apply(&mut only, None).unwrap().removed, 20);
+}
+
+/// Sparana C10: a target for the total sparsity of each layer, others skipped; again and further.
+#[test]
+fn amounts_by_layer_are_totals_and_skip_the_other_layers() {
+    let mut m = model();
+    let by = |amounts: &[(&str, f64)]| Prune::by("magnitude").weights().amounts(amounts);
+    let report = by(&[("spectral1", 0.9), ("dense1", 0.25)]).apply(&mut m, None).unwrap();
+    let left = |r: &spectral_prune::PruneReport| r.layers.iter().map(|l| l.weights_after).collect::<Vec<_>>();
+    assert_eq!((left(&report), report.total, report.removed), (vec![30, 300, 30], 340, 280));
+    let report = by(&[("spectral1", 0.95), ("spectral2", 0.5), ("dense1", 0.25)]).apply(&mut m, None).unwrap();
+    assert_eq!(left(&report), [15, 150, 30]);
+}
+
+/// Sparana C10, where a target below the current sparsity pruned almost everything.
+#[test]
+fn a_target_below_the_current_sparsity_prunes_nothing() {
+    let mut m = model();
+    Prune::by("magnitude").weights().amounts(&[("dense1", 0.75)]).apply(&mut m, None).unwrap();
+    let before = m.content_hash().unwrap();
+    let report = Prune::by("magnitude").weights().amounts(&[("dense1", 0.2)]).apply(&mut m, None).unwrap();
+    assert_eq!((report.removed, report.kept), (0, 10));
+    assert_eq!(m.content_hash().unwrap(), before);
+}
+
+#[test]
+fn amounts_by_layer_that_make_no_sense_are_refused() {
+    for (prune, word) in [
+        (Prune::by("magnitude").amounts(&[("dense1", 1.5)]), "between 0 and 1"),
+        (Prune::by("magnitude").amounts(&[("dense1", 0.5)]).amount(0.5), "excludes"),
+        (Prune::by("magnitude").amounts(&[("dense1", 0.5)]).layers(&["dense1"]), "leave out"),
+        (Prune::by("magnitude").amounts(&[("dense", 0.5)]), "did you mean `dense1`"),
+        (Prune::by("magnitude").amounts(&[("dense1", 1.0)]), "that would prune everything"),
+    ] {
+        let mut m = model();
+        let hash = m.content_hash().unwrap();
+        let error = prune.apply(&mut m, None).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+        assert_eq!(m.content_hash().unwrap(), hash);
+    }
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub(super) fn sweep(recipe: &Recipe, dense: &Model, data: &Dataset) -> Result<Ve
             count: None,
             threshold: None,
             percentile: None,
+            amounts: Default::default(),
             ..config.clone()
         };
         let prune = Prune::from_config(budget).amount(amount).seed(Seed(recipe.seed));

@@ -1,0 +1,78 @@
+//! What the entries of layers are worth to a criterion, found out on a model.
+
+use crate::pool::Scored;
+use crate::weighted::Weighted;
+use crate::{CriterionConfig, Error, Granularity, Result, statistics};
+use spectral_core::{Model, Pruner, Samples, Seed};
+
+/// A criterion, and what it is asked about.
+#[derive(Debug)]
+pub(crate) struct Worth<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) pruner: &'a dyn Pruner,
+    pub(crate) granularity: Granularity,
+    /// What criteria that draw numbers derive from.
+    pub(crate) seed: Seed,
+}
+
+impl Worth<'_> {
+    /// The score of every entry of `layers`, measured on `calibration` where the criterion needs data.
+    ///
+    /// # Errors
+    /// Data is needed and missing or does not fit, or a score is NaN.
+    pub(crate) fn score(
+        &self,
+        model: &Model,
+        layers: Vec<Weighted>,
+        calibration: Option<&Samples>,
+    ) -> Result<Vec<Scored>> {
+        let (name, pruner, needs) = (self.name, self.pruner, self.pruner.needs());
+        let statistics = match (needs.any(), calibration) {
+            (false, _) => vec![Default::default(); layers.len()],
+            (true, None) => return Err(Error::NeedsCalibration { criterion: name.into() }),
+            (true, Some(data)) => statistics::measure(model, &layers, data, needs)?,
+        };
+        let mut scored = Vec::with_capacity(layers.len());
+        for (layer, statistics) in layers.into_iter().zip(&statistics) {
+            let loaded = layer.load(model)?;
+            let target = layer.target(&loaded, statistics, self.seed.key("prune", layer.node as u64));
+            let param = layer.matrix(model);
+            let by_unit = self.granularity == Granularity::Unit;
+            let mut scores = vec![0.0; if by_unit { layer.rows } else { layer.rows * layer.columns }];
+            let nan = if by_unit {
+                pruner.score_units(&target, &mut scores)?;
+                let kept = layer.kept_per_row(param);
+                (0..layer.rows).find(|&u| kept[u] > 0 && scores[u].is_nan()).map(|u| format!("unit {u}"))
+            } else {
+                pruner.score(&target, &mut scores)?;
+                let bad = layer.kept(param).map(|(p, _)| p).find(|&p| scores[p].is_nan());
+                bad.map(|p| format!("weight [{}, {}]", p / layer.columns, p % layer.columns))
+            };
+            if let Some(entry) = nan {
+                return Err(Error::Score { criterion: name.into(), layer: layer.name.clone(), entry });
+            }
+            scored.push(Scored { layer, scores });
+        }
+        Ok(scored)
+    }
+}
+
+/// The score of every weight of `layers` by the criterion that `config` names.
+///
+/// # Errors
+/// The criterion is unknown or scores other layers, data is needed and missing, or a score is NaN.
+pub(crate) fn weigh(
+    model: &Model,
+    config: &CriterionConfig,
+    layers: Vec<Weighted>,
+    calibration: Option<&Samples>,
+    seed: Seed,
+) -> Result<Vec<Scored>> {
+    let pruner = config.build()?;
+    let lacking: Vec<&str> = layers.iter().filter(|l| l.eigenvalues.is_none()).map(|l| &*l.name).collect();
+    if pruner.needs().spectral && !lacking.is_empty() {
+        return Err(Error::NotSpectral { criterion: config.name.clone(), layers: lacking.join(", ") });
+    }
+    let worth = Worth { name: &config.name, pruner: &*pruner, granularity: Granularity::Weight, seed };
+    worth.score(model, layers, calibration)
+}
