@@ -19,6 +19,7 @@ mod reduce;
 mod reference;
 mod sparse;
 mod spectral;
+mod unitwise;
 mod update;
 
 pub use dense::{DenseKernels, Linear, LinearGrads};
@@ -29,13 +30,14 @@ pub use reduce::{LossKernel, LossKind, Reduce, RowSum};
 pub use reference::Reference;
 pub use sparse::{SparseGrads, SparseKernels, SparseLinear};
 pub use spectral::{SpectralGrads, SpectralKernels, SpectralWeight};
+pub use unitwise::{Diagonal, DiagonalGrads, Standardise, StandardiseVjp, Standardised, Unitwise};
 pub use update::{Rule, SUBNORMAL_CUT, Update, UpdateKernels};
 
 use crate::{Result, Tensor, registry::Registered};
 use std::sync::Arc;
 
 /// A device that runs every kernel family.
-pub trait Backend: SpectralKernels + SparseKernels + Reduce + UpdateKernels {
+pub trait Backend: SpectralKernels + SparseKernels + Unitwise + Reduce + UpdateKernels {
     /// Its registry name: `cpu`, `torch`, `cuda`.
     fn name(&self) -> &'static str;
 

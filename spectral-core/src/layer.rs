@@ -4,7 +4,7 @@ use crate::backend::{Accum, Backend, GradSlot};
 use crate::graph::Source;
 use crate::lower::Lowered;
 use crate::registry::Registered;
-use crate::{Error, ParamId, ParamSpec, Params, Result, Shape, Tensor};
+use crate::{Activation, Error, ParamId, ParamSpec, Params, Result, Shape, Tensor};
 use std::sync::Arc;
 
 /// A node's computation: hyper-parameters only, no values.
@@ -69,6 +69,16 @@ pub trait Layer: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// Compaction needs it to keep the constants of removed units.
     fn with_bias(&self) -> Option<Arc<dyn Layer>> {
+        None
+    }
+
+    /// The same layer with another element-wise activation, for layers that apply one to what is linear in their
+    /// matrices and bias: multiplying the rows of a unit in all of them by a factor multiplies what goes into the
+    /// activation.
+    ///
+    /// With it a factor behind the layer can be split off (gates) or folded in (compaction).
+    fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Layer>> {
+        let _ = activation;
         None
     }
 

@@ -39,16 +39,17 @@ pub use ndarray;
 
 pub use activation::Activation;
 pub use backend::{
-    Accum, Backend, BackendEntry, BackendHandle, BackendOptions, DenseKernels, Dropout, Elementwise, GradSlot,
-    IntoBackend, Linear, LinearGrads, LossKernel, LossKind, Memory, Reduce, Reference, RowCopy, RowSum, Rule,
-    SparseGrads, SparseKernels, SparseLinear, SpectralGrads, SpectralKernels, SpectralWeight, Update, UpdateKernels,
+    Accum, Backend, BackendEntry, BackendHandle, BackendOptions, DenseKernels, Diagonal, DiagonalGrads, Dropout,
+    Elementwise, GradSlot, IntoBackend, Linear, LinearGrads, LossKernel, LossKind, Memory, Reduce, Reference, RowCopy,
+    RowSum, Rule, SparseGrads, SparseKernels, SparseLinear, SpectralGrads, SpectralKernels, SpectralWeight,
+    Standardise, StandardiseVjp, Standardised, Unitwise, Update, UpdateKernels,
 };
 pub use dtype::{DType, Element, Values};
 pub use error::{Error, Result};
 pub use graph::{Graph, Node, Source};
 pub use init::Init;
 pub use layer::{Forward, Layer, LayerEntry, LowerCx, Mode, NodeParams, Saved, Units, Vjp};
-pub use lower::{Affine, Lowered, Matrix};
+pub use lower::{Affine, Lowered, Matrix, Scale};
 pub use mask::Mask;
 pub use meta::{ContentHash, DataOrigin, HistoryEntry, Meta, Preprocessing};
 pub use model::{Model, NodeSpec};

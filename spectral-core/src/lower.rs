@@ -8,6 +8,8 @@ use std::sync::Arc;
 pub enum Lowered {
     /// `y = act(W x + b)`.
     Affine(Affine),
+    /// `y = act(factor * x + bias)`, unit by unit.
+    Scale(Scale),
     /// `y = act(x)`; [`Activation::Identity`] is "nothing at inference", as dropout.
     Map(Activation),
     /// The sum of the inputs.
@@ -26,6 +28,17 @@ pub struct Affine {
     /// The weights.
     pub weight: Matrix,
     /// Bias `[out]`.
+    pub bias: Option<Tensor>,
+    /// Applied to every output; element-wise.
+    pub activation: Activation,
+}
+
+/// `y = act(factor * x + bias)`, unit by unit.
+#[derive(Debug)]
+pub struct Scale {
+    /// Factors `[units]`.
+    pub factor: Tensor,
+    /// Constants `[units]`.
     pub bias: Option<Tensor>,
     /// Applied to every output; element-wise.
     pub activation: Activation,

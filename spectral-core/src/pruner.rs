@@ -64,6 +64,8 @@ pub struct Target<'a> {
     pub weight: Values<'a>,
     /// The factors, if the layer is spectral.
     pub spectral: Option<SpectralFactors<'a>>,
+    /// The factor behind each unit, `[out]`, if a gate or a normalisation follows the layer.
+    pub gain: Option<Values<'a>>,
     /// What was measured on data, as far as [`Pruner::needs`] asked.
     pub statistics: &'a Statistics,
     /// Key for criteria that draw numbers; depends on the run's seed and the node.
@@ -92,6 +94,8 @@ pub struct Needs {
     pub weight_gradient: bool,
     /// [`Target::spectral`]: layers that are not spectral are left out.
     pub spectral: bool,
+    /// [`Target::gain`]: layers without one are left out.
+    pub gain: bool,
 }
 
 impl Needs {

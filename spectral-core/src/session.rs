@@ -1,11 +1,11 @@
 //! Inference: a model compiled for running, with the kernel of each layer chosen.
 
-use crate::backend::{Accum, Linear, RowCopy, SparseLinear};
+use crate::backend::{Accum, Diagonal, Linear, RowCopy, SparseLinear};
 use crate::layer::{Forward, Inputs, Mode, NodeParams};
 use crate::plan::batch_class;
 use crate::{
     Activation, Affine, BackendHandle, DType, Element, Error, Kernel, Lowered, Matrix, Model, Pattern, Plan, Result,
-    Shape, Source, Tensor, boundary,
+    Scale, Shape, Source, Tensor, boundary,
 };
 use ndarray::{ArrayView2, ArrayViewMut2};
 use std::sync::Arc;
@@ -30,6 +30,7 @@ pub struct Session<'m> {
 #[derive(Debug)]
 enum Step {
     Affine(Weights),
+    Scale(Scale),
     Map(Activation),
     Add,
     Multiply,
@@ -73,6 +74,7 @@ impl<'m> Session<'m> {
         for (i, node) in graph.nodes().iter().enumerate() {
             steps.push(match model.lower(i)? {
                 Lowered::Affine(affine) => Step::Affine(Weights::new(affine, &node.name, plan, backend)?),
+                Lowered::Scale(scale) => Step::Scale(scale),
                 Lowered::Map(act) => Step::Map(act),
                 Lowered::Add => Step::Add,
                 Lowered::Multiply if node.inputs.len() == 2 => Step::Multiply,
@@ -172,6 +174,10 @@ impl<'m> Session<'m> {
             let y = &mut rest[0];
             match &mut self.steps[i] {
                 Step::Affine(weights) => weights.run(backend, inputs.get(0), y)?,
+                Step::Scale(Scale { factor, bias, activation }) => {
+                    let op = Diagonal { x: inputs.get(0), scale: factor, bias: bias.as_ref(), activation: *activation };
+                    backend.diagonal(&op, y, None)?;
+                }
                 Step::Map(act) => backend.activate(*act, inputs.get(0), y)?,
                 Step::Add => {
                     for k in 0..inputs.len() {

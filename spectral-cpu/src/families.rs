@@ -6,6 +6,7 @@ mod memory;
 mod reduce;
 mod sparse;
 mod spectral;
+mod unitwise;
 mod update;
 
 use spectral_core::{Error, Result, Shape};

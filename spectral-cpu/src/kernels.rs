@@ -12,6 +12,7 @@ pub(crate) mod math;
 pub(crate) mod reduce;
 pub(crate) mod softmax;
 pub(crate) mod spectral;
+pub(crate) mod unitwise;
 pub(crate) mod update;
 pub(crate) mod vector;
 

@@ -58,6 +58,10 @@ pub(crate) fn glorot_uniform() -> Init {
     Init::GlorotUniform
 }
 
+pub(crate) fn ones() -> Init {
+    Init::Ones
+}
+
 pub(crate) fn zeros() -> Init {
     Init::Zeros
 }

@@ -98,6 +98,10 @@ impl Layer for Masked {
         (!self.bias).then(|| Arc::new(Self { bias: true, ..*self }) as _)
     }
 
+    fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Layer>> {
+        Some(Arc::new(Self { activation, ..*self }))
+    }
+
     fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
         self.dense().lowered(cx.params)
     }

@@ -233,6 +233,10 @@ impl Layer for Spectral {
         (!self.bias).then(|| Arc::new(Self { bias: true, ..*self }) as _)
     }
 
+    fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Layer>> {
+        Some(Arc::new(Self { activation, ..*self }))
+    }
+
     fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
         let basis = cx.params.value(BASIS);
         let mut weight = cx.backend.zeros(basis.shape(), basis.dtype())?;

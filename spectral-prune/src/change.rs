@@ -122,6 +122,9 @@ impl Prune {
                     add(id, entries);
                 }
             }
+            if let (Some(gain), false) = (layer.gain, self.config().keep_bias) {
+                add(gain, mask.clone());
+            }
         }
         let mut updated = BTreeMap::new();
         for (id, mask) in masks {

@@ -6,6 +6,7 @@
 
 mod constants;
 mod cut;
+mod fold;
 mod live;
 
 use crate::Result;
@@ -21,7 +22,8 @@ pub const COMPACT: &str = "compact";
 /// A model without its dead units.
 #[derive(Debug)]
 pub struct Compacted {
-    /// The smaller model: same function, same node names, same order.
+    /// The smaller model: same function, same node names, same order. Gates right behind a layer with weights are
+    /// part of that layer now.
     pub model: Model,
     /// What was removed.
     pub report: CompactReport,
@@ -60,7 +62,8 @@ pub struct CompactLayer {
 /// A unit goes if nothing depends on it (its outgoing weights are all zero, or lead to units that go) or if it emits
 /// a constant: its incoming weights are all zero or lead from constants. Its constant, `act(bias)`, times the outgoing
 /// weights is added to the biases of the next layer in f64; a layer without bias gets one where that is not zero.
-/// Units that merges tie together go together or stay. Units that stay keep their parameters bit for bit. Every
+/// A gate right behind a layer that fits nowhere else is multiplied into it and gone; what computes something else in
+/// training, such as batch normalisation, stays. Units that merges tie together go together or stay. Units that stay keep their parameters bit for bit. Every
 /// layer keeps at least one unit; the network's inputs and outputs, and whatever a softmax or a layer of unknown
 /// structure looks at, stay. Sparana A13, with its bug; design decision 7.
 ///
@@ -73,8 +76,9 @@ pub fn compact(model: &Model) -> Result<Compacted> {
     let mut users = vec![0; model.params().len()];
     graph.nodes().iter().flat_map(|n| &n.params).for_each(|id| users[id.index()] += 1);
     for (i, node) in graph.nodes().iter().enumerate() {
-        let flat = graph.shape(Source::Node(i)).rank() == 1 && node.inputs.iter().all(|&s| graph.shape(s).rank() == 1);
-        if !flat || !can_shrink(node, &ops[i]) || node.params.iter().any(|id| users[id.index()] > 1) {
+        let flat = node.inputs.iter().all(|&s| graph.shape(s).rank() == 1);
+        let knows_inputs = flat || !matches!(ops[i], Op::Affine(_));
+        if !knows_inputs || !can_shrink(node, &ops[i]) || node.params.iter().any(|id| users[id.index()] > 1) {
             ops[i] = Op::Opaque;
             coupling.fix(Source::Node(i));
             node.inputs.iter().for_each(|&source| coupling.fix(source));
@@ -82,7 +86,7 @@ pub fn compact(model: &Model) -> Result<Compacted> {
     }
     let constants = Constants::propagate(graph, &ops);
     let live = Live::find(model, &ops, &coupling, &constants);
-    let (mut small, folded) = cut::cut(model, &ops, &constants, &live)?;
+    let (small, folded) = cut::cut(model, &ops, &constants, &live)?;
     let owners = graph.nodes().iter().enumerate().filter(|(_, n)| n.layer.units() == Units::Own);
     let layers: Vec<CompactLayer> = owners
         .map(|(i, node)| CompactLayer {
@@ -91,6 +95,7 @@ pub fn compact(model: &Model) -> Result<Compacted> {
             units_after: live.kept(Source::Node(i)).len(),
         })
         .collect();
+    let mut small = fold::fold(small)?;
     let report = CompactReport {
         removed: layers.iter().map(|l| l.units_before - l.units_after).sum(),
         kept: layers.iter().map(|l| l.units_after).sum(),
@@ -116,7 +121,7 @@ pub fn compact(model: &Model) -> Result<Compacted> {
 fn can_shrink(node: &Node, op: &Op) -> bool {
     match (op, node.layer.units()) {
         (Op::Affine(_), Units::Own) => node.inputs.len() == 1 && node.layer.with_units(1).is_some(),
-        (Op::Map(_), Units::Same) => node.inputs.len() == 1,
+        (Op::Map(_) | Op::Scale(_), Units::Same) => node.inputs.len() == 1,
         (Op::Add | Op::Multiply, Units::Same) | (Op::Concat, Units::Concat) => true,
         _ => false,
     }

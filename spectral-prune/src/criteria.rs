@@ -5,6 +5,7 @@
 
 mod activation_weight;
 mod eigenvalue;
+mod gain;
 mod magnitude;
 mod mean_activation_weight;
 mod outgoing_rank;
@@ -15,6 +16,7 @@ mod value;
 
 pub use activation_weight::ActivationWeight;
 pub use eigenvalue::Eigenvalue;
+pub use gain::Gain;
 pub use magnitude::Magnitude;
 pub use mean_activation_weight::MeanActivationWeight;
 pub use outgoing_rank::OutgoingRank;

@@ -37,6 +37,17 @@ pub enum Error {
         /// The layers that were chosen.
         layers: String,
     },
+    /// The criterion looks at the factor behind each unit, and no chosen layer has one.
+    #[error(
+        "criterion `{criterion}` needs a gate or a normalisation behind a layer, and none of the layers to prune \
+         ({layers}) has one; add gates to the model, or take another criterion"
+    )]
+    NotGated {
+        /// The criterion.
+        criterion: String,
+        /// The layers that were chosen.
+        layers: String,
+    },
     /// Nothing in the chosen layers may be pruned.
     #[error("nothing to prune in {layers}: {reason}")]
     Protected {

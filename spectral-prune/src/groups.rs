@@ -164,11 +164,10 @@ enum Tie {
 
 /// How a node's positions relate to those of its inputs, as far as its shapes bear out what it declares.
 fn tie(units: Units, inputs: &[Shape], output: Shape) -> Tie {
-    let flat = output.rank() == 1 && inputs.iter().all(|s| s.rank() == 1);
     match units {
-        Units::Own if flat && inputs.len() == 1 => Tie::Own,
-        Units::Same if flat && !inputs.is_empty() && inputs.iter().all(|s| *s == output) => Tie::Same,
-        Units::Concat if flat && inputs.iter().map(Shape::rows).sum::<usize>() == output.rows() => Tie::Concat,
+        Units::Own if inputs.len() == 1 => Tie::Own,
+        Units::Same if !inputs.is_empty() && inputs.iter().all(|s| s.rows() == output.rows()) => Tie::Same,
+        Units::Concat if inputs.iter().map(Shape::rows).sum::<usize>() == output.rows() => Tie::Concat,
         _ => Tie::Unknown,
     }
 }

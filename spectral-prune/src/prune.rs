@@ -215,14 +215,21 @@ impl Prune {
             let last = weighted_layers(model).last().map(|l| l.node);
             layers.retain(|l| Some(l.node) != last);
         }
-        if pruner.needs().spectral {
-            let lacking: Vec<&str> = layers.iter().filter(|l| l.eigenvalues.is_none()).map(|l| &*l.name).collect();
+        let (needs, criterion) = (pruner.needs(), config.criterion.name.clone());
+        let mut require = |needed: bool, has: fn(&Weighted) -> bool, error: fn(String, String) -> Error| {
+            let lacking: Vec<&str> = layers.iter().filter(|l| needed && !has(l)).map(|l| &*l.name).collect();
             if lacking.len() == layers.len() || !(named.is_empty() || lacking.is_empty()) {
-                let criterion = config.criterion.name.clone();
-                return Err(Error::NotSpectral { criterion, layers: lacking.join(", ") });
+                return Err(error(criterion.clone(), lacking.join(", ")));
             }
-            layers.retain(|l| l.eigenvalues.is_some());
-        }
+            layers.retain(|l| !needed || has(l));
+            Ok(())
+        };
+        require(
+            needs.spectral,
+            |l| l.eigenvalues.is_some(),
+            |criterion, layers| Error::NotSpectral { criterion, layers },
+        )?;
+        require(needs.gain, |l| l.gain.is_some(), |criterion, layers| Error::NotGated { criterion, layers })?;
         Ok(layers)
     }
 

@@ -2,9 +2,10 @@
 
 use crate::Result;
 use spectral_core::{
-    DType, Error, Lowered, Mask, Model, Param, ParamId, Role, SpectralFactors, Statistics, Target, UnitAxis, Units,
-    Values, registry,
+    DType, Error, Lowered, Mask, Model, Param, ParamId, Role, Source, SpectralFactors, Statistics, Target, UnitAxis,
+    Units, Values, registry,
 };
+use std::collections::BTreeMap;
 
 /// A layer that owns its units and has one weight matrix, `[out, in]`.
 #[derive(Debug, Clone)]
@@ -17,12 +18,14 @@ pub(crate) struct Weighted {
     pub(crate) matrix: ParamId,
     /// Eigenvalues in and out, if the layer is spectral.
     pub(crate) eigenvalues: Option<[ParamId; 2]>,
+    /// The factor of the nearest gate or normalisation behind the layer.
+    pub(crate) gain: Option<ParamId>,
 }
 
 /// Every weighted layer, in execution order.
 pub(crate) fn weighted_layers(model: &Model) -> Vec<Weighted> {
     let (graph, params) = (model.graph(), model.params());
-    let mut layers = Vec::new();
+    let (gains, mut layers) = (gains(model), Vec::new());
     for (index, node) in graph.nodes().iter().enumerate().filter(|(_, n)| n.layer.units() == Units::Own) {
         let with = |role| node.params.iter().copied().find(|&id| params.get(id).role == role);
         let mut matrices = node.params.iter().copied().filter(|&id| {
@@ -40,6 +43,7 @@ pub(crate) fn weighted_layers(model: &Model) -> Vec<Weighted> {
             columns: shape.columns(),
             matrix,
             eigenvalues: eigenvalues.filter(|_| spectral),
+            gain: gains.get(&index).copied(),
         });
     }
     layers
@@ -63,6 +67,31 @@ pub(crate) fn choose_layers(model: &Model, names: &[String], except: &[String]) 
         true => Err(crate::Error::Config("no layer is left to prune after `layers` and `except`".into())),
         false => Ok(layers),
     }
+}
+
+/// The factor behind each node that owns its units: that of the first node with one that is reached from it through
+/// nodes that take nothing else in.
+fn gains(model: &Model) -> BTreeMap<usize, ParamId> {
+    let (nodes, mut gains) = (model.graph().nodes(), BTreeMap::new());
+    for node in nodes {
+        let gain = |id: &ParamId| {
+            let p = model.params().get(*id);
+            p.role == Role::Gain && p.axes == [UnitAxis::Out]
+        };
+        let (Units::Same, Some(gain)) = (node.layer.units(), node.params.iter().copied().find(gain)) else { continue };
+        let mut inputs = node.inputs.as_slice();
+        while let [Source::Node(before)] = *inputs {
+            match nodes[before].layer.units() {
+                Units::Own => {
+                    gains.entry(before).or_insert(gain);
+                    break;
+                }
+                Units::Same => inputs = &nodes[before].inputs,
+                _ => break,
+            }
+        }
+    }
+    gains
 }
 
 impl Weighted {
@@ -91,10 +120,11 @@ impl Weighted {
     pub(crate) fn load(&self, model: &Model) -> Result<Loaded> {
         let backend = &**model.backend();
         let get = |id| Ok::<_, Error>(Owned::new(model.dtype(), backend.download(model.params().get(id).value())?));
+        let gain = self.gain.map(get).transpose()?;
         let param = self.matrix(model);
         if let Some([inner, outer]) = self.eigenvalues {
             let factors = [get(self.matrix)?, get(inner)?, get(outer)?];
-            return Ok(Loaded { weight: product(&factors, self.columns), factors: Some(factors) });
+            return Ok(Loaded { weight: product(&factors, self.columns), factors: Some(factors), gain });
         }
         let weight = match (&param.pattern, param.role) {
             (None, Role::Weight) => get(self.matrix)?,
@@ -113,7 +143,7 @@ impl Weighted {
                 }
             },
         };
-        Ok(Loaded { weight, factors: None })
+        Ok(Loaded { weight, factors: None, gain })
     }
 
     /// What a criterion is shown.
@@ -124,7 +154,8 @@ impl Weighted {
             lambda_out: outer.values(),
         });
         let (rows, columns, weight) = (self.rows, self.columns, loaded.weight.values());
-        Target { node: &self.name, rows, columns, weight, spectral, statistics, key }
+        let gain = loaded.gain.as_ref().map(Owned::values);
+        Target { node: &self.name, rows, columns, weight, spectral, gain, statistics, key }
     }
 }
 
@@ -133,6 +164,7 @@ impl Weighted {
 pub(crate) struct Loaded {
     weight: Owned,
     factors: Option<[Owned; 3]>,
+    gain: Option<Owned>,
 }
 
 impl Loaded {
@@ -186,18 +218,18 @@ fn product([basis, inner, outer]: &[Owned; 3], columns: usize) -> Owned {
 /// The entries of a parameter that belong to `units` along its output axis, as a mask over the stored entries;
 /// `None` if it has no such axis.
 pub(crate) fn entries_of_units(param: &Param, units: &Mask) -> Option<Mask> {
+    let unit = unit_of_entries(param)?;
+    Some(Mask::from_fn(unit.len(), |k| units.contains(unit[k])))
+}
+
+/// The output unit of each stored entry; `None` if the parameter has no such axis.
+pub(crate) fn unit_of_entries(param: &Param) -> Option<Vec<usize>> {
     let axis = param.axes.iter().position(|a| *a == UnitAxis::Out)?;
     if let Some(pattern) = &param.pattern {
-        let mut mask = Mask::none(param.value().len());
-        for (k, (row, column)) in pattern.iter().enumerate() {
-            if units.contains(if axis == 0 { row } else { column }) {
-                mask.insert(k);
-            }
-        }
-        return Some(mask);
+        return Some(pattern.iter().map(|(row, column)| if axis == 0 { row } else { column }).collect());
     }
     let shape = param.value().shape();
     let inner: usize = shape.extents()[axis + 1..].iter().product();
     let extent = shape.extents()[axis];
-    Some(Mask::from_fn(param.value().len(), |k| units.contains(k / inner.max(1) % extent)))
+    Some((0..param.value().len()).map(|k| k / inner.max(1) % extent).collect())
 }

@@ -186,6 +186,10 @@ impl Layer for Sparse {
         (!self.bias).then(|| Arc::new(Self { bias: true, ..self.clone() }) as Arc<dyn Layer>)
     }
 
+    fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Layer>> {
+        Some(Arc::new(Self { activation, ..self.clone() }))
+    }
+
     fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
         let weight =
             Matrix::Sparse { pattern: pattern(&cx.params)?.clone(), values: cx.params.value(WEIGHT).duplicate()? };

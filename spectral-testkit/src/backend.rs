@@ -7,6 +7,7 @@ mod memory;
 mod reduce;
 mod sparse;
 mod spectral;
+mod unitwise;
 mod update;
 
 use crate::Report;
@@ -43,6 +44,7 @@ pub fn conformance(backend: &dyn Backend) -> Report {
         dense::run(&mut fixture);
         spectral::run(&mut fixture);
         sparse::run(&mut fixture);
+        unitwise::run(&mut fixture);
         reduce::run(&mut fixture);
         update::run(&mut fixture);
         report.absorb(Report { suite: dtype.to_string(), ..fixture.report });

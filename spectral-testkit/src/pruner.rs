@@ -57,6 +57,7 @@ struct Sample {
     basis: Vec<f64>,
     lambda_in: Vec<f64>,
     lambda_out: Vec<f64>,
+    gain: Vec<f64>,
     statistics: Statistics,
 }
 
@@ -67,12 +68,13 @@ impl Sample {
         let basis = draw(rows * columns, &mut stream);
         let (lambda_in, lambda_out) = (draw(columns, &mut stream), draw(rows, &mut stream));
         let input_mean = draw(columns, &mut stream);
+        let gain = draw(rows, &mut stream);
         let statistics = Statistics {
             input_mean_abs: Some(input_mean.iter().map(|m| m.abs() + 0.1).collect()),
             input_mean: Some(input_mean),
             weight_gradient: Some(draw(rows * columns, &mut stream)),
         };
-        Self { rows, columns, kind, basis, lambda_in, lambda_out, statistics }
+        Self { rows, columns, kind, basis, lambda_in, lambda_out, gain, statistics }
     }
 
     fn weight(&self) -> Vec<f64> {
@@ -83,7 +85,8 @@ impl Sample {
 
     /// Runs `with` on the target this describes.
     fn target<T>(&self, width: Width, with: impl FnOnce(&Target<'_>) -> T) -> T {
-        let parts = [self.weight(), self.basis.clone(), self.lambda_in.clone(), self.lambda_out.clone()];
+        let parts =
+            [self.weight(), self.basis.clone(), self.lambda_in.clone(), self.lambda_out.clone(), self.gain.clone()];
         let narrow = parts.each_ref().map(|p| p.iter().map(|&v| v as f32).collect::<Vec<_>>());
         let values = |i: usize| match width {
             Width::F32 => Values::F32(&narrow[i]),
@@ -100,6 +103,7 @@ impl Sample {
             columns: self.columns,
             weight: values(0),
             spectral,
+            gain: Some(values(4)),
             statistics: &self.statistics,
             key: 0x5eed,
         })

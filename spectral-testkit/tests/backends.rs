@@ -2,7 +2,7 @@
 
 use spectral_core::backend::{
     Accum, Backend, DenseKernels, Dropout, Elementwise, GradSlot, Linear, LinearGrads, LossKernel, Memory, Reduce,
-    Reference, RowSum, SparseGrads, SparseKernels, SparseLinear, SpectralKernels, SpectralWeight, Update,
+    Reference, RowSum, SparseGrads, SparseKernels, SparseLinear, SpectralKernels, SpectralWeight, Unitwise, Update,
     UpdateKernels,
 };
 use spectral_core::{Activation, DType, Mask, Result, Shape, Tensor, Values};
@@ -170,6 +170,8 @@ impl Reduce for Faulty {
         self.change(totals, |t| t[1] += shift)
     }
 }
+
+impl Unitwise for Faulty {}
 
 impl UpdateKernels for Faulty {
     fn update(&self, op: &Update<'_>, value: &mut Tensor, gradient: &Tensor, state: &mut [Tensor]) -> Result<()> {

@@ -4,7 +4,7 @@
 
 use spectral_core::backend::{
     Accum, Backend, DenseKernels, Dropout, Elementwise, GradSlot, Linear, LinearGrads, LossKernel, LossKind, Memory,
-    Reduce, Reference, RowCopy, SparseKernels, SpectralGrads, SpectralKernels, SpectralWeight, UpdateKernels,
+    Reduce, Reference, RowCopy, SparseKernels, SpectralGrads, SpectralKernels, SpectralWeight, Unitwise, UpdateKernels,
 };
 use spectral_core::registry::find;
 use spectral_core::{Activation, DType, LayerEntry, Result, Seed, Shape, Tensor, Values};
@@ -189,6 +189,8 @@ impl Reduce for Broken {
         self.scaled(factor, gradient, |slot| Reference.loss(&op, &mut unused, Some(slot)))
     }
 }
+
+impl Unitwise for Broken {}
 
 impl UpdateKernels for Broken {}
 

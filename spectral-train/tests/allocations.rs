@@ -11,7 +11,7 @@ use spectral_core::backend::{
 use spectral_core::{
     Activation, Backend, BackendHandle, DType, DenseKernels, Elementwise, Flow, Mask, Memory, Model, Penalty, Progress,
     Reduce, Reference, Result, Role, Samples, Seed, Shape, SparseKernels, SpectralKernels, Targets, Tensor, TrainHook,
-    UpdateKernels, Values,
+    Unitwise, UpdateKernels, Values,
 };
 use spectral_cpu::Cpu;
 use spectral_layers::Network;
@@ -133,6 +133,8 @@ impl Reduce for Idle {
         Ok(true)
     }
 }
+
+impl Unitwise for Idle {}
 
 impl UpdateKernels for Idle {
     fn update(&self, _: &Update<'_>, _: &mut Tensor, _: &Tensor, _: &mut [Tensor]) -> Result<()> {

@@ -1,6 +1,8 @@
 //! The scalar f64 oracle: host memory and every provided kernel body as it stands.
 
-use super::{Backend, DenseKernels, Elementwise, Memory, Reduce, SparseKernels, SpectralKernels, UpdateKernels};
+use super::{
+    Backend, DenseKernels, Elementwise, Memory, Reduce, SparseKernels, SpectralKernels, Unitwise, UpdateKernels,
+};
 use crate::{DType, Element, Error, Result, Shape, Tensor, Values};
 
 /// The slow backend that is right by inspection. Computes in f64 and rounds once to the tensor's type.
@@ -37,6 +39,7 @@ impl Elementwise for Reference {}
 impl DenseKernels for Reference {}
 impl SpectralKernels for Reference {}
 impl SparseKernels for Reference {}
+impl Unitwise for Reference {}
 impl Reduce for Reference {}
 impl UpdateKernels for Reference {}
 

@@ -162,6 +162,12 @@ impl<'a, E> Activate<'a, E> {
         Self { activation, from: from.as_ptr(), to: to.as_mut_ptr(), len: to.len(), borrow: PhantomData }
     }
 
+    /// Where it is.
+    pub(crate) fn in_place(activation: Activation, values: &'a mut [E]) -> Self {
+        let (len, to) = (values.len(), values.as_mut_ptr());
+        Self { activation, from: to, to, len, borrow: PhantomData }
+    }
+
     /// On memory that may be the same for both.
     ///
     /// # Safety

@@ -1,17 +1,36 @@
 //! Which units emit a constant.
 
 use crate::Result;
-use spectral_core::{Activation, Affine, Graph, Lowered, Matrix, Model, Source};
+use spectral_core::{Activation, Affine, Graph, Lowered, Matrix, Model, Scale, Source};
 
 /// A node at inference, on the host.
 #[derive(Debug)]
 pub(super) enum Op {
     Affine(Rows),
+    Scale(Scales),
     Map(Activation),
     Add,
     Multiply,
     Concat,
     Opaque,
+}
+
+/// `act(factor * x + bias)`, by unit.
+#[derive(Debug)]
+pub(super) struct Scales {
+    pub(super) factor: Vec<f64>,
+    /// Zero where the layer has none.
+    pub(super) bias: Vec<f64>,
+    pub(super) activation: Activation,
+}
+
+impl Scales {
+    fn new(model: &Model, scale: &Scale) -> Result<Self> {
+        let backend = model.backend();
+        let factor = backend.download(&scale.factor)?;
+        let bias = scale.bias.as_ref().map_or_else(|| Ok(vec![0.0; factor.len()]), |b| backend.download(b))?;
+        Ok(Self { factor, bias, activation: scale.activation })
+    }
 }
 
 /// `act(W x + b)` with the non-zero weights row by row.
@@ -62,6 +81,7 @@ pub(super) fn read(model: &Model) -> Result<Vec<Op>> {
         .map(|i| {
             Ok(match model.lower(i)? {
                 Lowered::Affine(a) if a.activation.is_elementwise() => Op::Affine(Rows::new(model, a)?),
+                Lowered::Scale(s) if s.activation.is_elementwise() => Op::Scale(Scales::new(model, &s)?),
                 Lowered::Map(act) if act.is_elementwise() => Op::Map(act),
                 Lowered::Add => Op::Add,
                 Lowered::Multiply => Op::Multiply,
@@ -91,6 +111,12 @@ impl Constants {
                             this.get(inputs[0], c as usize).map(|x| sum + w * x)
                         });
                         sum.map(|z| affine.activation.value(z))
+                    })
+                    .collect(),
+                Op::Scale(Scales { factor, bias, activation }) => (0..rows)
+                    .map(|u| {
+                        let x = if factor[u] == 0.0 { Some(0.0) } else { this.get(inputs[0], u) };
+                        x.map(|x| activation.value(factor[u] * x + bias[u]))
                     })
                     .collect(),
                 Op::Map(act) => (0..rows).map(|u| this.get(inputs[0], u).map(|x| act.value(x))).collect(),

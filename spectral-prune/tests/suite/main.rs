@@ -9,6 +9,7 @@ mod coupling;
 mod criteria;
 mod criteria_by_sign;
 mod data_driven;
+mod gates;
 mod gradual;
 mod selecting;
 mod steps;

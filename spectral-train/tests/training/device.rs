@@ -3,7 +3,7 @@
 use crate::support::{bits, blobs, network};
 use spectral_core::{
     Backend, DType, DenseKernels, Elementwise, Error, Evaluate, HostBuffer, Memory, Reduce, Reference, Result, Seed,
-    Shape, SparseKernels, SpectralKernels, Storage, Tensor, UpdateKernels, Values,
+    Shape, SparseKernels, SpectralKernels, Storage, Tensor, Unitwise, UpdateKernels, Values,
 };
 use spectral_train::{Adam, Evaluator, Trainer};
 use std::any::Any;
@@ -65,6 +65,7 @@ impl DenseKernels for Remote {}
 impl SpectralKernels for Remote {}
 impl SparseKernels for Remote {}
 impl Reduce for Remote {}
+impl Unitwise for Remote {}
 impl UpdateKernels for Remote {}
 impl Backend for Remote {
     fn name(&self) -> &'static str {
