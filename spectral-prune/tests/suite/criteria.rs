@@ -149,7 +149,7 @@ fn every_registered_criterion_does_what_core_expects() {
     for name in ["activation_weight", "eigenvalue", "magnitude", "mean_activation_weight", "random", "taylor"] {
         assert!(names.contains(&name), "{name}");
     }
-    for name in ["negative", "outgoing_rank", "positive", "value"] {
+    for name in ["gain", "negative", "outgoing_rank", "positive", "value"] {
         assert!(names.contains(&name), "{name}");
     }
     for entry in entries {

@@ -88,13 +88,14 @@ fn a_gain_of_zero_is_a_dead_unit_whatever_feeds_it() {
 
 #[test]
 fn a_gate_behind_a_merge_or_a_branch_stays_and_is_cut() {
-    let network = Network::new(4).dtype(DType::F64).dense(5, Tanh).mark("skip").dense(5, Identity).mark("deep");
-    let network = network.add(&["skip", "deep"]).layer(spectral_layers::Gate::new(Relu)).dense(2, Identity);
+    let network = Network::new(4).dtype(DType::F64).dense(5, Tanh).mark("left").from("input").dense(5, Identity);
+    let network = network.mark("right").add(&["left", "right"]).layer(spectral_layers::Gate::new(Relu));
+    let network = network.dense(2, Identity);
     let mut model = build(&network, 3);
     set(&mut model, "gate1.gain", &[0.5, 0.0, 1.5, 0.0, -1.0]);
     let small = compact(&model).unwrap().model;
     assert!(equal(&model, &small));
-    assert_eq!(small.widths(), [4, 5, 3, 2]);
+    assert_eq!(small.widths(), [4, 3, 3, 2]);
     assert_eq!(values(&small, "gate1.gain"), [0.5, 1.5, -1.0]);
 }
 
