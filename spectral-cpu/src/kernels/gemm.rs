@@ -1,9 +1,9 @@
 //! Matrix products `C (+)= A B + bias`, with an activation while the rows are in cache.
 //!
-//! Structure: columns are cut into blocks of which `B` fits the L2 cache, the inner extent into blocks of which a
-//! sliver of `A` fits the L1 cache. Within a block each sliver of `A` (as many rows as a tile has) meets every
-//! sliver of `B` (as many columns), and a tile of `C` stays in registers for the whole inner block. Operands are
-//! read in place where their layout allows it and packed where it does not. Cf. Van Zee & van de Geijn 2015.
+//! Structure: the inner extent is cut into blocks. Threads share panels of rows; a panel packs some slivers of `A` (as
+//! many rows as a tile has) into the L2 cache, and each sliver of `B` (as many columns as a tile has), once it is in
+//! the L1 cache, meets all of them. A tile of `C` stays in registers for the whole inner block. Operands are read in
+//! place where their layout allows it and packed where it does not. Cf. Van Zee & van de Geijn 2015.
 
 mod pack;
 mod tile;
@@ -15,11 +15,13 @@ use crate::{Cpu, Simd};
 use spectral_core::{Accum, Activation};
 use tile::{Extents, Tile};
 
-/// Longest inner block.
-const INNER: usize = 400;
-/// Elements of `B` in a block: half of a 1 MiB cache in f32.
-const BLOCK: usize = 128 * 1024;
-/// Floating-point operations that one panel should have, so that starting it costs nothing.
+/// Longest inner block: slivers of both operands fit the L1 cache.
+const INNER: usize = 320;
+/// Most elements of `B` that are packed at a time.
+const BLOCK: usize = 1 << 20;
+/// Slivers of `A` that a panel should have, so that each sliver of `B` is read from the L1 cache that often.
+const PANEL_SLIVERS: usize = 6;
+/// Floating-point operations that a panel should have, so that starting it costs nothing.
 const PANEL_WORK: usize = 2_000_000;
 /// Products with fewer operations than this stay on the calling thread.
 const PARALLEL_WORK: usize = 1_000_000;
@@ -58,9 +60,9 @@ pub(crate) struct Target<'a, E> {
 #[derive(Clone, Copy)]
 struct Cut {
     tile: Extents,
-    /// Slivers of rows; their sizes differ by one at most.
+    /// Slivers of rows.
     slivers: usize,
-    /// Columns of a block, whole vectors.
+    /// Columns that are packed at a time, whole vectors.
     block: usize,
     /// Inner blocks; their sizes differ by one at most.
     inner_blocks: usize,
@@ -73,10 +75,9 @@ pub(crate) fn part(extent: usize, parts: usize, i: usize) -> (usize, usize) {
 
 impl Cut {
     fn new<E: Math>(simd: Simd, p: &Product<'_, E>) -> Self {
-        let inner_blocks = p.inner.div_ceil(INNER).max(1);
-        let block = (BLOCK / p.inner.div_ceil(inner_blocks).max(1) / 64 * 64).max(64);
-        let tile = tile::extents::<E>(simd, p.columns.min(block));
-        Self { tile, slivers: p.rows.div_ceil(tile.rows), block, inner_blocks }
+        let tile = Extents::of::<E>(simd);
+        let block = (BLOCK / p.inner.max(1) / 64 * 64).max(64);
+        Self { tile, slivers: tile.slivers(p.rows), block, inner_blocks: p.inner.div_ceil(INNER).max(1) }
     }
 
     /// Slivers of `columns` columns; their vectors differ by one at most.
@@ -103,24 +104,22 @@ struct Job<'a, E> {
     activation: Activation,
     accum: Accum,
     pack_a: bool,
+    /// Whether whole slivers of `B` are read in place.
+    direct_b: bool,
 }
 
 // SAFETY: panels read shared operands and write disjoint rows or columns of `c` and `activated`.
 unsafe impl<E: Math> Sync for Job<'_, E> {}
 
-/// A block of columns and of the inner extent.
+/// A block of columns with its packed slivers of `B`.
 #[derive(Clone, Copy)]
 struct Block<E> {
-    columns: (usize, usize),
-    inner: (usize, usize),
-    first: bool,
-    last: bool,
-    /// `B` of this block: packed sliver behind sliver, or in place with this distance between rows.
-    b: *const E,
-    in_place: Option<usize>,
+    from: usize,
+    columns: usize,
+    packed: *const E,
 }
 
-// SAFETY: `b` is only read while the operand or scratch memory it points into is borrowed by `gemm`.
+// SAFETY: `packed` is only read while `gemm` borrows the scratch memory it points into.
 unsafe impl<E: Math> Sync for Block<E> {}
 
 /// Computes `product` into `target`. All slices must hold what shapes and strides say; callers have checked.
@@ -138,80 +137,84 @@ pub(crate) fn gemm<E: Math>(cpu: &Cpu, product: Product<'_, E>, target: Target<'
     let cut = Cut::new(cpu.simd(), &product);
     let job = Job {
         simd: cpu.simd(),
-        // Rows a multiple of 4 KiB apart would fight for the same few lines of the L1 cache.
-        pack_a: a.column != 1 || columns > 256 || (a.row * size_of::<E>()).is_multiple_of(1024),
         product,
-        cut,
         c: target.c.as_mut_ptr(),
         activated: target.activated.map_or(std::ptr::null_mut(), |y| y.as_mut_ptr()),
         bias: target.bias,
         activation: target.activation,
         accum: target.accum,
+        // Rows a multiple of 4 KiB apart would fight for the same few lines of the L1 cache.
+        pack_a: a.column != 1 || columns > 256 || (a.row * size_of::<E>()).is_multiple_of(1024),
+        // Packing pays once a sliver is read several times.
+        direct_b: b.column == 1 && cut.slivers <= 2,
+        cut,
     };
-    // Packing pays once a sliver is read several times.
-    let direct_b = b.column == 1 && (job.cut.slivers <= 2 || columns <= 64);
-    let depth = inner.div_ceil(job.cut.inner_blocks);
-    let room = if direct_b { 0 } else { depth * columns.min(job.cut.block).next_multiple_of(job.cut.tile.lanes) };
-    cpu.scratch().with(room, |packed: &mut [E]| {
-        for from in (0..columns).step_by(job.cut.block) {
-            let to = columns.min(from + job.cut.block);
-            for i in 0..job.cut.inner_blocks {
-                let (start, end) = part(inner, job.cut.inner_blocks, i);
-                let mut block = Block {
-                    columns: (from, to),
-                    inner: (start, end),
-                    first: i == 0,
-                    last: i + 1 == job.cut.inner_blocks,
-                    b: b.values.as_ptr().wrapping_add(start * b.row + from * b.column),
-                    in_place: Some(b.row),
-                };
-                if !direct_b {
-                    pack_b(cpu, &job, &block, packed);
-                    (block.b, block.in_place) = (packed.as_ptr(), None);
-                }
-                run_block(cpu, &job, &block);
-            }
-        }
-    });
+    for from in (0..columns).step_by(cut.block) {
+        let block = Block { from, columns: cut.block.min(columns - from), packed: std::ptr::null() };
+        let width = if job.direct_b { cut.tile.lanes * cut.tile.vectors } else { block.columns };
+        let room = inner * width.next_multiple_of(cut.tile.lanes) + pack::SLACK;
+        cpu.scratch().with(room, |packed: &mut [E]| {
+            pack_b(cpu, &job, &block, packed);
+            run_block(cpu, &job, &Block { packed: packed.as_ptr(), ..block });
+        });
+    }
+}
+
+impl<E: Math> Block<E> {
+    /// Whether the columns `from..to` of the block are packed.
+    fn is_packed(&self, job: &Job<'_, E>, from: usize, to: usize) -> bool {
+        !job.direct_b || !(to - from).is_multiple_of(job.cut.tile.lanes)
+    }
+
+    /// Where the packed inner block `from..to` of the columns `left..right` starts, and how far its steps are apart.
+    ///
+    /// Slivers lie one behind the other; of those in place there is at most one that is packed.
+    fn sliver(&self, job: &Job<'_, E>, (left, right): (usize, usize), from: usize) -> (usize, usize) {
+        let step = (right - left).next_multiple_of(job.cut.tile.lanes);
+        let start = if job.direct_b { 0 } else { left * job.product.inner };
+        (start + from * step, step)
+    }
 }
 
 /// Packs the slivers of a block of `B`, in parallel where there are many.
 fn pack_b<E: Math>(cpu: &Cpu, job: &Job<'_, E>, block: &Block<E>, packed: &mut [E]) {
-    let (cut, b) = (job.cut, job.product.b);
-    let (depth, columns) = (block.inner.1 - block.inner.0, block.columns.1 - block.columns.0);
-    let slivers = cut.column_slivers(columns);
-    let per_panel = (16 * 1024 / (depth * cut.tile.lanes * cut.tile.vectors).max(1)).max(1);
+    let (cut, b, inner) = (job.cut, job.product.b, job.product.inner);
+    let slivers = cut.column_slivers(block.columns);
+    let first = if job.direct_b { slivers - 1 } else { 0 };
+    let per_panel = (16 * 1024 / (inner * cut.tile.lanes * cut.tile.vectors).max(1)).max(1);
     let to = SharedMut(packed.as_mut_ptr());
-    cpu.crew().each(slivers.div_ceil(per_panel), |panel| {
-        for j in panel * per_panel..slivers.min((panel + 1) * per_panel) {
-            let (from, end) = cut.column_sliver(columns, j);
-            let sliver = pack::Sliver {
-                from: b.values.as_ptr().wrapping_add(block.inner.0 * b.row + (block.columns.0 + from) * b.column),
+    cpu.crew().each((slivers - first).div_ceil(per_panel), |panel| {
+        for j in first + panel * per_panel..slivers.min(first + (panel + 1) * per_panel) {
+            let (from, end) = cut.column_sliver(block.columns, j);
+            if !block.is_packed(job, from, end) {
+                continue;
+            }
+            let (start, stride) = block.sliver(job, (from, end), 0);
+            job.simd.run(pack::Sliver {
+                from: b.values.as_ptr().wrapping_add((block.from + from) * b.column),
                 step: b.row,
                 lane: b.column,
-                steps: depth,
+                steps: inner,
                 lanes: end - from,
-                // SAFETY: slivers lie one behind the other in `packed`, which has room for all of them.
-                to: unsafe { to.get().add(from * depth) },
-                stride: (end - from).next_multiple_of(cut.tile.lanes),
-            };
-            job.simd.run(sliver);
+                // SAFETY: `packed` has room for every sliver, and this panel alone writes this one: its steps are
+                // whole vectors, so that it ends where the next begins.
+                to: unsafe { to.get().add(start) },
+                stride,
+            });
         }
     });
 }
 
 /// Computes one block, cut into panels of rows, and of columns where there are few rows.
 fn run_block<E: Math>(cpu: &Cpu, job: &Job<'_, E>, block: &Block<E>) {
-    let slivers = job.cut.slivers;
-    let columns = block.columns.1 - block.columns.0;
-    let work = 2 * job.product.rows * columns * (block.inner.1 - block.inner.0);
+    let (slivers, column_slivers) = (job.cut.slivers, job.cut.column_slivers(block.columns));
+    let work = 2 * job.product.rows * block.columns * job.product.inner;
     if work < PARALLEL_WORK {
-        return panel(job, block, (0, slivers), (0, job.cut.column_slivers(columns)));
+        return panel(job, block, (0, slivers), (0, column_slivers));
     }
     let wanted = work.div_ceil(PANEL_WORK).max(2);
-    let row_panels = wanted.min(slivers);
-    let column_slivers = job.cut.column_slivers(columns);
-    let column_panels = if row_panels < 4 { (wanted / row_panels).clamp(1, column_slivers) } else { 1 };
+    let row_panels = wanted.min(slivers.div_ceil(PANEL_SLIVERS));
+    let column_panels = if row_panels < 8 { (wanted / row_panels).clamp(1, column_slivers.min(8)) } else { 1 };
     cpu.crew().each(row_panels * column_panels, |i| {
         let columns = part(column_slivers, column_panels, i % column_panels);
         panel(job, block, part(slivers, row_panels, i / column_panels), columns);
@@ -220,73 +223,115 @@ fn run_block<E: Math>(cpu: &Cpu, job: &Job<'_, E>, block: &Block<E>) {
 
 /// Computes the tiles of some slivers of rows and of columns, then activates.
 fn panel<E: Math>(job: &Job<'_, E>, block: &Block<E>, slivers: (usize, usize), columns: (usize, usize)) {
-    let Product { rows, columns: row_length, a, .. } = job.product;
+    let Product { rows, columns: row_length, inner, .. } = job.product;
     let cut = job.cut;
-    let block_columns = block.columns.1 - block.columns.0;
-    let (left, right) = match columns {
-        (from, to) if from < to => {
-            (cut.column_sliver(block_columns, from).0, cut.column_sliver(block_columns, to - 1).1)
-        }
-        _ => return,
-    };
-    let depth = block.inner.1 - block.inner.0;
-    let mut packed = pack::Room::new();
-    for sliver in slivers.0..slivers.1 {
-        let (top, bottom) = part(rows, job.cut.slivers, sliver);
-        let count = bottom - top;
-        debug_assert!(count <= cut.tile.rows);
-        let start = a.values.as_ptr().wrapping_add(top * a.row + block.inner.0 * a.column);
-        let (a_start, a_row, a_step) = if job.pack_a {
-            let to = packed.room(count * depth);
-            job.simd.run(pack::Sliver {
-                from: start,
-                step: a.column,
-                lane: a.row,
-                steps: depth,
-                lanes: count,
-                to,
-                stride: count,
-            });
-            (to.cast_const(), 1, count)
-        } else {
-            (start, a.row, a.column)
-        };
-        for j in columns.0..columns.1 {
-            let (column, end) = cut.column_sliver(block_columns, j);
-            let (b, b_row) = match block.in_place {
-                Some(row) => (block.b.wrapping_add(column), row),
-                None => (block.b.wrapping_add(column * depth), (end - column).next_multiple_of(cut.tile.lanes)),
-            };
-            let tile = Tile {
-                depth,
-                a: a_start,
-                a_row,
-                a_step,
-                b,
-                b_row,
-                // SAFETY: `c` holds rows x row_length elements, and the tile starts inside.
-                c: unsafe { job.c.add(top * row_length + block.columns.0 + column) },
-                c_row: row_length,
-                columns: end - column,
-                add: !block.first || job.accum == Accum::Add,
-                bias: match job.bias {
-                    // SAFETY: there is one for each row.
-                    Some(bias) if block.first => unsafe { bias.as_ptr().add(top) },
-                    _ => std::ptr::null(),
-                },
-            };
-            tile::run(job.simd, count, tile);
-        }
-        if block.last && (job.activation != Activation::Identity || !job.activated.is_null()) {
-            for row in top..bottom {
-                let at = row * row_length + block.columns.0 + left;
-                // SAFETY: the segment is this panel's part of the row, in `c` and in `activated`.
-                unsafe {
-                    let from = job.c.add(at);
-                    let to = if job.activated.is_null() { from } else { job.activated.add(at) };
-                    job.simd.run(Activate::raw(job.activation, from, to, right - left));
-                }
+    if columns.0 == columns.1 {
+        return;
+    }
+    let (left, right) =
+        (cut.column_sliver(block.columns, columns.0).0, cut.column_sliver(block.columns, columns.1 - 1).1);
+    let deepest = inner.div_ceil(cut.inner_blocks);
+    let mut room = pack::Room::new();
+    let group = pack::Room::slivers::<E>(cut.tile.tall * deepest);
+    for first in (slivers.0..slivers.1).step_by(group) {
+        let slivers = (first, slivers.1.min(first + group));
+        for i in 0..cut.inner_blocks {
+            let inner = part(inner, cut.inner_blocks, i);
+            pack_a(job, slivers, inner, &mut room);
+            for j in columns.0..columns.1 {
+                tiles(job, block, slivers, inner, cut.column_sliver(block.columns, j), &mut room);
             }
         }
+        if job.activation == Activation::Identity && job.activated.is_null() {
+            continue;
+        }
+        let (top, last) = (cut.tile.sliver(rows, slivers.0).0, cut.tile.sliver(rows, slivers.1 - 1));
+        for row in top..last.0 + last.1 {
+            let at = row * row_length + block.from + left;
+            // SAFETY: the segment is this panel's part of the row, in `c` and in `activated`.
+            unsafe {
+                let from = job.c.add(at);
+                let to = if job.activated.is_null() { from } else { job.activated.add(at) };
+                job.simd.run(Activate::raw(job.activation, from, to, right - left));
+            }
+        }
+    }
+}
+
+/// Whether the tiles of a sliver read packed rows.
+fn reads_packed<E>(job: &Job<'_, E>, rows: usize, height: usize) -> bool {
+    job.pack_a || rows < height
+}
+
+/// Packs one inner block of some slivers of `A`.
+fn pack_a<E: Math>(job: &Job<'_, E>, slivers: (usize, usize), inner: (usize, usize), room: &mut pack::Room) {
+    let a = job.product.a;
+    let depth = inner.1 - inner.0;
+    // Where rows are contiguous, all slivers read a few steps before any reads more: they share cache lines.
+    let chunk = if a.row == 1 { 16 } else { depth.max(1) };
+    for start in (0..depth).step_by(chunk) {
+        for i in slivers.0..slivers.1 {
+            let (top, rows, height) = job.cut.tile.sliver(job.product.rows, i);
+            if !reads_packed(job, rows, height) {
+                continue;
+            }
+            let to: *mut E = room.sliver(i - slivers.0, job.cut.tile.tall * depth);
+            job.simd.run(pack::Sliver {
+                from: a.values.as_ptr().wrapping_add(top * a.row + (inner.0 + start) * a.column),
+                step: a.column,
+                lane: a.row,
+                steps: chunk.min(depth - start),
+                lanes: rows,
+                to: to.wrapping_add(start * height),
+                stride: height,
+            });
+        }
+    }
+}
+
+/// Computes the tiles of some slivers of rows and one of columns, over one inner block.
+fn tiles<E: Math>(
+    job: &Job<'_, E>,
+    block: &Block<E>,
+    slivers: (usize, usize),
+    inner: (usize, usize),
+    (left, right): (usize, usize),
+    room: &mut pack::Room,
+) {
+    let Product { rows: height_of_c, columns: row_length, a, b, .. } = job.product;
+    let depth = inner.1 - inner.0;
+    let (b, b_step) = if block.is_packed(job, left, right) {
+        let (start, step) = block.sliver(job, (left, right), inner.0);
+        (block.packed.wrapping_add(start), step)
+    } else {
+        (b.values.as_ptr().wrapping_add(inner.0 * b.row + block.from + left), b.row)
+    };
+    for i in slivers.0..slivers.1 {
+        let (top, rows, height) = job.cut.tile.sliver(height_of_c, i);
+        let (a, a_row, a_step) = if reads_packed(job, rows, height) {
+            (room.sliver::<E>(i - slivers.0, job.cut.tile.tall * depth).cast_const(), 1, height)
+        } else {
+            (a.values.as_ptr().wrapping_add(top * a.row + inner.0 * a.column), a.row, a.column)
+        };
+        job.simd.run(Tile {
+            height,
+            depth,
+            a,
+            a_row,
+            a_step,
+            b,
+            b_step,
+            // SAFETY: `c` holds rows x row_length elements, and the tile starts inside.
+            c: unsafe { job.c.add(top * row_length + block.from + left) },
+            c_row: row_length,
+            rows,
+            columns: right - left,
+            add: inner.0 > 0 || job.accum == Accum::Add,
+            bias: match job.bias {
+                // SAFETY: there is one for each row.
+                Some(bias) if inner.0 == 0 => unsafe { bias.as_ptr().add(top) },
+                _ => std::ptr::null(),
+            },
+        });
     }
 }

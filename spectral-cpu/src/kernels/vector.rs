@@ -43,10 +43,9 @@ pub(crate) trait Vector: Copy {
     type Mask: Copy;
     /// Number of lanes.
     const LANES: usize;
-    /// Registers for the tile of a matrix product.
-    const REGISTERS: usize;
-    /// The most rows and vectors of such a tile.
-    const TILE: (usize, usize);
+    /// Rows of a tall and of a short tile of a matrix product, and the most vectors of a row of either: a tile fits
+    /// the registers beside a row of `B` and an element of `A`.
+    const TILE: (usize, usize, usize);
 
     /// The value in every lane.
     fn splat(value: Self::Elem) -> Self;

@@ -4,169 +4,254 @@ use crate::Simd;
 use crate::kernels::math::Math;
 use crate::kernels::vector::{Kernel, Vector};
 
-/// One tile: up to as many rows and columns as [`extents`] says.
+/// One tile of one of the sizes in [`Extents`]; what is outside of `C` is computed but not written.
 #[derive(Clone, Copy)]
 pub(super) struct Tile<E> {
+    /// Rows that are computed.
+    pub(super) height: usize,
     /// Inner extent.
     pub(super) depth: usize,
-    /// `A`: first element, distance between rows, distance between inner steps.
+    /// `A`: first element, distance between rows, distance between inner steps; `height` rows are read.
     pub(super) a: *const E,
     pub(super) a_row: usize,
     pub(super) a_step: usize,
-    /// `B`: first element and distance between inner steps; columns are contiguous.
+    /// `B`: first element and distance between inner steps; columns are contiguous, and whole vectors are read.
     pub(super) b: *const E,
-    pub(super) b_row: usize,
+    pub(super) b_step: usize,
     /// `C`: first element and distance between rows.
     pub(super) c: *mut E,
     pub(super) c_row: usize,
-    /// Columns of this tile.
+    /// Rows that are written.
+    pub(super) rows: usize,
+    /// Columns that are written.
     pub(super) columns: usize,
     /// Whether to add to what `C` holds.
     pub(super) add: bool,
-    /// What the sum of each row starts with, or null.
+    /// Added to each row, or null.
     pub(super) bias: *const E,
 }
 
-/// How large tiles are.
-#[derive(Debug, Clone, Copy)]
+/// How large tiles are: up to `vectors` vectors wide, `tall` or `short` rows high.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Extents {
     /// Columns of one vector.
     pub(super) lanes: usize,
-    /// The most rows.
-    pub(super) rows: usize,
     /// The most vectors of columns.
     pub(super) vectors: usize,
+    /// Rows of most tiles.
+    pub(super) tall: usize,
+    /// Rows of the last tiles where that wastes less.
+    pub(super) short: usize,
 }
 
-struct Choose(usize);
-impl<E: Math> Kernel<E> for Choose {
+struct Ask;
+impl<E: Math> Kernel<E> for Ask {
     type Output = Extents;
     #[inline(always)]
     fn run<V: Vector<Elem = E>>(self) -> Extents {
-        let vectors = match self.0.div_ceil(V::LANES) {
-            // A tile of one vector loads as much as it multiplies: spread an odd vector over wider tiles instead.
-            7 => 4,
-            1 => 1,
-            odd if odd % 2 == 1 => 3,
-            _ => 2,
-        };
-        let vectors = vectors.min(V::TILE.1);
-        // Beside the sums, a row of B and an element of A must fit.
-        let rows = ((V::REGISTERS - 1) / vectors - 1).min(V::TILE.0);
-        Extents { lanes: V::LANES, rows, vectors }
+        let (tall, short, vectors) = V::TILE;
+        Extents { lanes: V::LANES, vectors, tall, short }
     }
 }
 
-/// The tiles for products of `columns` columns.
-pub(super) fn extents<E: Math>(simd: Simd, columns: usize) -> Extents {
-    simd.run::<E, _>(Choose(columns))
-}
+impl Extents {
+    /// The tiles of a level.
+    pub(super) fn of<E: Math>(simd: Simd) -> Self {
+        simd.run::<E, _>(Ask)
+    }
 
-/// Evaluates a block for every `$r` below the constant `$n`. Loops would do, were they unrolled at this length.
-macro_rules! rows {
-    ($r:ident < $n:ident => $body:block) => {
-        rows!(@ $r $n $body 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
-    };
-    (@ $r:ident $n:ident $body:block $($i:literal)*) => {
-        $(if $i < $n {
-            let $r = $i;
-            $body
-        })*
-    };
-}
+    /// Slivers of `rows` rows.
+    pub(super) fn slivers(&self, rows: usize) -> usize {
+        rows.div_ceil(self.tall)
+    }
 
-/// Computes `tile` of `rows` rows.
-pub(super) fn run<E: Math>(simd: Simd, rows: usize, tile: Tile<E>) {
-    macro_rules! dispatch {
-        ($($r:literal)*) => {
-            match rows {
-                $($r => simd.run(Rows::<E, $r>(tile)),)*
-                _ => debug_assert!(false, "a tile of {rows} rows"),
+    /// Sliver `i` of `rows` rows: where it starts, how many rows it has, and of what height its tiles are.
+    pub(super) fn sliver(&self, rows: usize, i: usize) -> (usize, usize, usize) {
+        let (top, left) = (i * self.tall, rows - i * self.tall);
+        let two_short = 2 * self.short;
+        match left {
+            // One row more than a tall tile: two short ones compute less than a tall and a short one.
+            _ if left > self.tall && left <= two_short => (top, self.short, self.short),
+            _ if left >= self.tall => (top, self.tall, self.tall),
+            _ if i > 0 && left + self.tall <= two_short => {
+                let top = top - self.tall + self.short;
+                (top, rows - top, self.short)
             }
-        };
+            _ if left <= self.short => (top, left, self.short),
+            _ => (top, left, self.tall),
+        }
     }
-    dispatch!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 }
 
-struct Rows<E, const R: usize>(Tile<E>);
-
-impl<E: Math, const R: usize> Kernel<E> for Rows<E, R> {
+impl<E: Math> Kernel<E> for Tile<E> {
     type Output = ();
     #[inline(always)]
     fn run<V: Vector<Elem = E>>(self) {
-        match self.0.columns.div_ceil(V::LANES) {
-            1 => self.vectors::<V, 1>(),
-            2 => self.vectors::<V, 2>(),
-            3 => self.vectors::<V, 3>(),
-            _ => self.vectors::<V, 4>(),
-        }
-    }
-}
-
-impl<E: Math, const R: usize> Rows<E, R> {
-    #[inline(always)]
-    fn vectors<V: Vector<Elem = E>, const N: usize>(&self) {
-        // The others are never asked for, and this keeps them from being compiled.
-        if R <= V::TILE.0 && N <= V::TILE.1 && (R + 1) * N < V::REGISTERS {
-            let tile = &self.0;
-            let last = tile.columns - (N - 1) * V::LANES;
-            // SAFETY: whoever made the tile vouches for its pointers.
-            unsafe {
-                if last == V::LANES {
-                    compute::<V, R, N, true>(tile, V::first(last));
-                } else {
-                    compute::<V, R, N, false>(tile, V::first(last));
+        macro_rules! sizes {
+            ($($rows:literal x $vectors:literal)*) => {
+                match (self.height, self.columns.div_ceil(V::LANES)) {
+                    $(($rows, $vectors) => self.sized::<V, $rows, $vectors>(),)*
+                    (rows, vectors) => debug_assert!(false, "a tile of {rows} rows and {vectors} vectors"),
                 }
-            }
+            };
+        }
+        sizes!(2 x 1  4 x 1  4 x 2  5 x 1  5 x 2  5 x 3  6 x 1  6 x 2  9 x 1  9 x 2  9 x 3);
+    }
+}
+
+impl<E: Math> Tile<E> {
+    #[inline(always)]
+    fn sized<V: Vector<Elem = E>, const R: usize, const N: usize>(&self) {
+        // Known when compiled: a level gets the code of its own sizes only.
+        if const { (R == V::TILE.0 || R == V::TILE.1) && N <= V::TILE.2 } {
+            debug_assert!(self.rows <= R);
+            // SAFETY: whoever made the tile vouches for its pointers.
+            unsafe { compute::<V, R, N>(self) }
         } else {
-            debug_assert!(false, "a tile of {R} rows and {N} vectors");
+            debug_assert!(false, "a level without tiles of {R} rows and {N} vectors");
         }
     }
 }
 
-/// `last` flags the columns of the last vector of a row.
+/// Computes a tile of `R` rows and `N` vectors.
+///
+/// # Safety
+/// The tile's pointers are valid for what it says is read and written.
 #[inline(always)]
-unsafe fn compute<V: Vector, const R: usize, const N: usize, const FULL: bool>(tile: &Tile<V::Elem>, last: V::Mask) {
-    // SAFETY: rows 0..R and the tile's columns are inside all three matrices; masked lanes are not touched.
+unsafe fn compute<V: Vector, const R: usize, const N: usize>(tile: &Tile<V::Elem>) {
+    // SAFETY: the caller vouches for `R` rows of `A`, `N` vectors of `B` and the written part of `C`.
     unsafe {
         let mut sum = [[V::zero(); N]; R];
-        if !tile.bias.is_null() {
-            rows!(r < R => { sum[r] = [V::splat(*tile.bias.add(r)); N] });
-        }
         // One pointer for three rows: more would not fit the registers for addresses.
-        let mut a = [tile.a; 5];
-        for (i, a) in a.iter_mut().enumerate() {
-            *a = a.wrapping_add(3 * i * tile.a_row);
-        }
+        let mut a = [tile.a, tile.a.wrapping_add(3 * tile.a_row), tile.a.wrapping_add(6 * tile.a_row)];
         let (row, step, mut b) = (tile.a_row, tile.a_step, tile.b);
         for _ in 0..tile.depth {
             let mut right = [V::zero(); N];
             for (n, right) in right.iter_mut().enumerate() {
-                let from = b.wrapping_add(n * V::LANES);
-                *right = if FULL || n + 1 < N { V::load(from) } else { V::load_masked(from, last) };
+                *right = V::load(b.wrapping_add(n * V::LANES));
             }
-            rows!(r < R => {
+            for r in 0..R {
                 let left = V::splat(*a[r / 3].wrapping_add(r % 3 * row));
-                for (sum, right) in sum[r].iter_mut().zip(right) {
-                    *sum = left.fma(right, *sum);
+                for n in 0..N {
+                    sum[r][n] = left.fma(right[n], sum[r][n]);
                 }
-            });
+            }
             for a in &mut a {
                 *a = a.wrapping_add(step);
             }
-            b = b.wrapping_add(tile.b_row);
+            b = b.wrapping_add(tile.b_step);
         }
-        rows!(r < R => {
-            for (n, sum) in sum[r].iter().enumerate() {
-                let to = tile.c.add(r * tile.c_row + n * V::LANES);
-                if FULL || n + 1 < N {
-                    let old = if tile.add { V::load(to) } else { V::zero() };
-                    V::store(old.add(*sum), to);
-                } else {
-                    let old = if tile.add { V::load_masked(to, last) } else { V::zero() };
-                    V::store_masked(old.add(*sum), to, last);
+        let last = V::first(tile.columns - (N - 1) * V::LANES);
+        let full = tile.columns == N * V::LANES;
+        for (r, sum) in sum.iter().enumerate() {
+            if r < tile.rows {
+                let bias = if tile.bias.is_null() { V::zero() } else { V::splat(*tile.bias.add(r)) };
+                for (n, sum) in sum.iter().enumerate() {
+                    let to = tile.c.add(r * tile.c_row + n * V::LANES);
+                    let whole = full || n + 1 < N;
+                    let old = match (tile.add, whole) {
+                        (false, _) => bias,
+                        (true, true) => V::load(to),
+                        (true, false) => V::load_masked(to, last),
+                    };
+                    let new = old.add(*sum);
+                    if whole { new.store(to) } else { new.store_masked(to, last) }
                 }
             }
-        });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tiles of every level, whether this machine has it or not.
+    const LEVELS: [Extents; 3] = [
+        Extents { lanes: 16, vectors: 3, tall: 9, short: 5 },
+        Extents { lanes: 8, vectors: 2, tall: 6, short: 4 },
+        Extents { lanes: 8, vectors: 1, tall: 4, short: 2 },
+    ];
+
+    #[test]
+    fn slivers_follow_each_other_and_fit_their_tiles() {
+        for extents in LEVELS {
+            for rows in 1..100 {
+                let mut next = 0;
+                for i in 0..extents.slivers(rows) {
+                    let (top, count, height) = extents.sliver(rows, i);
+                    assert_eq!(top, next, "{extents:?} {rows} {i}");
+                    assert!(count > 0 && count <= height && [extents.tall, extents.short].contains(&height));
+                    next += count;
+                }
+                assert_eq!(next, rows, "{extents:?}");
+            }
+        }
+    }
+
+    /// A tile of any size on the vectors of any level.
+    struct AnySize<const R: usize, const N: usize>(Tile<f64>);
+    impl<const R: usize, const N: usize> Kernel<f64> for AnySize<R, N> {
+        type Output = ();
+        #[inline(always)]
+        fn run<V: Vector<Elem = f64>>(self) {
+            // SAFETY: the operands of `check` are as large as the largest tile.
+            unsafe { compute::<V, R, N>(&self.0) }
+        }
+    }
+
+    fn check<const R: usize, const N: usize>() {
+        const DEPTH: usize = 7;
+        let a: Vec<f64> = (0..R * DEPTH).map(|i| (i * 37 % 19) as f64 - 9.0).collect();
+        let b: Vec<f64> = (0..DEPTH * 64).map(|i| (i * 23 % 17) as f64 - 8.0).collect();
+        let bias: Vec<f64> = (0..R).map(|r| r as f64).collect();
+        for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+            let lanes = Extents::of::<f64>(simd).lanes;
+            for (rows, missing, add) in [(R, 0, false), (R - 1, 1, true), (1, lanes - 1, false), (R, lanes - 1, true)] {
+                let (columns, width) = (N * lanes - missing, N * lanes + 1);
+                let mut c = vec![0.5; R * width];
+                let tile = Tile {
+                    height: R,
+                    depth: DEPTH,
+                    a: a.as_ptr(),
+                    a_row: DEPTH,
+                    a_step: 1,
+                    b: b.as_ptr(),
+                    b_step: 64,
+                    c: c.as_mut_ptr(),
+                    c_row: width,
+                    rows,
+                    columns,
+                    add,
+                    bias: if add { std::ptr::null() } else { bias.as_ptr() },
+                };
+                simd.run(AnySize::<R, N>(tile));
+                for (i, got) in c.iter().enumerate() {
+                    let (row, column) = (i / width, i % width);
+                    let dot: f64 = (0..DEPTH).map(|k| a[row * DEPTH + k] * b[k * 64 + column]).sum();
+                    let want = match (row < rows && column < columns, add) {
+                        (false, _) => 0.5,
+                        (true, true) => 0.5 + dot,
+                        (true, false) => bias[row] + dot,
+                    };
+                    assert_eq!(*got, want, "{simd}, a tile of {R} rows and {N} vectors, row {row}, column {column}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tiles_of_every_size_write_what_they_should_and_nothing_else() {
+        check::<2, 1>();
+        check::<4, 1>();
+        check::<4, 2>();
+        check::<5, 1>();
+        check::<5, 2>();
+        check::<5, 3>();
+        check::<6, 1>();
+        check::<6, 2>();
+        check::<9, 1>();
+        check::<9, 2>();
+        check::<9, 3>();
     }
 }

@@ -9,8 +9,7 @@ impl Vector for __m256 {
     type Elem = f32;
     type Mask = __m256i;
     const LANES: usize = 8;
-    const REGISTERS: usize = 16;
-    const TILE: (usize, usize) = (6, 2);
+    const TILE: (usize, usize, usize) = (6, 4, 2);
 
     ops! {
         splat(value: f32) -> Self = _mm256_set1_ps(value);
@@ -83,8 +82,7 @@ impl Vector for __m256d {
     type Elem = f64;
     type Mask = __m256i;
     const LANES: usize = 4;
-    const REGISTERS: usize = 16;
-    const TILE: (usize, usize) = (6, 2);
+    const TILE: (usize, usize, usize) = (6, 4, 2);
 
     ops! {
         splat(value: f64) -> Self = _mm256_set1_pd(value);

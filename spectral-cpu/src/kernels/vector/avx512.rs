@@ -9,8 +9,7 @@ impl Vector for __m512 {
     type Elem = f32;
     type Mask = __mmask16;
     const LANES: usize = 16;
-    const REGISTERS: usize = 32;
-    const TILE: (usize, usize) = (14, 4);
+    const TILE: (usize, usize, usize) = (9, 5, 3);
 
     ops! {
         splat(value: f32) -> Self = _mm512_set1_ps(value);
@@ -77,8 +76,7 @@ impl Vector for __m512d {
     type Elem = f64;
     type Mask = __mmask8;
     const LANES: usize = 8;
-    const REGISTERS: usize = 32;
-    const TILE: (usize, usize) = (14, 4);
+    const TILE: (usize, usize, usize) = (9, 5, 3);
 
     ops! {
         splat(value: f64) -> Self = _mm512_set1_pd(value);

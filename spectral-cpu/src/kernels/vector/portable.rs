@@ -12,8 +12,7 @@ where
     type Elem = E;
     type Mask = u32;
     const LANES: usize = N;
-    const REGISTERS: usize = 8;
-    const TILE: (usize, usize) = (4, 1);
+    const TILE: (usize, usize, usize) = (4, 2, 1);
 
     #[inline(always)]
     fn splat(value: E) -> Self {
