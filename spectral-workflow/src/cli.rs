@@ -4,7 +4,8 @@ use crate::context::{Common, Context};
 use crate::output::{Format, note};
 use crate::{Failure, Result, verbs};
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
-use spectral_core::{PrunerEntry, registry};
+use spectral_core::registry::{self, Registered};
+use spectral_core::{PrunerEntry, StrategyEntry};
 use std::process::ExitCode;
 
 /// A verb that a program adds to those of this crate.
@@ -42,10 +43,12 @@ enum Verb {
     Undo(verbs::undo::Options),
     /// Fetch, list and split data sets
     Data(verbs::data::Options),
-    /// Everything that is registered: criteria, layers, optimisers, schedules, data sets, backends
+    /// Everything that is registered: criteria, strategies, layers, optimisers, schedules, data sets, backends
     Plugins(verbs::plugins::Options),
     /// Write a plug-in crate that builds, is tested and shows up in `plugins`
     New(verbs::new::Options),
+    /// Repeat a published result and put it beside ours
+    Reproduce(verbs::reproduce::Options),
     /// Benchmarks, side by side with what people use otherwise
     Bench(verbs::bench::Options),
     /// Put what benchmarks compare with into the project folder
@@ -89,10 +92,11 @@ fn command(extras: &[Extra]) -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true);
     let base = Common::augment_args(Verb::augment_subcommands(base));
-    let criteria = criteria();
+    let criteria = names::<PrunerEntry>("Criteria");
+    let strategies = names::<StrategyEntry>("Strategies");
     let base = base
         .mut_subcommand("prune", |c| c.after_help(criteria.clone()))
-        .mut_subcommand("run", |c| c.after_help(criteria));
+        .mut_subcommand("run", |c| c.after_help(format!("{criteria}\n\n{strategies}")));
     let names: Vec<String> = base.get_subcommands().map(|c| c.get_name().to_string()).collect();
     // `bench` has a --json of its own, which takes a file.
     let base =
@@ -105,12 +109,12 @@ fn json_flag() -> clap::Arg {
     clap::Arg::new("json").long("json").global(true).action(clap::ArgAction::SetTrue).help(help)
 }
 
-/// The registered criteria, for help.
-fn criteria() -> String {
-    let Ok(entries) = registry::all::<PrunerEntry>() else { return String::new() };
-    let width = entries.iter().map(|e| e.name.len()).max().unwrap_or(0);
-    let lines: Vec<String> = entries.iter().map(|e| format!("  {:width$}  {}", e.name, e.summary)).collect();
-    format!("Criteria:\n{}", lines.join("\n"))
+/// What is registered of one kind, for help.
+fn names<T: Registered>(title: &str) -> String {
+    let Ok(entries) = registry::all::<T>() else { return String::new() };
+    let width = entries.iter().map(|e| e.name().len()).max().unwrap_or(0);
+    let lines: Vec<String> = entries.iter().map(|e| format!("  {:width$}  {}", e.name(), e.summary())).collect();
+    format!("{title}:\n{}", lines.join("\n"))
 }
 
 /// clap's complaint as one paragraph without its decoration.
@@ -136,6 +140,7 @@ fn dispatch(matches: &ArgMatches, extras: &[Extra]) -> Result<()> {
     let cx = Context::open(&common, format)?;
     let answer = match verb {
         Verb::Run(o) => return verbs::run::run(&cx, &o),
+        Verb::Reproduce(o) => return verbs::reproduce::run(&cx, &o),
         Verb::Train(o) => verbs::train::run(&cx, &o),
         Verb::Prune(o) => verbs::prune::run(&cx, &o),
         Verb::Finetune(o) => verbs::finetune::run(&cx, &o),

@@ -48,6 +48,11 @@ impl Context {
         open_backend(name, &BackendOptions { threads: Some(self.threads) })
     }
 
+    /// The same backend on one thread, for workers side by side.
+    pub(crate) fn single_threaded(&self) -> Result<BackendHandle> {
+        open_backend(self.backend.name(), &BackendOptions { threads: Some(1) })
+    }
+
     /// Loads a data set by name or path.
     pub(crate) fn dataset(&self, name: &str, split_seed: Option<u64>) -> Result<Dataset> {
         Ok(spectral_data::load(name, &DataOptions { split_seed, ..self.data_options() })?)

@@ -21,6 +21,7 @@ mod output;
 mod progress;
 pub mod recipe;
 pub mod report;
+mod reproduce;
 mod run;
 mod stage;
 mod verbs;

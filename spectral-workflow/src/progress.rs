@@ -33,6 +33,13 @@ pub(crate) fn during<T>(label: &'static str, work: impl FnOnce() -> T) -> T {
     result
 }
 
+/// A bar over `count` jobs, which count themselves.
+pub(crate) fn jobs(label: &str, count: usize) -> ProgressBar {
+    let bar = bar(label, "{prefix:>10} {wide_bar:.cyan/dim} {pos}/{len}  {eta:>4}");
+    bar.set_length(count as u64);
+    bar
+}
+
 /// A bar over bytes.
 pub(crate) fn counter(label: &str) -> ProgressBar {
     bar(label, "{prefix:>10} {wide_bar:.cyan/dim} {bytes}/{total_bytes}  {eta:>4}")

@@ -2,17 +2,21 @@
 
 mod keys;
 mod overrides;
+mod strategies;
+
+pub(crate) use strategies::Planned;
 
 use crate::{Failure, Result};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use spectral_core::DType;
 use spectral_layers::LayerSpec;
 use spectral_prune::PruneConfig;
-use spectral_train::TrainConfig;
+use spectral_train::{ByName, TrainConfig};
 use std::path::Path;
 
 /// The recipes that come with the program, by name.
-pub const BUILT_IN: [(&str, &str); 3] = [
+pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits", include_str!("../../recipes/digits.toml")),
     ("fashion-mnist", include_str!("../../recipes/fashion-mnist.toml")),
     ("mnist", include_str!("../../recipes/mnist.toml")),
@@ -33,6 +37,9 @@ pub struct Recipe {
     pub network: NetworkSection,
     /// How it trains.
     pub train: TrainConfig,
+    /// Whole procedures between training and pruning, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    pub strategy: Vec<ByName>,
     /// What it prunes, step by step.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     pub prune: Vec<PruneConfig>,
@@ -56,6 +63,10 @@ pub struct DataSection {
     /// Seed of the train/test split of sets that come in one piece.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_seed: Option<u64>,
+    /// Share of the training data that strategies measure on and nothing trains on; without strategies it stays with
+    /// the training data.
+    #[serde(default = "a_tenth")]
+    pub validation: f64,
 }
 
 /// `[network]`.
@@ -96,8 +107,12 @@ fn f32_by_default() -> DType {
     DType::F32
 }
 
+fn a_tenth() -> f64 {
+    0.1
+}
+
 /// `[prune]` once, or `[[prune]]` several times.
-fn one_or_many<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<PruneConfig>, D::Error> {
+fn one_or_many<'de, T: DeserializeOwned, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
     use serde::de::Error;
     match toml::Value::deserialize(from)? {
         toml::Value::Array(steps) => steps.into_iter().map(|s| s.try_into().map_err(D::Error::custom)).collect(),
@@ -157,6 +172,10 @@ impl Recipe {
         if self.network.layers.is_empty() {
             return Err("network.layers is empty; add at least one layer".into());
         }
+        let held_out = self.data.validation;
+        if !(held_out > 0.0 && held_out < 1.0) {
+            return Err(format!("data.validation: {held_out} is not between 0 and 1"));
+        }
         if let Some(share) = self.report.sweep.iter().find(|s| !(0.0..1.0).contains(*s)) {
             return Err(format!("report.sweep: {share} is not between 0 and 1"));
         }
@@ -181,7 +200,7 @@ mod tests {
 
     #[test]
     fn built_in_recipes_are_valid_and_stay_so_when_resolved() {
-        for (name, _) in BUILT_IN {
+        for &(name, _) in BUILT_IN {
             let recipe = Recipe::load(Some(name), &[]).unwrap();
             let again = Recipe::parse(&recipe.resolved().unwrap(), "resolved", &[]).unwrap();
             assert_eq!(again.resolved().unwrap(), recipe.resolved().unwrap(), "{name}");

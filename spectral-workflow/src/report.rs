@@ -13,9 +13,10 @@ mod summary;
 mod svg;
 mod table;
 
-pub(crate) use format::bytes;
+pub(crate) use format::{bytes, seconds};
+pub(crate) use plots::lines::show as cell_text;
 pub use schema::{
     Check, Curve, Dataset, Equality, FileTable, Latency, LayerRow, Machine, PruneStep, Report, SCHEMA, Spectrum, Stage,
-    SweepPoint, TensorRow, Verdict, WeightHistogram,
+    StrategyStep, SweepPoint, TensorRow, Verdict, WeightHistogram,
 };
 pub use table::Style;

@@ -2,15 +2,16 @@
 
 mod details;
 pub(crate) mod phases;
+pub(crate) mod strategies;
 mod verdict;
 
 use crate::context::Context;
 use crate::progress::during;
-use crate::recipe::Recipe;
+use crate::recipe::{Planned, Recipe};
 use crate::report::{self, Curve, Report, Stage};
 use crate::stage::{self, measure};
 use crate::{Failure, Result, machine};
-use spectral_core::{Model, Named, Proof, Seed, TrainHook, prove};
+use spectral_core::{Model, Named, Proof, Samples, Seed, TrainHook, prove};
 use spectral_data::Dataset;
 use spectral_prune::{GradualPruning, PruneConfig, PruneReport, Schedule};
 use spectral_sparse::Policy;
@@ -25,6 +26,17 @@ pub(crate) struct Job<'a> {
     pub(crate) plan: Option<&'a Path>,
 }
 
+/// What a run works with, checked.
+struct Work<'a> {
+    recipe: &'a Recipe,
+    out: &'a Path,
+    policy: Policy,
+    strategies: Vec<Planned>,
+    data: Dataset,
+    /// What strategies measure on, where there are strategies.
+    held_out: Option<Samples>,
+}
+
 /// The models a run makes, and what is known about them.
 struct Models {
     dense: Model,
@@ -36,6 +48,7 @@ struct Models {
 /// Runs the whole job and writes its results. A broken link of the chain is in the report's verdict, not an error.
 pub(crate) fn run(cx: &Context, job: &Job<'_>) -> Result<Report> {
     prepare_folder(&job.out)?;
+    remove_steps(&job.out)?;
     let report = chain(cx, job);
     if report.is_err() {
         // Leaves no empty folder behind; one with files in it stays.
@@ -53,14 +66,17 @@ fn chain(cx: &Context, job: &Job<'_>) -> Result<Report> {
         phase.build(Seed(recipe.seed))?;
     }
     recipe.prune.iter().try_for_each(PruneConfig::check)?;
-    let data = cx.dataset(&recipe.data.set, recipe.data.split_seed)?;
+    let strategies = recipe.strategies()?;
+    let mut data = cx.dataset(&recipe.data.set, recipe.data.split_seed)?;
+    let held_out = strategies::hold_out(recipe, &mut data)?;
     let counts = report::Dataset { name: data.origin.name.clone(), train: data.train.len(), test: data.test.len() };
     let machine = machine::describe(&*cx.backend, cx.threads);
     let mut report = Report::new(&recipe.name, recipe.seed, counts, machine);
     report.recipe_text = Some(recipe.resolved()?);
 
-    let models = make(cx, job, &policy, &data, &mut report)?;
-    let proofs = during("prove", || prove_all(recipe, &models, &data))?;
+    let work = Work { recipe, out: &job.out, policy, strategies, data, held_out };
+    let models = make(cx, &work, &mut report)?;
+    let proofs = during("prove", || prove_all(recipe, &models, &work.data))?;
     during("measure", || measure_latencies(&models, &mut report.stages))?;
     report.verdict = verdict::judge(&report.stages, &proofs);
     report.proof = proofs;
@@ -70,15 +86,16 @@ fn chain(cx: &Context, job: &Job<'_>) -> Result<Report> {
 }
 
 /// Trains, prunes and shrinks.
-fn make(cx: &Context, job: &Job<'_>, policy: &Policy, data: &Dataset, report: &mut Report) -> Result<Models> {
-    let recipe = &job.recipe;
+fn make(cx: &Context, work: &Work<'_>, report: &mut Report) -> Result<Models> {
+    let Work { recipe, data, .. } = work;
     let mut model = phases::build(cx, recipe, data)?;
-    train(recipe, &recipe.train, "train", &mut model, data, &mut [], report)?;
+    train(work, &recipe.train, "train", &mut model, &mut [], report)?;
     let dense = model.duplicate()?;
     report.stages.push(measure("dense", &dense, &data.test)?);
     report.sweep = during("sweep", || details::sweep(recipe, &dense, data))?;
 
-    prune_and_finetune(job, &mut model, data, report)?;
+    strategies::run(work, &mut model, report)?;
+    prune_and_finetune(work, &mut model, report)?;
     let finetuned = model;
     report.stages.push(measure("finetuned", &finetuned, &data.test)?);
     report.spectra = details::spectra(&dense, &finetuned)?;
@@ -86,15 +103,15 @@ fn make(cx: &Context, job: &Job<'_>, policy: &Policy, data: &Dataset, report: &m
 
     let compact = spectral_prune::compact(&finetuned)?.model;
     report.stages.push(measure("compact", &compact, &data.test)?);
-    let sparse = spectral_sparse::sparsify(&compact, policy)?;
+    let sparse = spectral_sparse::sparsify(&compact, &work.policy)?;
     report.stages.push(measure("sparse", &sparse.model, &data.test)?);
     report.layers = details::layers(&sparse.model)?;
     Ok(Models { dense, finetuned, compact, sparse: sparse.model })
 }
 
 /// Every pruning step of the recipe, each followed by fine-tuning; the first adds the stage `pruned`.
-fn prune_and_finetune(job: &Job<'_>, model: &mut Model, data: &Dataset, report: &mut Report) -> Result<()> {
-    let recipe = &job.recipe;
+fn prune_and_finetune(work: &Work<'_>, model: &mut Model, report: &mut Report) -> Result<()> {
+    let Work { recipe, data, .. } = work;
     for config in &recipe.prune {
         // A gradual schedule is one step, inside training.
         let rounds = match config.schedule {
@@ -102,57 +119,67 @@ fn prune_and_finetune(job: &Job<'_>, model: &mut Model, data: &Dataset, report: 
             _ => config.rounds()?.into_iter().map(Some).collect(),
         };
         for round in rounds {
+            keep_for_undo(work, model, report)?;
             let step = report.pruning.len() + 1;
-            if step > 1 {
-                spectral_io::save(job.out.join(before_step(step)), model)?;
-            }
             let done = match round {
                 Some(prune) => prune.seed(Seed(recipe.seed)).apply(model, &data.train)?,
-                None => prune_gradually(recipe, config, model, data, report)?,
+                None => prune_gradually(work, config, model, report)?,
             };
             report.pruning.push(details::pruning_row(step, &done));
             if step == 1 {
                 report.stages.push(measure("pruned", model, &data.test)?);
             }
             if let Some(finetune) = &recipe.finetune {
-                train(recipe, finetune, &format!("finetune {step}"), model, data, &mut [], report)?;
+                train(work, finetune, &format!("finetune {step}"), model, &mut [], report)?;
             }
         }
     }
     if recipe.prune.is_empty() {
         report.stages.push(measure("pruned", model, &data.test)?);
+        // What strategies pruned is fine-tuned like any other cut.
+        if let (Some(finetune), false) = (&recipe.finetune, recipe.strategy.is_empty()) {
+            train(work, finetune, "finetune", model, &mut [], report)?;
+        }
     }
     Ok(())
 }
 
 /// Prunes little by little inside a training phase of its own, as long as [finetune].
 fn prune_gradually(
-    recipe: &Recipe,
+    work: &Work<'_>,
     config: &PruneConfig,
     model: &mut Model,
-    data: &Dataset,
     report: &mut Report,
 ) -> Result<PruneReport> {
+    let Work { recipe, data, .. } = work;
     let phase = recipe.finetune.as_ref().unwrap_or(&recipe.train);
     let mut hook = GradualPruning::from_config(config.clone(), Some(data.train.clone()))?.seed(Seed(recipe.seed));
-    train(recipe, phase, "gradual", model, data, &mut [&mut hook], report)?;
+    train(work, phase, "gradual", model, &mut [&mut hook], report)?;
     let missed = || Failure::input("prune.schedule.gradual: training ended before the schedule did; lower `end`");
     hook.report().cloned().ok_or_else(missed)
 }
 
+/// Saves the model that the next strategy or pruning step starts from, where no stage's file will hold it.
+fn keep_for_undo(work: &Work<'_>, model: &Model, report: &Report) -> Result<()> {
+    let step = report.strategies.len() + report.pruning.len() + 1;
+    if step > 1 {
+        spectral_io::save(work.out.join(before_step(step)), model)?;
+    }
+    Ok(())
+}
+
 /// One training phase, with its curve in the report.
 fn train(
-    recipe: &Recipe,
+    work: &Work<'_>,
     config: &TrainConfig,
     phase: &str,
     model: &mut Model,
-    data: &Dataset,
     hooks: &mut [&mut dyn TrainHook],
     report: &mut Report,
 ) -> Result<()> {
     // Every phase shuffles differently.
-    let seed = recipe.seed.wrapping_add(report.curves.len() as u64);
-    let history = phases::train(model, &data.train, config, seed, phase, hooks)?;
+    let seed = work.recipe.seed.wrapping_add(report.curves.len() as u64);
+    let history = phases::train(model, &work.data.train, config, seed, phase, hooks)?;
     report.curves.push(Curve { phase: phase.into(), epochs: history.epochs, best_epoch: history.best_epoch });
     Ok(())
 }
@@ -192,20 +219,24 @@ fn measure_latencies(models: &Models, stages: &mut [Stage]) -> Result<()> {
 }
 
 /// Makes the folder and finds out now whether it can be written to.
-fn prepare_folder(out: &Path) -> Result<()> {
+pub(crate) fn prepare_folder(out: &Path) -> Result<()> {
     if out.exists() && !out.is_dir() {
         return Err(Failure::input(format!("--out {} is a file; name a folder", out.display())));
     }
     std::fs::create_dir_all(out).map_err(|e| Failure::writing(out, e))?;
     tempfile::Builder::new().prefix(".probe").tempfile_in(out).map_err(|e| Failure::writing(out, e))?;
-    // Models between the steps of an earlier run are not of this one.
+    Ok(())
+}
+
+/// Removes the models between the steps of an earlier run: they are not of this one.
+fn remove_steps(out: &Path) -> Result<()> {
     for step in (2..).map(|n| out.join(before_step(n))).take_while(|p| p.exists()) {
         std::fs::remove_file(&step).map_err(|e| Failure::writing(&step, e))?;
     }
     Ok(())
 }
 
-/// The file of the model that pruning step `step` started from, where no stage's file holds it.
+/// The file of the model that strategy or pruning step `step` started from, where no stage's file holds it.
 fn before_step(step: usize) -> String {
     format!("before-step-{step}.spectral")
 }
@@ -235,7 +266,7 @@ fn save_all(out: &Path, models: &Models, report: &mut Report) -> Result<()> {
 }
 
 /// Writes a text file atomically.
-fn write(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     use std::io::Write;
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| Failure::writing(path, e))?;
@@ -253,5 +284,9 @@ fn write(path: &Path, text: &str) -> Result<()> {
 /// What a failed verdict says on standard error, if it failed.
 pub(crate) fn failed(report: &Report) -> Option<String> {
     let why = verdict::failure(&report.stages, &report.proof)?;
-    Some(if report.pruning.is_empty() { format!("the recipe prunes nothing: {why}") } else { why })
+    Some(if report.pruning.is_empty() && report.strategies.is_empty() {
+        format!("the recipe prunes nothing: {why}")
+    } else {
+        why
+    })
 }

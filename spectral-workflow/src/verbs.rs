@@ -11,6 +11,7 @@ pub(crate) mod new;
 pub(crate) mod plugins;
 pub(crate) mod prove;
 pub(crate) mod prune;
+pub(crate) mod reproduce;
 pub(crate) mod run;
 pub(crate) mod setup;
 pub(crate) mod sparsify;

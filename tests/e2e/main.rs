@@ -4,8 +4,12 @@
 mod bad_input;
 mod determinism;
 mod examples;
+mod parity;
 mod plugin;
+mod published;
 mod recipes;
+mod reproduce;
 mod steps;
+mod strategies;
 mod support;
 mod verdict;

@@ -14,20 +14,25 @@ pub(super) fn one_line(error: &toml::de::Error) -> String {
 /// As [`one_line`], and for an unknown key the table it is in and the known key it is most like.
 pub(super) fn explain(error: &toml::de::Error, text: &str) -> String {
     let message = error.message().lines().collect::<Vec<_>>().join("; ");
-    let key_of = |prefix: &str| message.split_once(prefix)?.1.split('`').nth(1).map(str::to_string);
     let section = error.span().and_then(|span| section_at(text, span.start));
     let place = section.map_or_else(String::new, |s| format!("{s}: "));
-    let Some(key) = key_of("unknown field ") else {
-        let key = error.span().and_then(|span| key_at(text, span.start));
-        let key = key.map_or_else(String::new, |k| format!("`{k}`: "));
-        return format!("{place}{key}{message}");
-    };
+    if let Some(problem) = unknown_key(&message) {
+        return format!("{place}{problem}");
+    }
+    let key = error.span().and_then(|span| key_at(text, span.start));
+    let key = key.map_or_else(String::new, |k| format!("`{k}`: "));
+    format!("{place}{key}{message}")
+}
+
+/// What serde says about an unknown field, with the known one it is most like.
+pub(super) fn unknown_key(message: &str) -> Option<String> {
+    let key = message.split_once("unknown field ")?.1.split('`').nth(1)?;
     let known: Vec<&str> = message
         .split_once("expected ")
         .map(|(_, list)| list.split('`').skip(1).step_by(2).collect())
         .unwrap_or_default();
-    let near = nearest(&key, known.iter().copied()).map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
-    format!("{place}unknown key `{key}`{near} (known: {})", known.join(", "))
+    let near = nearest(key, known.iter().copied()).map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
+    Some(format!("unknown key `{key}`{near} (known: {})", known.join(", ")))
 }
 
 /// The key on whose line a value stands.

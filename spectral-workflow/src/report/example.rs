@@ -2,9 +2,9 @@
 
 use super::{
     Check, Curve, Dataset, Equality, FileTable, Latency, LayerRow, Machine, PruneStep, Report, Spectrum, Stage,
-    SweepPoint, TensorRow, Verdict, WeightHistogram,
+    StrategyStep, SweepPoint, TensorRow, Verdict, WeightHistogram,
 };
-use spectral_core::{Choice, EpochRecord, Kernel, Metrics, Proof, Seed};
+use spectral_core::{Choice, EpochRecord, Kernel, Metrics, Proof, Seed, Table};
 use std::collections::BTreeMap;
 
 const RECIPE: &str = r#"name = "digits"
@@ -61,6 +61,13 @@ pub(crate) fn digits() -> Report {
                 ..step(3, 1_444, 2_279)
             },
         ],
+        strategies: vec![StrategyStep {
+            step: 1,
+            name: "metric_based".into(),
+            summary: "removed 30 % of the units".into(),
+            parent: "2b7d5c1e0b7a90d24f3388aa61c7de42".into(),
+        }],
+        tables: vec![results()],
         curves: vec![curve("train", 24, (2.1, 0.35, 0.42), 51_010), curve("finetune", 12, (0.62, 0.85, 0.5), 7_538)],
         spectra: names.iter().zip([(300, 43), (100, 17)]).map(|((n, s), units)| spectrum(n, units, *s)).collect(),
         weights: names
@@ -74,6 +81,14 @@ pub(crate) fn digits() -> Report {
         seconds: Some(38.4),
         ..Report::new("digits", 7, dataset, machine)
     }
+}
+
+fn results() -> Table {
+    let mut table = Table::new("Accuracy by step", ["units removed, %", "accuracy, %", "within the limit"]);
+    for (share, accuracy) in [(0.0, 97.8), (10.0, 97.6), (20.0, 97.0), (30.0, 96.1), (40.0, 91.2)] {
+        table.push([share.into(), accuracy.into(), if accuracy > 95.0 { "yes" } else { "no" }.into()]);
+    }
+    table.plotted(0, [1])
 }
 
 /// A run in which every link failed, with text that needs escaping.

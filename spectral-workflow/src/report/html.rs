@@ -3,9 +3,10 @@
 mod tables;
 
 use super::format;
-use super::plots::{Figure, bars, curves, histogram, network, spectrum, sweep};
-use super::schema::Report;
+use super::plots::{Figure, bars, curves, histogram, lines, network, spectrum, sweep};
+use super::schema::{Machine, Report};
 use super::svg::escape;
+use spectral_core::Table;
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("html/style.css");
@@ -13,18 +14,12 @@ const STYLE: &str = include_str!("html/style.css");
 /// The page. Sections with nothing to say are left out; every text is escaped.
 pub fn render(report: &Report) -> String {
     let mut page = String::with_capacity(128 << 10);
-    let _ = write!(
-        page,
-        r#"<!doctype html>
-<html lang="en"><head><meta charset="utf-8"/><meta name="viewport" content="width=device-width, initial-scale=1"/>
-<title>{} - spectral report</title>
-<style>{STYLE}</style></head>
-<body><div class="spectrum"></div><main>"#,
-        escape(&report.recipe)
-    );
+    begin(&mut page, &report.recipe);
     header(&mut page, report);
     cards(&mut page, report);
     section(&mut page, "Stages", "", &tables::stages(report));
+    section(&mut page, "Strategies", "", &tables::strategies(report));
+    results(&mut page, &report.tables);
     let costs: Vec<Figure> = bars::size(report).into_iter().chain(bars::latency(report)).collect();
     let costs = costs.into_iter().chain(sweep::figure(report)).collect();
     figures(&mut page, "What it costs", "", costs);
@@ -41,9 +36,52 @@ pub fn render(report: &Report) -> String {
     if let Some(recipe) = &report.recipe_text {
         section(&mut page, "Recipe", "", &format!("<pre>{}</pre>", escape(recipe)));
     }
-    footer(&mut page, report);
+    footer(&mut page, &report.machine);
     page.push_str("</main></body></html>\n");
     page
+}
+
+/// Tables of results as a page of their own.
+pub(crate) fn render_tables(title: &str, facts: &[String], machine: &Machine, tables: &[Table]) -> String {
+    let mut page = String::with_capacity(64 << 10);
+    begin(&mut page, title);
+    let facts = facts.iter().map(|f| escape(f)).collect::<Vec<_>>().join("<br/>");
+    let _ = write!(
+        page,
+        r#"<header><div class="hero"><p class="kicker">spectral</p><h1>{}</h1><p class="facts">{facts}</p></div></header>"#,
+        escape(title)
+    );
+    results(&mut page, tables);
+    footer(&mut page, machine);
+    page.push_str("</main></body></html>\n");
+    page
+}
+
+/// Everything up to the content.
+fn begin(page: &mut String, title: &str) {
+    let _ = write!(
+        page,
+        r#"<!doctype html>
+<html lang="en"><head><meta charset="utf-8"/><meta name="viewport" content="width=device-width, initial-scale=1"/>
+<title>{} - spectral report</title>
+<style>{STYLE}</style></head>
+<body><div class="spectrum"></div><main>"#,
+        escape(title)
+    );
+}
+
+/// A section for each table, with its plot.
+fn results(page: &mut String, tables: &[Table]) {
+    for table in tables {
+        let mut content = String::new();
+        if let Some(drawn) = lines::figure(table) {
+            content.push_str(r#"<div class="plots">"#);
+            figure(&mut content, &drawn);
+            content.push_str("</div>");
+        }
+        content.push_str(&tables::results(table));
+        section(page, &table.title, "", &content);
+    }
 }
 
 fn header(page: &mut String, report: &Report) {
@@ -158,8 +196,7 @@ fn figure(page: &mut String, figure: &Figure) {
     let _ = write!(page, "</figcaption>{}</figure>", figure.svg);
 }
 
-fn footer(page: &mut String, report: &Report) {
-    let machine = &report.machine;
+fn footer(page: &mut String, machine: &Machine) {
     let mut parts = vec![escape(&machine.cpu), escape(&machine.simd)];
     parts.insert(1, if machine.threads == 0 { String::new() } else { plural_threads(machine.threads) });
     parts.retain(|p| !p.is_empty());
@@ -284,10 +321,10 @@ mod tests {
     #[test]
     fn a_full_page_has_every_section_and_an_empty_one_none() {
         let page = render(&example::digits());
-        for title in "Stages|What it costs|Eigenvalues|Training|Weights|Layers|Proof|Pruning|Files|Recipe".split('|') {
+        for title in "Stages|Strategies|Accuracy by step|What it costs|Eigenvalues|Training|Weights|Layers|Proof|Pruning|Files|Recipe".split('|') {
             assert!(page.contains(&format!("<h2>{title}</h2>")), "{title}");
         }
-        assert_eq!(page.matches("<svg").count(), 11);
+        assert_eq!(page.matches("<svg").count(), 12);
         assert!(page.len() < 400_000, "{}", page.len());
         assert!(!page.contains("http") && !page.contains("<script") && !page.contains("url("), "not self-contained");
         let page = render(&example::empty());

@@ -3,11 +3,13 @@
 pub(crate) mod bars;
 pub(crate) mod curves;
 pub(crate) mod histogram;
+pub(crate) mod lines;
 pub(crate) mod network;
 pub(crate) mod spectrum;
 pub(crate) mod sweep;
 
 use super::svg::{Frame, Point};
+use std::borrow::Cow;
 
 /// A drawing with the words around it.
 pub(crate) struct Figure {
@@ -15,7 +17,7 @@ pub(crate) struct Figure {
     /// What to see in it, in a line.
     pub(crate) note: String,
     /// Class of the mark, and what it stands for.
-    pub(crate) legend: Vec<(&'static str, &'static str)>,
+    pub(crate) legend: Vec<(&'static str, Cow<'static, str>)>,
     pub(crate) svg: String,
 }
 

@@ -5,7 +5,7 @@
 //! are written as `null`.
 
 use serde::{Deserialize, Serialize};
-use spectral_core::{Choice, EpochRecord, Proof};
+use spectral_core::{Choice, EpochRecord, Proof, Table};
 use std::collections::BTreeMap;
 
 /// The version of the `report.json` layout that this crate writes.
@@ -34,6 +34,12 @@ pub struct Report {
     pub proof: Vec<Proof>,
     /// Pruning steps, oldest first.
     pub pruning: Vec<PruneStep>,
+    /// Strategies that ran before the pruning steps, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strategies: Vec<StrategyStep>,
+    /// What strategies and trackers measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<Table>,
     /// Training phases, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub curves: Vec<Curve>,
@@ -181,6 +187,19 @@ pub struct PruneStep {
     pub parent: String,
 }
 
+/// One strategy that ran.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StrategyStep {
+    /// From 1.
+    pub step: usize,
+    /// Registry name.
+    pub name: String,
+    /// What it did, in a sentence.
+    pub summary: String,
+    /// Content hash of the model it was applied to.
+    pub parent: String,
+}
+
 /// One training phase.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
@@ -269,6 +288,8 @@ impl Report {
             verdict: Verdict::default(),
             proof: Vec::new(),
             pruning: Vec::new(),
+            strategies: Vec::new(),
+            tables: Vec::new(),
             curves: Vec::new(),
             spectra: Vec::new(),
             weights: Vec::new(),
@@ -344,7 +365,9 @@ mod tests {
                     "parent":"hash"}]}"#;
 
     /// Keys beyond the contract, as path prefixes.
-    const EXTRA: [&str; 10] = [
+    const EXTRA: [&str; 12] = [
+        "strategies",
+        "tables",
         "curves",
         "spectra",
         "weights",

@@ -1,7 +1,7 @@
 //! The report on a terminal.
 
 use super::format;
-use super::schema::{Report, Stage};
+use super::schema::{Report, Stage, StrategyStep};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -50,6 +50,9 @@ impl Report {
         let mut text = String::new();
         if !self.stages.is_empty() {
             lay_out(&mut text, &self.stage_columns(), style);
+        }
+        for StrategyStep { name, summary, .. } in &self.strategies {
+            let _ = write!(text, "\nstrategy {name}: {summary}\n");
         }
         if !self.proof.is_empty() {
             text.push('\n');
@@ -169,6 +172,8 @@ pruned      88.06 %      51,010     7,538  64-43-17-10    41.8 kB   0.20x  4.22 
 finetuned   96.94 %      51,010     7,538  64-43-17-10    42.3 kB   0.20x  4.19 µs  1.00x   61.6 µs  1.00x
 compact     96.94 %       3,723     2,279  64-43-17-10    12.1 kB  0.058x  1.42 µs  0.34x   18.9 µs  0.31x
 sparse      96.94 %       3,723     2,279  64-43-17-10    14.6 kB  0.071x  1.31 µs  0.31x   18.6 µs  0.30x
+
+strategy metric_based: removed 30 % of the units
 
 finetuned = compact  1,360 inputs, largest relative difference 3.1e-7 (tolerance 1e-5), no labels different: equal
 finetuned = sparse   1,360 inputs, largest relative difference 4.8e-7 (tolerance 1e-5), no labels different: equal

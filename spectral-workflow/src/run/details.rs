@@ -54,26 +54,36 @@ pub(super) fn pruning_row(step: usize, done: &PruneReport) -> PruneStep {
     }
 }
 
-/// Output eigenvalues of every spectral layer, before and after.
+/// Output eigenvalues of every spectral layer, before and after. Layers that a strategy took away are left out.
 pub(super) fn spectra(before: &Model, after: &Model) -> Result<Vec<Spectrum>> {
     let mut spectra = Vec::new();
-    for (id, param) in before.params().iter().filter(|(_, p)| p.role == Role::EigenvalueOut) {
-        let later = after.params().get(id);
-        spectra.push(Spectrum {
-            layer: param.name.split('.').next().unwrap_or_default().into(),
-            before: before.backend().download(param.value())?,
-            after: after.backend().download(later.value())?,
-            removed: later.pruned().map(|m| m.iter().collect()).unwrap_or_default(),
-        });
+    for (_, param) in before.params().iter().filter(|(_, p)| p.role == Role::EigenvalueOut) {
+        let Some(later) = after.params().by_name(&param.name).map(|id| after.params().get(id)) else { continue };
+        let layer = param.name.split('.').next().unwrap_or_default();
+        let old = before.backend().download(param.value())?;
+        let mut removed = vec![true; old.len()];
+        let mut new = vec![0.0; old.len()];
+        // A layer that was cut says which of the original units are left.
+        for (unit, value) in after.backend().download(later.value())?.into_iter().enumerate() {
+            let place = after.meta.origin(layer, unit);
+            let gone = later.pruned().is_some_and(|m| m.contains(unit));
+            if let (Some(new), Some(removed)) = (new.get_mut(place), removed.get_mut(place)) {
+                (*new, *removed) = (value, gone);
+            }
+        }
+        let removed = (0..old.len()).filter(|&u| removed[u]).collect();
+        spectra.push(Spectrum { layer: layer.into(), before: old, after: new, removed });
     }
     Ok(spectra)
 }
 
-/// Histograms of the weights that layers multiply with, before and after.
+/// Histograms of the weights that layers multiply with, before and after. Layers that a strategy took away are left
+/// out.
 pub(super) fn weights(before: &Model, after: &Model) -> Result<Vec<WeightHistogram>> {
     let mut histograms = Vec::new();
     for (i, node) in before.graph().nodes().iter().enumerate() {
-        let (Lowered::Affine(old), Lowered::Affine(new)) = (before.lower(i)?, after.lower(i)?) else { continue };
+        let Some(later) = after.graph().find(&node.name) else { continue };
+        let (Lowered::Affine(old), Lowered::Affine(new)) = (before.lower(i)?, after.lower(later)?) else { continue };
         let old = old.weight.to_dense(&**before.backend())?;
         let new: Vec<f64> = new.weight.to_dense(&**after.backend())?.into_iter().filter(|w| *w != 0.0).collect();
         histograms.push(WeightHistogram::of(&node.name, &old, &new));

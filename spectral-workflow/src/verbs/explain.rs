@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::context::Context;
 use crate::output::Answer;
+use crate::run::strategies::STRATEGY;
 use spectral_prune::{ExplainRow, PRUNE};
 use std::path::PathBuf;
 
@@ -26,6 +27,11 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
             Some(step) => {
                 text.push_str(&describe(number, step));
                 steps.next();
+            }
+            None if action == STRATEGY => {
+                let word = |key: &str| entry.detail[key].as_str().unwrap_or_default();
+                let (name, summary) = (word("name"), word("summary"));
+                text.push_str(&format!("{number}. strategy `{name}`: {summary} (from {parent})\n"));
             }
             None => text.push_str(&format!("{number}. {action} (from {parent})\n")),
         }

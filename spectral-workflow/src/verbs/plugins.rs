@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::output::{Answer, left_columns};
 use spectral_core::registry::{Registered, all};
-use spectral_core::{BackendEntry, BackendOptions, LayerEntry, PrunerEntry};
+use spectral_core::{BackendEntry, BackendOptions, LayerEntry, PrunerEntry, StrategyEntry};
 use spectral_data::DatasetEntry;
 use spectral_train::{OptimizerEntry, ScheduleEntry};
 use std::collections::BTreeSet;
@@ -23,6 +23,7 @@ struct Row {
 pub(crate) fn run(_: &Options) -> Result<Answer> {
     let mut rows = Vec::new();
     list::<PrunerEntry>(&mut rows, |e| (e.defaults)())?;
+    list::<StrategyEntry>(&mut rows, |e| (e.defaults)())?;
     list::<LayerEntry>(&mut rows, settings)?;
     list::<OptimizerEntry>(&mut rows, |e| (e.defaults)())?;
     list::<ScheduleEntry>(&mut rows, |e| (e.defaults)())?;

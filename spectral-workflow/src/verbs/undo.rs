@@ -3,6 +3,7 @@
 use super::check_writable;
 use crate::context::Context;
 use crate::output::{Answer, bytes};
+use crate::run::strategies::STRATEGY;
 use crate::{Failure, Result};
 use spectral_core::HistoryEntry;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Options {
     /// Model file to go back from
     model: PathBuf,
-    /// Steps to go back over: pruning, compaction and conversion count, training in between goes with them
+    /// Steps to go back over: strategies, pruning, compaction and conversion count, training in between goes with them
     #[arg(long, default_value_t = 1)]
     steps: usize,
     /// Model file to write
@@ -56,5 +57,5 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
 
 /// What counts as a step: training in between is undone with the step before it.
 fn is_step(entry: &HistoryEntry) -> bool {
-    matches!(entry.action.as_str(), "prune" | "compact" | "sparsify" | "densify")
+    matches!(entry.action.as_str(), STRATEGY | "prune" | "compact" | "sparsify" | "densify")
 }

@@ -1,8 +1,10 @@
 //! The tables of the page.
 
 use crate::report::format;
+use crate::report::plots::lines::show;
 use crate::report::schema::{LayerRow, Report, Stage};
 use crate::report::svg::escape;
+use spectral_core::Cell;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -12,6 +14,9 @@ enum Head<'a> {
     Number(&'a str),
 }
 use Head::{Number, Text};
+
+/// Longer tables of results are folded.
+const UNFOLDED: usize = 30;
 
 /// Rows of cells that are markup already. No rows, no table.
 fn table(heads: &[Head<'_>], rows: impl IntoIterator<Item = Vec<String>>) -> String {
@@ -157,6 +162,32 @@ pub(super) fn pruning(report: &Report) -> String {
         ]
     });
     table(&heads, rows)
+}
+
+pub(super) fn strategies(report: &Report) -> String {
+    let heads = [Number("step"), Text("strategy"), Text("what it did"), Text("parent")];
+    let rows = report.strategies.iter().map(|s| {
+        let parent = format!("<code>{}</code>", escape(&s.parent));
+        let summary = format!(r#"<span class="wrap">{}</span>"#, escape(&s.summary));
+        vec![s.step.to_string(), escape(&s.name), summary, parent]
+    });
+    table(&heads, rows)
+}
+
+/// A table of results; a long one is folded.
+pub(super) fn results(results: &spectral_core::Table) -> String {
+    let is_text = |c: usize| results.rows.iter().any(|r| matches!(r.get(c), Some(Cell::Text(_))));
+    let heads: Vec<Head<'_>> = results
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(c, name)| if is_text(c) { Text(name) } else { Number(name) })
+        .collect();
+    let body = table(&heads, results.rows.iter().map(|row| row.iter().map(|cell| escape(&show(cell))).collect()));
+    match results.rows.len() > UNFOLDED {
+        true => format!("<details><summary>{} rows</summary>{body}</details>", results.rows.len()),
+        false => body,
+    }
 }
 
 /// One foldable table a file, the first one open.

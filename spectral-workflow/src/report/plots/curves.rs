@@ -64,11 +64,11 @@ fn figure(curves: &[Curve], quantity: &Quantity) -> Figure {
         }
         done += curve.epochs.len();
     }
-    let mut legend = vec![("before", "training")];
+    let mut legend = vec![("before", "training".into())];
     if records().any(|r| r.validation.is_some()) {
-        legend.push(("after", "validation"));
+        legend.push(("after", "validation".into()));
         if curves.iter().any(|c| c.best_epoch.is_some()) {
-            legend.push(("ring", "parameters kept"));
+            legend.push(("ring", "parameters kept".into()));
         }
     }
     Figure { title: quantity.title.into(), note: String::new(), legend, svg: frame.svg.finish() }

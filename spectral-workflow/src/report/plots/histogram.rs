@@ -37,7 +37,7 @@ pub(crate) fn figure(histogram: &WeightHistogram) -> Option<Figure> {
     }
     let [old, new] = [before, after].map(|counts| counts.iter().sum::<u64>() as usize);
     let note = format!("{} weights -> {}", format::count(old), format::count(new));
-    let legend = vec![("before", "before pruning"), ("after", "after, without the pruned ones")];
+    let legend = vec![("before", "before pruning".into()), ("after", "after, without the pruned ones".into())];
     Some(Figure { title: layer.clone(), note, legend, svg: frame.svg.finish() })
 }
 

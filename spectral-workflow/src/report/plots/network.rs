@@ -52,7 +52,7 @@ pub(crate) fn figure(report: &Report) -> Option<Figure> {
         let share = format::percent(share, usize::from(share < 0.02));
         svg.text("share m", at, &if room > 118.0 { format!("{share} of weights") } else { share });
     }
-    let legend = vec![("ghost", "dense"), ("live", "what is left")];
+    let legend = vec![("ghost", "dense".into()), ("live", "what is left".into())];
     let note = "Units of each layer, heights as square roots; share of weights kept between them".into();
     Some(Figure { title: "The network".into(), note, legend, svg: svg.finish() })
 }

@@ -49,7 +49,8 @@ pub(crate) fn figure(spectrum: &Spectrum) -> Option<Figure> {
     let lost = gone.iter().filter(|g| **g).count();
     let sampled = if every > 1 { format!(", one bar for {every} units") } else { String::new() };
     let note = format!("{} of {} units kept{sampled}", format::count(before.len() - lost), format::count(before.len()));
-    let mut legend = vec![("kept", "kept"), ("removed", "removed"), ("tuned", "after fine-tuning")];
+    let mut legend =
+        vec![("kept", "kept".into()), ("removed", "removed".into()), ("tuned", "after fine-tuning".into())];
     legend.retain(|(class, _)| match *class {
         "removed" => lost > 0,
         "tuned" => !after.is_empty() && lost < before.len(),

@@ -39,7 +39,7 @@ pub(crate) fn figure(report: &Report) -> Option<Figure> {
     line(&mut frame, "removed", &series(&|i| Some(points[i].accuracy_pruned), "not fine-tuned"));
     let tuned = series(&|i| points[i].accuracy_finetuned, "fine-tuned");
     line(&mut frame, "after", &tuned);
-    let mut legend = vec![("removed", "pruned"), ("after", "fine-tuned"), ("level", "dense")];
+    let mut legend = vec![("removed", "pruned".into()), ("after", "fine-tuned".into()), ("level", "dense".into())];
     legend.retain(|(class, _)| match *class {
         "after" => !tuned.is_empty(),
         "level" => dense.is_some(),

@@ -1,0 +1,89 @@
+//! The strategies of a run: what they are given, who watches, what is written down.
+
+use super::{Work, keep_for_undo};
+use crate::Result;
+use crate::progress::Bar;
+use crate::recipe::{Planned, Recipe};
+use crate::report::{Curve, Report, StrategyStep};
+use serde_json::json;
+use spectral_core::{HistoryEntry, Model, Samples, Seed, StrategyCx, Train, TrainHook, Watch};
+use spectral_data::Dataset;
+
+/// The action of a history entry that a strategy leaves.
+pub(crate) const STRATEGY: &str = "strategy";
+
+/// Takes the share of the training data away that strategies measure on, where there are any.
+pub(super) fn hold_out(recipe: &Recipe, data: &mut Dataset) -> Result<Option<Samples>> {
+    if recipe.strategy.is_empty() {
+        return Ok(None);
+    }
+    let (rest, share) = data.train.split(recipe.data.validation, Seed(recipe.seed))?;
+    data.train = rest;
+    Ok(Some(share))
+}
+
+/// Runs every strategy, in order.
+pub(super) fn run(work: &Work<'_>, model: &mut Model, report: &mut Report) -> Result<()> {
+    let Some(held_out) = &work.held_out else { return Ok(()) };
+    for (i, planned) in work.strategies.iter().enumerate() {
+        keep_for_undo(work, model, report)?;
+        let seed = Seed(Seed(work.recipe.seed).key("strategy", i as u64));
+        let mut watch = Watcher { strategy: &planned.name, curves: &mut report.curves };
+        let mut cx = StrategyCx { train: &work.data.train, validation: held_out, seed, watch: &mut watch };
+        let step = apply(planned, model, &mut cx)?;
+        report.strategies.push(StrategyStep { step: i + 1, ..step.0 });
+        report.tables.extend(step.1);
+    }
+    Ok(())
+}
+
+/// Runs one strategy and writes it into the model's history as one step, with what it did inside.
+fn apply(
+    planned: &Planned,
+    model: &mut Model,
+    cx: &mut StrategyCx<'_>,
+) -> Result<(StrategyStep, Vec<spectral_core::Table>)> {
+    let (parent, before) = (model.content_hash()?, model.meta.clone());
+    let done = planned.strategy.run(model, cx)?;
+    // The models between its inner steps are nowhere to go back to, so those are no steps of the history.
+    let mut inner = std::mem::take(&mut model.meta.history);
+    if inner.starts_with(&before.history) {
+        inner.drain(..before.history.len());
+    }
+    let detail = json!({
+        "name": planned.name, "parameters": planned.parameters, "summary": done.summary, "result": done.detail,
+        "inner": inner,
+    });
+    model.meta.history = before.history;
+    model.meta.history.push(HistoryEntry { action: STRATEGY.into(), parent, detail });
+    (model.meta.data, model.meta.preprocessing, model.meta.seed) = (before.data, before.preprocessing, before.seed);
+    let step = StrategyStep { step: 0, name: planned.name.clone(), summary: done.summary, parent: parent.to_string() };
+    Ok((step, done.tables))
+}
+
+/// Shows the training phases of a strategy and puts their curves into the report.
+struct Watcher<'a> {
+    strategy: &'a str,
+    curves: &'a mut Vec<Curve>,
+}
+
+impl Watch for Watcher<'_> {
+    fn train(
+        &mut self,
+        phase: &str,
+        trainer: &dyn Train,
+        model: &mut Model,
+        data: &Samples,
+        hooks: &mut [&mut dyn TrainHook],
+    ) -> spectral_core::Result<spectral_core::History> {
+        let mut bar = Bar::new(phase);
+        let mut all: Vec<&mut dyn TrainHook> = vec![&mut bar];
+        for hook in hooks.iter_mut() {
+            all.push(&mut **hook);
+        }
+        let history = trainer.train(model, data, &mut all)?;
+        let phase = format!("{}: {phase}", self.strategy);
+        self.curves.push(Curve { phase, epochs: history.epochs.clone(), best_epoch: history.best_epoch });
+        Ok(history)
+    }
+}

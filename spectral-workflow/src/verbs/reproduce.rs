@@ -1,0 +1,95 @@
+//! `reproduce [ID]`
+
+use crate::context::Context;
+use crate::output::{Answer, note};
+use crate::reproduce::{ALL, Lab, Published, Repetition, Scale, find};
+use crate::{Failure, Result, machine, run as chain};
+use serde_json::json;
+use spectral_core::registry::{self, Unknown};
+use spectral_core::{Activation, Error};
+use spectral_data::DatasetEntry;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Which result; without it they are listed
+    id: Option<String>,
+    /// A small version that takes less than a minute; its numbers are not judged
+    #[arg(long)]
+    quick: bool,
+    /// Runs from different seeds
+    #[arg(long, value_name = "N")]
+    seeds: Option<usize>,
+    /// Passes over the data
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Activations to try, of a result that tries several
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    activations: Vec<String>,
+    /// Data sets to try, of a result that tries several
+    #[arg(long, value_name = "SET", value_delimiter = ',')]
+    data: Vec<String>,
+    /// Folder for the results [default: target/spectral/reproduce-ID]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+pub(crate) fn run(cx: &Context, options: &Options) -> Result<()> {
+    let Some(id) = &options.id else { return list().print(cx.format) };
+    let published = find(id)?;
+    let lab = Lab { cx, scale: scale(published, options)? };
+    let folder = format!("target/spectral/reproduce-{}", published.id);
+    let out = options.out.clone().unwrap_or_else(|| Path::new(&folder).into());
+    chain::prepare_folder(&out)?;
+    note(format!("{}: {}", published.id, published.title));
+    let started = Instant::now();
+    // Leaves no empty folder behind; one with files in it stays.
+    let outcome = (published.run)(&lab).inspect_err(|_| drop(std::fs::remove_dir(&out)))?;
+    let seconds = started.elapsed().as_secs_f64();
+    let machine = machine::describe(&*cx.backend, cx.threads);
+    let done = Repetition { published, quick: options.quick, outcome, seconds, machine };
+    done.save(&out)?;
+    let text = format!("{}\nresults: {}", done.text(), out.join("result.html").display());
+    Answer { text, json: done.json() }.print(cx.format)?;
+    done.missed().map_or(Ok(()), |missed| Err(Failure::Check(missed)))
+}
+
+/// What can be repeated.
+fn list() -> Answer {
+    let lines = ALL.iter().map(|p| format!("{:4} {}\n     {}", p.id, p.title, p.source));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let json = ALL.iter().map(|p| json!({ "id": p.id, "title": p.title, "source": p.source })).collect();
+    Answer { text, json }
+}
+
+/// The options in the terms of a repetition, checked.
+fn scale(published: &Published, options: &Options) -> Result<Scale> {
+    for (name, value) in [("--seeds", options.seeds), ("--epochs", options.epochs)] {
+        if value == Some(0) {
+            return Err(Failure::input(format!("{name} must be at least 1")));
+        }
+    }
+    for (name, given) in [("--activations", &options.activations), ("--data", &options.data)] {
+        if !given.is_empty() && !published.options.contains(&name) {
+            let takers: Vec<&str> = ALL.iter().filter(|p| p.options.contains(&name)).map(|p| p.id).collect();
+            return Err(Failure::input(format!("{name} is for {}, not for {}", takers.join(", "), published.id)));
+        }
+    }
+    let activation = |name: &String| -> Result<(String, Activation)> {
+        let found = Activation::NAMES.iter().find(|(known, _)| known == name);
+        let known: Vec<&str> = Activation::NAMES.iter().map(|(known, _)| *known).collect();
+        let unknown = || Error::from(Unknown::new("activation", name, &known));
+        Ok((name.clone(), found.ok_or_else(unknown)?.1))
+    };
+    for set in &options.data {
+        registry::find::<DatasetEntry>(set)?;
+    }
+    Ok(Scale {
+        quick: options.quick,
+        seeds: options.seeds,
+        epochs: options.epochs,
+        activations: options.activations.iter().map(activation).collect::<Result<_>>()?,
+        sets: options.data.clone(),
+    })
+}
