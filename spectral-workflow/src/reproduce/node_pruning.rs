@@ -96,7 +96,7 @@ fn run(lab: &Lab<'_>) -> Result<Outcome> {
     let epochs = lab.size(lab.scale.epochs, REDUCED_EPOCHS, 1);
     let retraining = (epochs / 2).clamp(1, RETRAINING);
     let seeds = lab.seeds(1, 1);
-    let (sets, activations) = chosen(lab)?;
+    let (sets, activations) = (sets(lab), activations(lab)?);
     let mut settings = Vec::new();
     // All of them first: a missing one should not be found hours later.
     let loaded = sets.iter().map(|set| lab.cx.dataset(set, None)).collect::<Result<Vec<_>>>()?;
@@ -126,22 +126,30 @@ fn run(lab: &Lab<'_>) -> Result<Outcome> {
     Ok(Outcome { setting, tables, checks: settings.iter().flat_map(Setting::checks).collect() })
 }
 
-/// Data sets and activations to try.
-fn chosen(lab: &Lab<'_>) -> Result<(Vec<String>, Vec<(String, Activation)>)> {
-    let all = [("relu", Activation::Relu), ("tanh", Activation::Tanh), ("elu", Activation::Elu { alpha: 1.0 })];
-    let kept = if lab.scale.quick { 1 } else { usize::MAX };
-    let mut sets = lab.scale.sets.clone();
-    if sets.is_empty() {
-        sets = ["mnist", "fashion-mnist"].into_iter().take(kept).map(Into::into).collect();
+/// A quick repetition tries the first of each.
+fn kept(lab: &Lab<'_>) -> usize {
+    if lab.scale.quick { 1 } else { usize::MAX }
+}
+
+/// Data sets to try.
+fn sets(lab: &Lab<'_>) -> Vec<String> {
+    match lab.scale.sets.is_empty() {
+        true => ["mnist", "fashion-mnist"].into_iter().take(kept(lab)).map(Into::into).collect(),
+        false => lab.scale.sets.clone(),
     }
-    let mut activations = lab.scale.activations.clone();
-    if activations.is_empty() {
-        activations = all.into_iter().take(kept).map(|(n, a)| (n.into(), a)).collect();
+}
+
+/// Activations to try, by name.
+fn activations(lab: &Lab<'_>) -> Result<Vec<(String, Activation)>> {
+    let usual = [("relu", Activation::Relu), ("tanh", Activation::Tanh), ("elu", Activation::Elu { alpha: 1.0 })];
+    let asked = &lab.scale.activations;
+    if let Some((name, _)) = asked.iter().find(|(_, a)| !a.is_elementwise()) {
+        return Err(Failure::input(format!("--activations {name}: a hidden layer needs one by element")));
     }
-    match activations.iter().find(|(_, a)| !a.is_elementwise()) {
-        Some((name, _)) => Err(Failure::input(format!("--activations {name}: a hidden layer needs one by element"))),
-        None => Ok((sets, activations)),
-    }
+    Ok(match asked.is_empty() {
+        true => usual.into_iter().take(kept(lab)).map(|(name, a)| (name.into(), a)).collect(),
+        false => asked.clone(),
+    })
 }
 
 impl Trial<'_> {

@@ -117,7 +117,7 @@ fn run(lab: &Lab<'_>) -> Result<Outcome> {
     Ok(Outcome { setting, tables: vec![summary(&students, widths), single_runs(&students)], checks: checks(&students) })
 }
 
-fn of<'a>(students: &'a [Student], arm: Arm, units: usize) -> impl Iterator<Item = &'a Student> {
+fn of(students: &[Student], arm: Arm, units: usize) -> impl Iterator<Item = &Student> {
     students.iter().filter(move |s| s.job.arm == arm && s.job.units == units)
 }
 
