@@ -5,14 +5,13 @@
 //! `Phi^-1 = 2 I - Phi`, and the block that carries signals from inputs to outputs is
 //! `W = basis * (lambda_in - lambda_out)`. Source: Giambagli et al., Nat. Commun. 12:1330 (2021).
 
+mod evaluate;
 mod views;
 
 pub use views::{Eigenvalues, Spectrum, basis_matrix, eigenvalues, weight};
 
-use crate::dense::keeps_input;
 use crate::{check, forms};
 use serde::{Deserialize, Serialize};
-use spectral_core::backend::{Accum, GradSlot, Linear, LinearGrads, SpectralGrads, SpectralWeight};
 use spectral_core::layer::to_config;
 use spectral_core::{
     Activation, Affine, Forward, Init, Layer, LowerCx, Lowered, Matrix, NodeParams, ParamSpec, Penalty, Result, Role,
@@ -30,6 +29,8 @@ use std::sync::Arc;
 /// the basis is Glorot-uniform and trains, `lambda_in` is zero and frozen, `lambda_out` is one and trains. So the
 /// layer starts out as a dense layer with weights `-basis`, as likely as `+basis`, and signals keep their variance
 /// at any width; with the Glorot-uniform eigenvalues of 0.4.1 they would shrink by `sqrt(2 / units)` a layer.
+/// Where `lambda_in` is frozen at zero the products run over the basis itself, and where the basis is frozen and an
+/// eigenvalue trains, over the basis and its two factors: then no gradient of the weight's size is computed.
 /// To train eigenvalues alone over a frozen basis, thaw `lambda_in` and draw both vectors around zero, for example
 /// uniform in ±0.5 as the paper does.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -93,9 +94,6 @@ const LAMBDA_IN: usize = 1;
 const LAMBDA_OUT: usize = 2;
 const BIAS: usize = 3;
 
-/// Saved tensors before the pre-activation: the weight and its gradient.
-const WEIGHTS: usize = 2;
-
 impl Spectral {
     /// A layer with bias and the usual initial values, penalties and trainable parameters.
     pub fn new(units: usize, activation: Activation) -> Self {
@@ -121,15 +119,6 @@ impl Spectral {
 
     fn bias<'a>(&self, params: NodeParams<'a>) -> Option<&'a Tensor> {
         self.bias.then(|| params.value(BIAS))
-    }
-}
-
-/// The factors of a node's weight.
-fn factors(params: NodeParams<'_>) -> SpectralWeight<'_> {
-    SpectralWeight {
-        basis: params.value(BASIS),
-        lambda_in: params.value(LAMBDA_IN),
-        lambda_out: params.value(LAMBDA_OUT),
     }
 }
 
@@ -181,44 +170,15 @@ impl Layer for Spectral {
     }
 
     fn saved(&self, inputs: &[Shape]) -> Vec<Saved> {
-        // Both matrices always: which factors train is up to the arena, and may change after the layer is built.
-        let matrix = Saved::Fixed(Shape::matrix(self.units, inputs.first().map_or(0, Shape::len)));
-        let pre = keeps_input(self.activation).then(|| Saved::PerSample(Shape::vector(self.units)));
-        [matrix; WEIGHTS].into_iter().chain(pre).collect()
+        evaluate::saved(self.units, inputs.first().map_or(0, Shape::len))
     }
 
     fn forward(&self, cx: &mut Forward<'_>) -> Result<()> {
-        let (weights, pre) = cx.saved.split_at_mut(WEIGHTS);
-        cx.backend.spectral_weight(&factors(cx.params), &mut weights[0])?;
-        let op = Linear {
-            x: cx.inputs.get(0),
-            weight: &weights[0],
-            bias: self.bias(cx.params),
-            activation: self.activation,
-        };
-        cx.backend.linear(&op, cx.output, pre.first_mut())
+        evaluate::forward(self, cx)
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<()> {
-        let (weights, pre) = cx.saved.split_at_mut(WEIGHTS);
-        let (weight, gradient) = weights.split_at_mut(1);
-        let at = if keeps_input(self.activation) { &pre[0] } else { cx.output };
-        cx.backend.activate_vjp(self.activation, at, cx.dy)?;
-        let (basis, lambda_in, lambda_out, bias) = if self.bias {
-            cx.param_grads.slots([BASIS, LAMBDA_IN, LAMBDA_OUT, BIAS])?.into()
-        } else {
-            let [basis, lambda_in, lambda_out] = cx.param_grads.slots([BASIS, LAMBDA_IN, LAMBDA_OUT])?;
-            (basis, lambda_in, lambda_out, None)
-        };
-        let factored = basis.is_some() || lambda_in.is_some() || lambda_out.is_some();
-        let op = Linear { x: cx.inputs.get(0), weight: &weight[0], bias: None, activation: Activation::Identity };
-        let wanted = factored.then(|| GradSlot { tensor: &mut gradient[0], accum: Accum::Replace });
-        cx.backend.linear_vjp(&op, cx.dy, LinearGrads { x: cx.input_grads.slot(0), weight: wanted, bias })?;
-        if !factored {
-            return Ok(());
-        }
-        let grads = SpectralGrads { basis, lambda_in, lambda_out };
-        cx.backend.spectral_weight_vjp(&factors(cx.params), &gradient[0], grads)
+        evaluate::vjp(self, cx)
     }
 
     fn units(&self) -> Units {
@@ -240,7 +200,7 @@ impl Layer for Spectral {
     fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
         let basis = cx.params.value(BASIS);
         let mut weight = cx.backend.zeros(basis.shape(), basis.dtype())?;
-        cx.backend.spectral_weight(&factors(cx.params), &mut weight)?;
+        cx.backend.spectral_weight(&evaluate::factors(cx.params), &mut weight)?;
         Ok(Lowered::Affine(Affine {
             weight: Matrix::Dense(weight),
             bias: self.bias(cx.params).map(Tensor::duplicate).transpose()?,

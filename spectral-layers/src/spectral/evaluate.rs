@@ -1,0 +1,181 @@
+//! The three ways to evaluate a spectral layer and its gradients.
+
+use super::{BASIS, BIAS, LAMBDA_IN, LAMBDA_OUT, Spectral};
+use crate::dense::keeps_input;
+use spectral_core::backend::{
+    Accum, Diagonal, DiagonalGrads, GradSlot, Linear, LinearGrads, SpectralGrads, SpectralWeight,
+};
+use spectral_core::{Activation, Forward, NodeParams, Result, Saved, Shape, Tensor, Vjp};
+
+/// How `z = W x + b` with `W[o, i] = basis[o, i] * (lambda_in[i] - lambda_out[o])` is computed. Which one is a function
+/// of what is trainable alone, so that forward and backward agree.
+///
+/// With `U = basis x`, `P = basis^T dz` and `Q = basis^T (lambda_out * dz)`: `d lambda_in = rowsum(x * P)`,
+/// `d lambda_out = -rowsum(dz * U)`, `dx = lambda_in * P - Q`. So neither form without the weight needs a gradient of
+/// the weight's size beyond that of the basis itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// The weight is written down: three products, and passes over the weight and its gradient.
+    Weight,
+    /// `lambda_in` is frozen at zero: `z = -lambda_out * U + b`. Three products over the basis, two if it is frozen.
+    Rows,
+    /// The basis is frozen and an eigenvalue trains: `z = basis (lambda_in * x) - lambda_out * U + b`. Four products
+    /// over the basis, no pass over anything of its size.
+    Factors,
+}
+
+impl Form {
+    fn of(params: NodeParams<'_>) -> Self {
+        let trains = |slot| params.get(slot).is_trainable();
+        if !trains(LAMBDA_IN) && is_zero(params.value(LAMBDA_IN)) {
+            Self::Rows
+        } else if !trains(BASIS) && (trains(LAMBDA_IN) || trains(LAMBDA_OUT)) {
+            Self::Factors
+        } else {
+            Self::Weight
+        }
+    }
+}
+
+/// Whether every element is known to be zero; of tensors on a device it is not known.
+fn is_zero(t: &Tensor) -> bool {
+    t.host::<f32>().is_ok_and(|v| v.iter().all(|v| *v == 0.0))
+        || t.host::<f64>().is_ok_and(|v| v.iter().all(|v| *v == 0.0))
+}
+
+/// Tensors kept from forward to backward, for whichever form: what trains is up to the arena, and may change after the
+/// layer is built.
+pub(super) fn saved(units: usize, inputs: usize) -> Vec<Saved> {
+    let (matrix, vector) = (Shape::matrix(units, inputs), Shape::vector(units));
+    let (inner, outer) = (Saved::PerSample(Shape::vector(inputs)), Saved::PerSample(vector));
+    let (matrix, vector) = (Saved::Fixed(matrix), Saved::Fixed(vector));
+    vec![matrix, matrix, vector, vector, outer, outer, outer, inner]
+}
+
+/// The tensors of [`saved`].
+struct Buffers<'a> {
+    weight: &'a mut Tensor,
+    weight_grad: &'a mut Tensor,
+    /// `-lambda_out` and the gradient with respect to it.
+    minus: &'a mut Tensor,
+    minus_grad: &'a mut Tensor,
+    /// `W x + b`.
+    pre: &'a mut Tensor,
+    /// `U`.
+    projected: &'a mut Tensor,
+    /// `-lambda_out * U` forward, `-lambda_out * dz` backward.
+    scaled: &'a mut Tensor,
+    /// `lambda_in * x` forward, `P` backward.
+    inner: &'a mut Tensor,
+}
+
+impl<'a> Buffers<'a> {
+    fn of(saved: &'a mut [Tensor]) -> Result<Self> {
+        match saved {
+            [weight, weight_grad, minus, minus_grad, pre, projected, scaled, inner] => {
+                Ok(Self { weight, weight_grad, minus, minus_grad, pre, projected, scaled, inner })
+            }
+            _ => Err(spectral_core::Error::shape("spectral", "8 saved tensors", saved.len())),
+        }
+    }
+}
+
+/// The factors of a node's weight.
+pub(super) fn factors(params: NodeParams<'_>) -> SpectralWeight<'_> {
+    SpectralWeight {
+        basis: params.value(BASIS),
+        lambda_in: params.value(LAMBDA_IN),
+        lambda_out: params.value(LAMBDA_OUT),
+    }
+}
+
+/// `weight x`, without anything.
+fn product<'a>(x: &'a Tensor, weight: &'a Tensor) -> Linear<'a> {
+    Linear { x, weight, bias: None, activation: Activation::Identity }
+}
+
+/// `scale * x`, without anything.
+fn rows<'a>(x: &'a Tensor, scale: &'a Tensor) -> Diagonal<'a> {
+    Diagonal { x, scale, bias: None, activation: Activation::Identity }
+}
+
+fn replace(tensor: &mut Tensor) -> Option<GradSlot<'_>> {
+    Some(GradSlot { tensor, accum: Accum::Replace })
+}
+
+pub(super) fn forward(layer: &Spectral, cx: &mut Forward<'_>) -> Result<()> {
+    let (backend, x, w) = (cx.backend, cx.inputs.get(0), factors(cx.params));
+    let (bias, activation) = (layer.bias(cx.params), layer.activation);
+    let kept = keeps_input(activation);
+    let b = Buffers::of(cx.saved)?;
+    match Form::of(cx.params) {
+        Form::Weight => {
+            backend.spectral_weight(&w, b.weight)?;
+            let op = Linear { bias, activation, ..product(x, b.weight) };
+            backend.linear(&op, cx.output, kept.then_some(b.pre))
+        }
+        Form::Rows => {
+            backend.scale(-1.0, w.lambda_out, b.minus, Accum::Replace)?;
+            backend.linear(&product(x, w.basis), b.projected, None)?;
+            let op = Diagonal { bias, activation, ..rows(b.projected, b.minus) };
+            backend.diagonal(&op, cx.output, kept.then_some(b.pre))
+        }
+        Form::Factors => {
+            backend.scale(-1.0, w.lambda_out, b.minus, Accum::Replace)?;
+            backend.linear(&product(x, w.basis), b.projected, None)?;
+            backend.diagonal(&rows(b.projected, b.minus), b.scaled, None)?;
+            backend.diagonal(&rows(x, w.lambda_in), b.inner, None)?;
+            backend.linear(&Linear { bias, ..product(b.inner, w.basis) }, b.pre, None)?;
+            backend.scale(1.0, b.scaled, b.pre, Accum::Add)?;
+            backend.activate(activation, b.pre, cx.output)
+        }
+    }
+}
+
+pub(super) fn vjp(layer: &Spectral, cx: &mut Vjp<'_>) -> Result<()> {
+    let (backend, x, w) = (cx.backend, cx.inputs.get(0), factors(cx.params));
+    let form = Form::of(cx.params);
+    let b = Buffers::of(cx.saved)?;
+    let at = if keeps_input(layer.activation) { &*b.pre } else { cx.output };
+    backend.activate_vjp(layer.activation, at, cx.dy)?;
+    let mut dx = cx.input_grads.slot(0);
+    let (basis, lambda_in, lambda_out, bias) = if layer.bias {
+        cx.param_grads.slots([BASIS, LAMBDA_IN, LAMBDA_OUT, BIAS])?.into()
+    } else {
+        let [basis, lambda_in, lambda_out] = cx.param_grads.slots([BASIS, LAMBDA_IN, LAMBDA_OUT])?;
+        (basis, lambda_in, lambda_out, None)
+    };
+    if form == Form::Weight {
+        let factored = basis.is_some() || lambda_in.is_some() || lambda_out.is_some();
+        let weight = if factored { replace(b.weight_grad) } else { None };
+        backend.linear_vjp(&product(x, b.weight), cx.dy, LinearGrads { x: dx, weight, bias })?;
+        if !factored {
+            return Ok(());
+        }
+        return backend.spectral_weight_vjp(&w, b.weight_grad, SpectralGrads { basis, lambda_in, lambda_out });
+    }
+    let scale = if lambda_out.is_some() { replace(b.minus_grad) } else { None };
+    let grads = DiagonalGrads { x: replace(b.scaled), scale, bias };
+    backend.diagonal_vjp(&rows(b.projected, b.minus), cx.dy, grads)?;
+    if let Some(slot) = lambda_out {
+        backend.scale(-1.0, b.minus_grad, slot.tensor, slot.accum)?;
+    }
+    match form {
+        Form::Weight | Form::Rows => {
+            let grads = LinearGrads { x: dx, weight: basis, bias: None };
+            backend.linear_vjp(&product(x, w.basis), b.scaled, grads)
+        }
+        Form::Factors if lambda_in.is_none() && dx.is_none() => Ok(()),
+        Form::Factors => {
+            let grads = LinearGrads { x: replace(b.inner), ..LinearGrads::default() };
+            backend.linear_vjp(&product(x, w.basis), cx.dy, grads)?;
+            // For `dz = P`, the gradients of `lambda_in * x` are those of lambda_in, and the first part of that of x.
+            let first = dx.as_mut().map(|slot| GradSlot { tensor: &mut *slot.tensor, accum: slot.accum });
+            let grads = DiagonalGrads { x: first, scale: lambda_in, bias: None };
+            backend.diagonal_vjp(&rows(x, w.lambda_in), b.inner, grads)?;
+            let Some(GradSlot { tensor, .. }) = dx else { return Ok(()) };
+            let grads = LinearGrads { x: Some(GradSlot { tensor, accum: Accum::Add }), ..LinearGrads::default() };
+            backend.linear_vjp(&product(x, w.basis), b.scaled, grads)
+        }
+    }
+}
