@@ -7,6 +7,7 @@
 //! (unit axes, parameter roles, [`Lowered`](spectral_core::Lowered)), never by their types. May depend on
 //! spectral-core and spectral-train.
 
+mod activities;
 mod budget;
 mod change;
 mod compact;
@@ -16,6 +17,7 @@ mod error;
 mod granularity;
 mod groups;
 pub mod history;
+mod mix;
 mod pick;
 mod pool;
 mod prune;
@@ -24,10 +26,13 @@ mod schedule;
 mod select;
 mod selection;
 mod statistics;
+pub mod strategies;
 mod submodel;
+mod subnetwork;
 mod weighted;
 mod worth;
 
+pub use activities::activated_weights;
 pub use budget::Budget;
 pub use compact::{COMPACT, CompactLayer, CompactReport, Compacted, compact};
 pub use config::{CriterionConfig, PruneConfig};
@@ -35,12 +40,14 @@ pub use error::{Error, Result};
 pub use granularity::{Granularity, Scope};
 pub use groups::{Group, groups};
 pub use history::{ExplainLayer, ExplainRow, explain};
+pub use mix::{MixConfig, MixRule, Mixer};
 pub use pick::{Gaussian, Pick};
 pub use prune::Prune;
 pub use report::{LayerReport, PRUNE, PruneDetail, PruneReport};
 pub use schedule::{Gradual, GradualPruning, Iterative, Schedule, Spacing};
 pub use select::{SelectConfig, Selected, Selection, Subset, WasTrainable};
 pub use submodel::{SubLayer, SubModel, SubModelConfig};
+pub use subnetwork::{Judge, SubnetworkConfig, SubnetworkScores};
 
 impl From<Error> for spectral_core::Error {
     fn from(error: Error) -> Self {

@@ -4,6 +4,7 @@ mod chain;
 mod cut;
 mod summary;
 
+use crate::activities::activities;
 use crate::pick::Pick;
 use crate::{CriterionConfig, Error, Result};
 use serde::{Deserialize, Serialize};
@@ -122,7 +123,7 @@ impl SubModel {
         if self.start == Source::Input {
             return Ok(data.clone());
         }
-        let inputs = summary::activities(original, self.start, data)?.mapv(|v| v as f32);
+        let inputs = activities(original, self.start, data)?.mapv(|v| v as f32);
         Ok(Samples::new(data.name.clone(), inputs, data.targets().clone())?)
     }
 

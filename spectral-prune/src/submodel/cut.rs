@@ -1,8 +1,9 @@
 //! Building the sub-model, layer by layer.
 
 use super::chain::Chain;
-use super::summary::{activities, few, fit};
+use super::summary::{few, fit};
 use super::{Part, SubLayer, SubModel};
+use crate::activities::activities;
 use crate::{Error, Result};
 use spectral_core::ndarray::Array2;
 use spectral_core::{

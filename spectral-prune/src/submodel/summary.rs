@@ -1,47 +1,11 @@
-//! What units do on data, and how one unit stands for many.
+//! How one unit stands for many.
 
 use crate::Result;
-use spectral_core::layer::Mode;
+use spectral_core::Samples;
 use spectral_core::ndarray::Array2;
-use spectral_core::{Gradients, Model, Samples, Source, Workspace};
-
-/// Samples that run at a time. Fixed, so that results do not depend on the machine.
-const BATCH: usize = 256;
 
 /// Samples that a summary is fitted to.
 const FITTED: usize = 1024;
-
-/// What `source` gives for every sample, `[samples, units]`, with dropout off.
-///
-/// # Errors
-/// The data does not fit the model, or a kernel failed.
-pub(super) fn activities(model: &Model, source: Source, data: &Samples) -> Result<Array2<f64>> {
-    let graph = model.graph();
-    if data.features() != graph.input().len() {
-        let problem =
-            format!("{} has {} features, the model takes {}", data.name, data.features(), graph.input().len());
-        return Err(spectral_core::Error::Data(problem).into());
-    }
-    let units = graph.shape(source).len();
-    let mut workspace = Workspace::new(model, BATCH.min(data.len()), Gradients::None)?;
-    let mut all = Array2::zeros((data.len(), units));
-    let rows: Vec<usize> = (0..data.len()).collect();
-    for batch in rows.chunks(workspace.capacity()) {
-        let input = workspace.begin(model, batch.len())?;
-        let mut staged = vec![0.0f64; input.len()];
-        data.gather_inputs(batch, &mut staged);
-        model.backend().write(&staged, input)?;
-        workspace.forward(model, Mode::Infer, 0)?;
-        let output = match source {
-            Source::Input => workspace.input(),
-            Source::Node(n) => workspace.output(n),
-        };
-        for (k, v) in model.backend().download(output)?.into_iter().enumerate() {
-            all[[batch[k % batch.len()], k / batch.len()]] = v;
-        }
-    }
-    Ok(all)
-}
 
 /// At most [`FITTED`] samples, spread evenly over `data`.
 pub(super) fn few(data: &Samples) -> Result<Samples> {

@@ -11,6 +11,8 @@ mod criteria_by_sign;
 mod data_driven;
 mod gates;
 mod gradual;
+mod mixing;
+mod procedures;
 mod selecting;
 mod steps;
 mod submodels;

@@ -1,0 +1,28 @@
+//! What strategies have in common: a watched training phase with a seed of its own, and measuring.
+
+use spectral_core::{History, Metrics, Model, Result, Samples, Seed, StrategyCx, TrainHook};
+use spectral_train::{Evaluator, TrainConfig};
+
+/// Trains `model` as phase `phase`; its seed derives from that of the strategy and the name of the phase.
+pub(super) fn train(
+    cx: &mut StrategyCx<'_>,
+    phase: &str,
+    config: &TrainConfig,
+    model: &mut Model,
+    data: &Samples,
+    hooks: &mut [&mut dyn TrainHook],
+) -> Result<History> {
+    let trainer = config.build(Seed(cx.seed.key(phase, 0)))?;
+    cx.watch.train(phase, &trainer, model, data, hooks)
+}
+
+/// Checks the settings of a phase.
+pub(super) fn check(config: &TrainConfig) -> Result<()> {
+    config.build(Seed(0))?;
+    Ok(())
+}
+
+/// Loss (that of `config`) and accuracy of `model` on `data`.
+pub(super) fn measure(config: &TrainConfig, model: &Model, data: &Samples) -> Result<Metrics> {
+    Ok(Evaluator::new(config.loss).run(model, data)?)
+}
