@@ -13,7 +13,7 @@ pub enum Pick {
     Top,
     /// The smallest scores. Sparana D4.
     Bottom,
-    /// Ranks drawn around the top, so that now and then a lower one is taken. Sparana D5.
+    /// Ranks drawn around the top (or bottom), so that now and then another one is taken. Sparana D5.
     Gaussian(Gaussian),
 }
 
@@ -23,9 +23,12 @@ pub enum Pick {
 pub struct Gaussian {
     /// Width: rank `floor(|N(0, std * entries / 2)|)` is drawn, 0 being the largest score.
     pub std: f64,
+    /// Whether rank 0 is the smallest score instead.
+    #[serde(default)]
+    pub bottom: bool,
 }
 
-/// Draws after which the ranks that are still missing are taken from the top, as a multiple of what is wanted. A
+/// Draws after which the ranks that are still missing are taken in order, as a multiple of what is wanted. A
 /// narrow distribution would otherwise draw the same few ranks for ever.
 const PATIENCE: usize = 64;
 
@@ -36,7 +39,7 @@ impl Pick {
     /// The standard deviation is not a number above 0.
     pub fn check(self) -> Result<()> {
         match self {
-            Self::Gaussian(Gaussian { std }) if !(std > 0.0 && std.is_finite()) => {
+            Self::Gaussian(Gaussian { std, .. }) if !(std > 0.0 && std.is_finite()) => {
                 Err(Error::Config(format!("a standard deviation of {std} spreads nothing; it must be above 0")))
             }
             _ => Ok(()),
@@ -47,7 +50,7 @@ impl Pick {
     /// order found; all of them if there are fewer. Ties go by index; a count of 0 takes nothing.
     ///
     /// Top and bottom walk the ranking. A Gaussian draws ranks independently; what it drew before, or is not there,
-    /// it rejects. After 64 draws for each wanted owner it takes the missing ones from the top, so it ends.
+    /// it rejects. After 64 draws for each wanted owner it takes the missing ones in order, so it ends.
     pub(crate) fn walk(
         self,
         scores: &[f64],
@@ -59,7 +62,9 @@ impl Pick {
         // Adding 0 makes one zero of the two.
         let score = |i: usize| scores[i] + 0.0;
         match self {
-            Self::Bottom => order.sort_unstable_by(|&a, &b| score(a).total_cmp(&score(b)).then(a.cmp(&b))),
+            Self::Bottom | Self::Gaussian(Gaussian { bottom: true, .. }) => {
+                order.sort_unstable_by(|&a, &b| score(a).total_cmp(&score(b)).then(a.cmp(&b)))
+            }
             _ => order.sort_unstable_by(|&a, &b| score(b).total_cmp(&score(a)).then(a.cmp(&b))),
         }
         let mut taken = vec![false; (0..scores.len()).map(&owner).max().map_or(0, |o| o + 1)];
@@ -70,7 +75,7 @@ impl Pick {
                 found.push(owner);
             }
         };
-        if let Self::Gaussian(Gaussian { std }) = self {
+        if let Self::Gaussian(Gaussian { std, .. }) = self {
             let mut left = count.saturating_mul(PATIENCE);
             while found.len() < count && left > 0 {
                 left -= 1;
@@ -99,8 +104,8 @@ mod tests {
         pick.walk(scores, |i| i, count, &mut Seed(seed).stream("test", 0))
     }
 
-    const NARROW: Pick = Pick::Gaussian(Gaussian { std: 1e-9 });
-    const WIDE: Pick = Pick::Gaussian(Gaussian { std: 0.5 });
+    const NARROW: Pick = Pick::Gaussian(Gaussian { std: 1e-9, bottom: false });
+    const WIDE: Pick = Pick::Gaussian(Gaussian { std: 0.5, bottom: false });
 
     /// Sparana D3, D4, D9: the largest and smallest, ties by index, and k = 0 takes nothing (there it took all).
     #[test]
@@ -135,6 +140,8 @@ mod tests {
         let scores: Vec<f64> = (0..100).rev().map(f64::from).collect();
         assert_eq!(walk(NARROW, &scores, 10, 3), (0..10).collect::<Vec<_>>());
         assert_eq!(walk(NARROW, &scores, 200, 3).len(), 100);
+        let low = Pick::Gaussian(Gaussian { std: 1e-9, bottom: true });
+        assert_eq!(walk(low, &scores, 3, 3), [99, 98, 97]);
     }
 
     /// Sparana D11: rank 0 is the largest value, not the smallest.
@@ -159,7 +166,7 @@ mod tests {
     #[test]
     fn impossible_widths_are_refused() {
         for std in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert!(Pick::Gaussian(Gaussian { std }).check().is_err());
+            assert!(Pick::Gaussian(Gaussian { std, bottom: false }).check().is_err());
         }
     }
 }

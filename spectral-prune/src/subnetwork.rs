@@ -125,10 +125,21 @@ impl SubnetworkScores {
     /// # Errors
     /// The share is not between 0 and 1.
     pub fn best(&self, model: &Model, share: f64) -> Result<Selection> {
-        if !(0.0..=1.0).contains(&share) {
-            return Err(Error::Config(format!("a share of {share} of the weights is not between 0 and 1")));
-        }
-        let layers = self.layers.iter().map(|(layer, scores)| {
+        self.best_by_layer(model, |_| Some(share))
+    }
+
+    /// As [`best`](Self::best), with the share that `share` gives for the name of each layer; layers without one are
+    /// left out of the selection.
+    ///
+    /// # Errors
+    /// A share is not between 0 and 1.
+    pub fn best_by_layer(&self, model: &Model, share: impl Fn(&str) -> Option<f64>) -> Result<Selection> {
+        let mut layers = Vec::new();
+        for (layer, scores) in &self.layers {
+            let Some(share) = share(&layer.name) else { continue };
+            if !(0.0..=1.0).contains(&share) {
+                return Err(Error::Config(format!("a share of {share} of the weights is not between 0 and 1")));
+            }
             let param = layer.matrix(model);
             let entries: Vec<usize> = layer.kept(param).map(|(_, stored)| stored).collect();
             let own: Vec<f64> = entries.iter().map(|&stored| scores[stored]).collect();
@@ -137,9 +148,9 @@ impl SubnetworkScores {
             let taken = Pick::Top.walk(&own, |i| i, count, &mut Seed(0).stream("subnetwork", 0));
             let mut mask = spectral_core::Mask::none(param.value().len());
             taken.into_iter().for_each(|i| mask.insert(entries[i]));
-            Selected { node: layer.name.clone(), param: layer.matrix, mask, biases: None }
-        });
-        Ok(Selection { layers: layers.collect() })
+            layers.push(Selected { node: layer.name.clone(), param: layer.matrix, mask, biases: None });
+        }
+        Ok(Selection { layers })
     }
 
     /// By layer: what every stored weight gained.

@@ -69,9 +69,16 @@ pub(crate) fn weigh(
     seed: Seed,
 ) -> Result<Vec<Scored>> {
     let pruner = config.build()?;
-    let lacking: Vec<&str> = layers.iter().filter(|l| l.eigenvalues.is_none()).map(|l| &*l.name).collect();
-    if pruner.needs().spectral && !lacking.is_empty() {
-        return Err(Error::NotSpectral { criterion: config.name.clone(), layers: lacking.join(", ") });
+    let (needs, criterion) = (pruner.needs(), config.name.clone());
+    let lacking = |needed: bool, has: fn(&Weighted) -> bool| {
+        let lacking: Vec<&str> = layers.iter().filter(|l| needed && !has(l)).map(|l| &*l.name).collect();
+        (!lacking.is_empty()).then(|| lacking.join(", "))
+    };
+    if let Some(layers) = lacking(needs.spectral, |l| l.eigenvalues.is_some()) {
+        return Err(Error::NotSpectral { criterion, layers });
+    }
+    if let Some(layers) = lacking(needs.gain, |l| l.gain.is_some()) {
+        return Err(Error::NotGated { criterion, layers });
     }
     let worth = Worth { name: &config.name, pruner: &*pruner, granularity: Granularity::Weight, seed };
     worth.score(model, layers, calibration)

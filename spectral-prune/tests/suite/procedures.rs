@@ -129,7 +129,8 @@ fn a_sub_network_is_found_pruned_to_and_trained() {
     }
 }
 
-/// Sparana F6, where scores by error preferred the worse: weights that carry the function beat those that disturb it.
+/// Sparana F6 and F7 (where a share by layer failed). Scores by error preferred the worse there; here weights that carry the
+/// function beat those that disturb it.
 #[test]
 fn searches_prefer_weights_that_lower_the_loss_or_raise_the_accuracy() {
     let data = blobs(400, 1);
@@ -151,6 +152,9 @@ fn searches_prefer_weights_that_lower_the_loss_or_raise_the_accuracy() {
         assert_eq!(best.layers[0].mask.count(), 12);
         assert!(scores.best(&m, 1.5).is_err());
         assert_eq!(scores.best(&m, 0.0).unwrap().layers[0].mask.count(), 0);
+        assert!(scores.best_by_layer(&m, |_| None).unwrap().layers.is_empty());
+        let by_layer = scores.best_by_layer(&m, |name| (name == "dense1").then_some(0.25)).unwrap();
+        assert_eq!(by_layer.layers[0].mask.count(), 6);
     }
 }
 

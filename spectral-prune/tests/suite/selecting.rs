@@ -4,7 +4,7 @@ use crate::support::*;
 use spectral_core::registry::all;
 use spectral_core::{Activation::*, Model, PrunerEntry, Role, Samples, Seed, Trainable};
 use spectral_layers::Network;
-use spectral_prune::{Gaussian, Pick, Prune, SelectConfig, Selection, Subset};
+use spectral_prune::{CriterionConfig, Gaussian, Pick, Prune, SelectConfig, Selection, Subset};
 use spectral_train::{ByName, OptimizerEntry, TrainConfig};
 use std::collections::BTreeMap;
 
@@ -62,7 +62,7 @@ fn top_and_bottom_by_share_or_number_and_zero_selects_nothing() {
 #[test]
 fn shares_by_layer_skip_the_others_and_report_their_ratios() {
     let mut m = model();
-    for pick in [Pick::Top, Pick::Bottom, Pick::Gaussian(Gaussian { std: 0.5 })] {
+    for pick in [Pick::Top, Pick::Bottom, Pick::Gaussian(Gaussian { std: 0.5, bottom: false })] {
         let amounts = BTreeMap::from([("dense2".to_owned(), 0.5), ("dense1".to_owned(), 0.125)]);
         let config = SelectConfig { pick, amounts, ..SelectConfig::default() };
         let selection = config.select(&m, None, Seed(0)).unwrap();
@@ -156,13 +156,49 @@ fn frozen_entries_keep_their_bits_through_every_registered_optimiser() {
 /// Sparana D2, where selection after get_MAAV failed: every registered criterion can rank a selection.
 #[test]
 fn every_registered_criterion_selects() {
-    let m = build(&Network::new(6).spectral(8, Tanh).spectral(4, Identity), 2);
+    let plain = build(&Network::new(6).spectral(8, Tanh).spectral(4, Identity), 2);
+    let gated = spectral_layers::gates::dense(&build(&Network::new(6).dense(8, Tanh).dense(4, Identity), 2)).unwrap();
     let data = samples(40, 6, 4, 1);
     for entry in all::<PrunerEntry>().unwrap() {
-        let config = SelectConfig { criterion: spectral_prune::CriterionConfig::new(entry.name), ..top(0.25) };
-        let selection = config.select(&m, &data, Seed(0)).unwrap();
-        assert_eq!(counts(&selection), [12, 8], "{}", entry.name);
+        let needs_gain = (entry.build)((entry.defaults)()).unwrap().needs().gain;
+        let m = if needs_gain { &gated } else { &plain };
+        let layers = if needs_gain { vec!["dense1".to_owned()] } else { Vec::new() };
+        let config = SelectConfig { criterion: CriterionConfig::new(entry.name), layers, ..top(0.25) };
+        let selection = config.select(m, &data, Seed(0)).unwrap();
+        assert_eq!(counts(&selection)[0], 12, "{}", entry.name);
     }
+}
+
+/// Sparana D9: `get_k_max` and `get_k_min` by signed value, and `get_maxs`, the largest weight out of every input.
+#[test]
+fn signed_extremes_and_the_largest_weight_of_every_input_are_selections() {
+    let m = model();
+    let w = values(&m, "dense1.weight");
+    let pick = |name: &str, pick, count| {
+        let criterion = CriterionConfig::new(name);
+        let config = SelectConfig { criterion, pick, count: Some(count), ..SelectConfig::default() };
+        config.select(&m, None, Seed(0)).unwrap().layers[0].mask.iter().collect::<Vec<_>>()
+    };
+    let largest = (0..48).max_by(|a, b| w[*a].total_cmp(&w[*b])).unwrap();
+    let smallest = (0..48).min_by(|a, b| w[*a].total_cmp(&w[*b])).unwrap();
+    assert_eq!((pick("value", Pick::Top, 1), pick("value", Pick::Bottom, 1)), (vec![largest], vec![smallest]));
+    let of_input = |i: usize| (0..8).map(|o| o * 6 + i).max_by(|a, b| w[*a].abs().total_cmp(&w[*b].abs())).unwrap();
+    let mut want: Vec<usize> = (0..6).map(of_input).collect();
+    want.sort_unstable();
+    assert_eq!(pick("outgoing_rank", Pick::Top, 6), want);
+}
+
+/// Sparana C14: masks of the weights that are not zero; the others then stay zero.
+#[test]
+fn weights_that_are_zero_become_masks_that_training_keeps() {
+    let mut m = model();
+    let mut w = values(&m, "dense1.weight");
+    (0..48).step_by(3).for_each(|k| w[k] = 0.0);
+    set(&mut m, "dense1.weight", &w);
+    Prune::by("magnitude").weights().threshold(f64::MIN_POSITIVE).apply(&mut m, None).unwrap();
+    assert_eq!(pruned(&m, "dense1.weight"), (0..48).step_by(3).collect::<Vec<_>>());
+    train(&mut m, &samples(40, 6, 4, 1), "adam");
+    assert!(values(&m, "dense1.weight").iter().enumerate().all(|(k, w)| (*w == 0.0) == (k % 3 == 0)));
 }
 
 #[test]
@@ -185,7 +221,7 @@ fn pruned_weights_are_no_candidates_and_what_could_train_comes_back() {
 #[test]
 fn selections_that_make_no_sense_are_refused() {
     let m = model();
-    let eigenvalue = spectral_prune::CriterionConfig::new("eigenvalue");
+    let eigenvalue = CriterionConfig::new("eigenvalue");
     for (config, word) in [
         (top(1.5), "between 0 and 1"),
         (top(f64::NAN), "between 0 and 1"),
@@ -195,8 +231,8 @@ fn selections_that_make_no_sense_are_refused() {
         (SelectConfig { new_classes: vec![4], ..top(0.5) }, "class 4 does not exist"),
         (SelectConfig { layers: vec!["dense3".into()], ..top(0.5) }, "no layer `dense3`"),
         (SelectConfig { criterion: eigenvalue, ..top(0.5) }, "dense1, dense2"),
-        (SelectConfig { criterion: spectral_prune::CriterionConfig::new("taylor"), ..top(0.5) }, "--calibration"),
-        (SelectConfig { pick: Pick::Gaussian(Gaussian { std: 0.0 }), ..top(0.5) }, "must be above 0"),
+        (SelectConfig { criterion: CriterionConfig::new("taylor"), ..top(0.5) }, "--calibration"),
+        (SelectConfig { pick: Pick::Gaussian(Gaussian { std: 0.0, bottom: false }), ..top(0.5) }, "must be above 0"),
     ] {
         let error = config.select(&m, None, Seed(0)).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");

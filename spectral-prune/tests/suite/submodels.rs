@@ -20,6 +20,14 @@ fn mixed(seed: u64) -> Model {
     m
 }
 
+/// A gate, which has a factor a unit, behind every dense layer.
+fn gated() -> Model {
+    let network = Network::new(6).dense(12, Relu).dense(10, Tanh).dense(9, Relu).dense(4, Identity);
+    let mut m = spectral_layers::gates::dense(&build(&network, 3)).unwrap();
+    randomise(&mut m, 4);
+    m
+}
+
 fn outputs(model: &Model, data: &Samples) -> Vec<f64> {
     match model.dtype() {
         DType::F32 => {
@@ -46,12 +54,13 @@ fn extraction_and_reinsertion_without_training_change_nothing() {
         for (units, summary) in
             [(&[8, 7, 5][..], true), (&[3][..], true), (&[12, 10, 9][..], true), (&[4, 4][..], false)]
         {
-            for pick in [Pick::Top, Pick::Gaussian(Gaussian { std: 0.3 })] {
+            for pick in [Pick::Top, Pick::Gaussian(Gaussian { std: 0.3, bottom: false })] {
                 let mut m = match entry.name {
                     "eigenvalue" => build(
                         &Network::new(6).spectral(12, Relu).spectral(10, Tanh).spectral(9, Relu).spectral(4, Identity),
                         3,
                     ),
+                    "gain" => gated(),
                     _ => mixed(3),
                 };
                 let before = m.content_hash().unwrap();
@@ -166,11 +175,12 @@ fn what_a_sub_model_learnt_goes_back_to_its_units() {
 /// The inputs of a sub-model are the activities in front of it, so that without cuts it computes the same.
 #[test]
 fn a_sub_model_of_all_units_computes_the_same_from_its_inputs() {
-    let m = mixed(3);
-    let data = samples(300, 6, 4, 1);
-    let sub = config(&[9]).extract(&m, None, Seed(1)).unwrap();
-    let seen = sub.inputs(&m, &data).unwrap();
-    assert!(distance(&outputs(&m, &data), &outputs(&sub.model, &seen)) < 1e-4);
+    for m in [mixed(3), gated()] {
+        let data = samples(300, 6, 4, 1);
+        let sub = config(&[9]).extract(&m, None, Seed(1)).unwrap();
+        let seen = sub.inputs(&m, &data).unwrap();
+        assert!(distance(&outputs(&m, &data), &outputs(&sub.model, &seen)) < 1e-4);
+    }
 }
 
 /// Sparana D10: more units than there are is an error, not a loop or an index out of range.
