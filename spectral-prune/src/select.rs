@@ -91,7 +91,8 @@ impl SelectConfig {
         if given.into_iter().filter(|g| *g).count() > 1 {
             return bad("`amount`, `count` and `amounts` of a selection exclude each other".into());
         }
-        if !self.amounts.is_empty() && !(self.layers.is_empty() && self.except.is_empty()) {
+        let names_layers = !self.layers.is_empty() || !self.except.is_empty();
+        if names_layers && !self.amounts.is_empty() {
             return bad("`amounts` of a selection names its layers: leave out `layers` and `except`".into());
         }
         match self.subset {
