@@ -12,6 +12,7 @@
 //! * same inputs give the same bits for any number of threads (determinism class: bitwise), and agree with
 //!   [`Reference`] to rounding.
 
+mod convolution;
 mod dense;
 mod elementwise;
 mod memory;
@@ -22,6 +23,7 @@ mod spectral;
 mod unitwise;
 mod update;
 
+pub use convolution::{Conv2d, ConvGrads, ConvKernels, Window};
 pub use dense::{DenseKernels, Linear, LinearGrads};
 pub use elementwise::{Dropout, Elementwise, RowCopy};
 pub use memory::Memory;
@@ -37,7 +39,7 @@ use crate::{Result, Tensor, registry::Registered};
 use std::sync::Arc;
 
 /// A device that runs every kernel family.
-pub trait Backend: SpectralKernels + SparseKernels + Unitwise + Reduce + UpdateKernels {
+pub trait Backend: SpectralKernels + SparseKernels + Unitwise + ConvKernels + Reduce + UpdateKernels {
     /// Its registry name: `cpu`, `torch`, `cuda`.
     fn name(&self) -> &'static str;
 

@@ -35,6 +35,22 @@ pub enum Init {
     HeUniform,
     /// Normal with deviation `sqrt(2 / i)`. He et al. 2015.
     HeNormal,
+    /// Uniform in `±sqrt(3 / i)`. LeCun et al. 1998.
+    LecunUniform,
+    /// Normal with deviation `sqrt(1 / i)`. LeCun et al. 1998.
+    LecunNormal,
+    /// Normal, drawn again where it is more than two deviations off the mean.
+    TruncatedNormal {
+        /// Mean.
+        mean: f64,
+        /// Standard deviation before the tails are cut.
+        deviation: f64,
+    },
+    /// A random matrix `[o, i]` whose rows, or whose columns if there are fewer of them, are orthonormal.
+    /// Saxe et al. 2014.
+    Orthogonal,
+    /// 1 on the diagonal of a matrix `[o, i]`, 0 elsewhere.
+    Identity,
     /// Normal with deviation `sqrt(3 / (i + o))`: what Sparana calls Xavier (row A8).
     Xavier,
     /// Uniform in `±1 / sqrt(i)`: what PyTorch gives linear layers.
@@ -58,10 +74,23 @@ impl Init {
                 return bad("uniform needs finite `low` <= `high`");
             }
             Self::Uniform { low, high } => values.fill_with(|| stream.uniform(low, high)),
-            Self::Normal { mean, deviation } if !(deviation >= 0.0 && deviation.is_finite() && mean.is_finite()) => {
+            Self::Normal { mean, deviation } | Self::TruncatedNormal { mean, deviation } if !(deviation >= 0.0 && deviation.is_finite() && mean.is_finite()) => {
                 return bad("normal needs a finite `mean` and a finite `deviation` >= 0");
             }
             Self::Normal { mean, deviation } => values.fill_with(|| mean + deviation * stream.normal()),
+            Self::TruncatedNormal { mean, deviation } => values.fill_with(|| {
+                let near = std::iter::repeat_with(|| stream.normal()).find(|z| z.abs() <= 2.0);
+                mean + deviation * near.unwrap_or_default()
+            }),
+            Self::Orthogonal | Self::Identity if !values.len().is_multiple_of(fan.0.max(1)) => {
+                return bad("orthogonal and identity are for whole matrices; a layer that stores some entries has none");
+            }
+            Self::Orthogonal => orthogonal(values, fan.0.max(1), stream),
+            Self::Identity => {
+                values.iter_mut().enumerate().for_each(|(k, v)| *v = f64::from(k / fan.0.max(1) == k % fan.0.max(1)));
+            }
+            Self::LecunUniform => symmetric(values, (3.0 / i).sqrt(), stream),
+            Self::LecunNormal => normal(values, (1.0 / i).sqrt(), stream),
             Self::GlorotUniform => symmetric(values, (6.0 / (i + o)).sqrt(), stream),
             Self::HeUniform => symmetric(values, (6.0 / i).sqrt(), stream),
             Self::FanInUniform => symmetric(values, 1.0 / i.sqrt(), stream),
@@ -81,6 +110,28 @@ fn normal(values: &mut [f64], deviation: f64, stream: &mut Stream) {
     values.fill_with(|| deviation * stream.normal());
 }
 
+/// Normal numbers, made orthonormal one row (or column, if there are fewer) after the other by Gram-Schmidt.
+fn orthogonal(values: &mut [f64], columns: usize, stream: &mut Stream) {
+    let rows = values.len() / columns;
+    let (few, long) = (rows.min(columns), rows.max(columns));
+    let mut basis: Vec<Vec<f64>> = Vec::with_capacity(few);
+    while basis.len() < few {
+        let mut v: Vec<f64> = (0..long).map(|_| stream.normal()).collect();
+        // Twice: once leaves what rounding made of nearly parallel vectors.
+        for other in basis.iter().chain(&basis) {
+            let dot: f64 = v.iter().zip(other).map(|(a, b)| a * b).sum();
+            v.iter_mut().zip(other).for_each(|(a, b)| *a -= dot * b);
+        }
+        let norm = v.iter().map(|a| a * a).sum::<f64>().sqrt();
+        v.iter_mut().for_each(|a| *a /= norm);
+        basis.push(v);
+    }
+    for (k, value) in values.iter_mut().enumerate() {
+        let (row, column) = (k / columns, k % columns);
+        *value = if rows <= columns { basis[row][column] } else { basis[column][row] };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,12 +147,42 @@ mod tests {
             (Init::Xavier, (3.0 / 400.0f64).sqrt()),
             (Init::FanInUniform, 1.0 / 300.0f64.sqrt()),
             (Init::Normal { mean: 0.0, deviation: 0.3 }, 0.3),
+            (Init::LecunUniform, 0.1),
+            (Init::LecunNormal, 0.1),
+            // What is left of the deviation within two of them.
+            (Init::TruncatedNormal { mean: 0.0, deviation: 0.3 }, 0.3 * 0.879_625_661),
         ] {
             let mut v = vec![0.0; 20_000];
             init.fill(&mut v, (100, 300), &mut Seed(5).stream("test", 0)).unwrap();
             let square = v.iter().map(|x| x * x).sum::<f64>() / v.len() as f64;
             assert!((square.sqrt() / deviation - 1.0).abs() < 0.03, "{init:?}");
         }
+    }
+
+    #[test]
+    fn orthogonal_rows_or_columns_are_orthonormal() {
+        for (rows, columns) in [(4, 7), (7, 4), (5, 5), (1, 3), (3, 1)] {
+            let mut v = vec![0.0; rows * columns];
+            Init::Orthogonal.fill(&mut v, (columns, rows), &mut Seed(2).stream("test", 0)).unwrap();
+            let by_row = rows <= columns;
+            let at = |a: usize, k: usize| if by_row { v[a * columns + k] } else { v[k * columns + a] };
+            for (a, b) in (0..rows.min(columns)).flat_map(|a| (0..=a).map(move |b| (a, b))) {
+                let dot: f64 = (0..rows.max(columns)).map(|k| at(a, k) * at(b, k)).sum();
+                assert!((dot - f64::from(a == b)).abs() < 1e-12, "[{rows}, {columns}] {a} {b}: {dot}");
+            }
+        }
+        let mut v = vec![9.0; 6];
+        Init::Identity.fill(&mut v, (3, 2), &mut Seed(2).stream("test", 0)).unwrap();
+        assert_eq!(v, [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+        assert!(Init::Orthogonal.fill(&mut v, (4, 2), &mut Seed(2).stream("test", 0)).is_err());
+    }
+
+    #[test]
+    fn truncated_normals_stay_within_two_deviations() {
+        let mut v = vec![0.0; 5_000];
+        let init = Init::TruncatedNormal { mean: 1.0, deviation: 0.5 };
+        init.fill(&mut v, (1, 1), &mut Seed(4).stream("test", 0)).unwrap();
+        assert!(v.iter().all(|v| (v - 1.0).abs() <= 1.0));
     }
 
     #[test]

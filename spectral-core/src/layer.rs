@@ -4,7 +4,7 @@ use crate::backend::{Accum, Backend, GradSlot};
 use crate::graph::Source;
 use crate::lower::Lowered;
 use crate::registry::Registered;
-use crate::{Activation, Error, ParamId, ParamSpec, Params, Result, Shape, Tensor};
+use crate::{Activation, Error, ParamId, ParamSpec, Params, Penalty, Result, Shape, Tensor};
 use std::sync::Arc;
 
 /// A node's computation: hyper-parameters only, no values.
@@ -52,6 +52,12 @@ pub trait Layer: std::fmt::Debug + Send + Sync + 'static {
     fn saved(&self, inputs: &[Shape]) -> Vec<Saved> {
         let _ = inputs;
         Vec::new()
+    }
+
+    /// Penalty on its outputs, added to the loss as a mean over the samples of a batch; the workspace adds its
+    /// gradient (Keras' activity regulariser).
+    fn output_penalty(&self) -> Penalty {
+        Penalty::default()
     }
 
     /// How its output units relate to its input units. The default lets nothing be removed around it.
@@ -108,6 +114,8 @@ pub enum Units {
     Same,
     /// The units of the inputs, one after the other.
     Concat,
+    /// The values of the units of the one input, all those of a unit one after the other: `n` outputs for each.
+    Flatten,
     /// Unknown: nothing before or after may be removed on its account.
     Opaque,
 }

@@ -9,6 +9,7 @@
 pub mod activation;
 pub mod backend;
 pub mod boundary;
+mod constraint;
 mod dtype;
 mod error;
 mod graph;
@@ -39,17 +40,18 @@ pub use ndarray;
 
 pub use activation::Activation;
 pub use backend::{
-    Accum, Backend, BackendEntry, BackendHandle, BackendOptions, DenseKernels, Diagonal, DiagonalGrads, Dropout,
+    Accum, Backend, BackendEntry, BackendHandle, BackendOptions, ConvKernels, DenseKernels, Diagonal, DiagonalGrads, Dropout,
     Elementwise, GradSlot, IntoBackend, Linear, LinearGrads, LossKernel, LossKind, Memory, Reduce, Reference, RowCopy,
     RowSum, Rule, SparseGrads, SparseKernels, SparseLinear, SpectralGrads, SpectralKernels, SpectralWeight,
-    Standardise, StandardiseVjp, Standardised, Unitwise, Update, UpdateKernels,
+    Standardise, StandardiseVjp, Standardised, Unitwise, Update, UpdateKernels, Window,
 };
+pub use constraint::{Constrain, Constraint};
 pub use dtype::{DType, Element, Values};
 pub use error::{Error, Result};
 pub use graph::{Graph, Node, Source};
 pub use init::Init;
 pub use layer::{Forward, Layer, LayerEntry, LowerCx, Mode, NodeParams, Saved, Units, Vjp};
-pub use lower::{Affine, Lowered, Matrix, Scale};
+pub use lower::{Affine, Convolution, Lowered, Matrix, Scale};
 pub use mask::Mask;
 pub use meta::{ContentHash, DataOrigin, HistoryEntry, Meta, Preprocessing};
 pub use model::{Model, NodeSpec};

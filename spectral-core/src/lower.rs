@@ -1,6 +1,6 @@
 //! The few things any layer is at inference: what compaction, conversion, export and sessions work on.
 
-use crate::{Activation, Pattern, Result, Tensor};
+use crate::{Activation, Pattern, Result, Tensor, Window};
 use std::sync::Arc;
 
 /// What a layer computes at inference.
@@ -8,6 +8,8 @@ use std::sync::Arc;
 pub enum Lowered {
     /// `y = act(W x + b)`.
     Affine(Affine),
+    /// `y = act(w * x + b)` with a window that slides over images.
+    Convolution(Convolution),
     /// `y = act(factor * x + bias)`, unit by unit.
     Scale(Scale),
     /// `y = act(x)`; [`Activation::Identity`] is "nothing at inference", as dropout.
@@ -18,6 +20,8 @@ pub enum Lowered {
     Multiply,
     /// The inputs one after the other.
     Concat,
+    /// All values of a sample in a row, one unit after the other.
+    Flatten,
     /// Something only the layer itself can run.
     Opaque,
 }
@@ -29,6 +33,19 @@ pub struct Affine {
     pub weight: Matrix,
     /// Bias `[out]`.
     pub bias: Option<Tensor>,
+    /// Applied to every output; element-wise.
+    pub activation: Activation,
+}
+
+/// `y = act(w * x + b)` with a window that slides over images.
+#[derive(Debug)]
+pub struct Convolution {
+    /// The weights `[out, in, kernel, kernel]`.
+    pub weight: Tensor,
+    /// Bias `[out]`.
+    pub bias: Option<Tensor>,
+    /// The window.
+    pub window: Window,
     /// Applied to every output; element-wise.
     pub activation: Activation,
 }

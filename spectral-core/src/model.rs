@@ -73,7 +73,7 @@ impl Model {
     ///
     /// # Errors
     /// There is no node, or the parameters are not those the layers ask for.
-    pub fn from_parts(graph: Graph, params: Params, backend: BackendHandle, dtype: DType, meta: Meta) -> Result<Self> {
+    pub fn from_parts(graph: Graph, mut params: Params, backend: BackendHandle, dtype: DType, meta: Meta) -> Result<Self> {
         if graph.nodes().is_empty() {
             return Err(Error::Graph { node: "network".into(), problem: "has no layers; add at least one".into() });
         }
@@ -114,6 +114,7 @@ impl Model {
                     };
                     return Err(bad(format!("parameter `{}` should have {needs}", spec.name)));
                 }
+                params.follow(*id, spec);
             }
         }
         Ok(Self { graph, params, backend, dtype, meta })
@@ -278,6 +279,9 @@ fn draw(node: &str, spec: ParamSpec, backend: &BackendHandle, dtype: DType, seed
         let mut mask = Mask::none(positions);
         order[..pruned].iter().for_each(|&i| mask.insert(i));
         arena.set_pruned(&**backend, id, Some(mask))?;
+    }
+    if let Some(mask) = &spec.pruned {
+        arena.prune(&**backend, id, mask)?;
     }
     arena.get(id).duplicate()
 }

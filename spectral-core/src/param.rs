@@ -1,6 +1,6 @@
 //! Parameters: one arena that owns every value and every mask of a model.
 
-use crate::{Backend, Error, Init, Mask, Pattern, Result, Shape, Tensor};
+use crate::{Backend, Constrain, Constraint, Error, Init, Mask, Pattern, Result, Rule, Shape, Tensor, Update};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -21,12 +21,21 @@ pub enum Role {
     EigenvalueOut,
     /// A factor per unit.
     Gain,
+    /// A running average over batches, not trained by gradients.
+    Statistic,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 6] =
-        [Self::Weight, Self::Bias, Self::Basis, Self::EigenvalueIn, Self::EigenvalueOut, Self::Gain];
+    pub const ALL: [Self; 7] = [
+        Self::Weight,
+        Self::Bias,
+        Self::Basis,
+        Self::EigenvalueIn,
+        Self::EigenvalueOut,
+        Self::Gain,
+        Self::Statistic,
+    ];
 
     /// Whether the parameter is a matrix that pruning by weight works on.
     pub fn is_matrix(self) -> bool {
@@ -42,6 +51,7 @@ impl Role {
             Self::EigenvalueIn => "eigenvalue_in",
             Self::EigenvalueOut => "eigenvalue_out",
             Self::Gain => "gain",
+            Self::Statistic => "statistic",
         }
     }
 }
@@ -108,6 +118,13 @@ pub struct ParamSpec {
     pub trainable: bool,
     /// Penalty the layer asks for.
     pub penalty: Penalty,
+    /// What its values must satisfy after every step.
+    pub constraint: Constraint,
+    /// Set for a running average: the share of the old value that a step keeps. The gradient slot then holds what was
+    /// seen in the batch, and the step adds the rest of it; see [`Params::average`].
+    pub averaged: Option<f64>,
+    /// Entries that are pruned from the start.
+    pub pruned: Option<Mask>,
     /// Share of entries that are there from the start (chosen at random): the others are pruned, or not stored.
     pub density: f64,
     /// Which entries take memory.
@@ -126,6 +143,9 @@ impl ParamSpec {
             fan: (1, 1),
             trainable: true,
             penalty: Penalty::default(),
+            constraint: Constraint::None,
+            averaged: None,
+            pruned: None,
             density: 1.0,
             stored: Stored::Full,
         }
@@ -149,6 +169,8 @@ pub struct Param {
     pub trainable: Trainable,
     pruned: Option<Mask>,
     value: Tensor,
+    constraint: Constraint,
+    averaged: Option<f64>,
 }
 
 impl Param {
@@ -163,7 +185,19 @@ impl Param {
             trainable: Trainable::All,
             pruned: None,
             value,
+            constraint: Constraint::None,
+            averaged: None,
         }
+    }
+
+    /// What the values satisfy after every step; the layer decides.
+    pub fn constraint(&self) -> Constraint {
+        self.constraint
+    }
+
+    /// For a running average, the share of the old value that a step keeps; the layer decides.
+    pub fn averaged(&self) -> Option<f64> {
+        self.averaged
     }
 
     /// The values.
@@ -209,6 +243,8 @@ impl Param {
             trainable: self.trainable.clone(),
             pruned: self.pruned.clone(),
             value: self.value.duplicate()?,
+            constraint: self.constraint,
+            averaged: self.averaged,
         })
     }
 }
@@ -291,6 +327,8 @@ impl Params {
 
     /// Hands one parameter to an optimiser step that itself honours `pruned`; see [`Update`](crate::Update).
     ///
+    /// The parameter's [`Constraint`] is applied afterwards.
+    ///
     /// With [`Masking::Fused`] the step promises to zero pruned entries; otherwise it is done here.
     ///
     /// # Errors
@@ -310,11 +348,52 @@ impl Params {
             pruned: param.pruned.as_ref(),
             trainable: &param.trainable,
         };
-        let result = change(&mut param.value, view);
+        let mut result = change(&mut param.value, view);
+        if param.constraint != Constraint::None && result.is_ok() {
+            let rows = if param.role.is_matrix() { param.value.shape().rows() } else { 1 };
+            let trainable = match &param.trainable {
+                Trainable::Only(mask) => Some(mask),
+                _ => None,
+            };
+            result = backend.constrain(&Constrain { constraint: param.constraint, rows, trainable }, &mut param.value);
+        }
         if let (Masking::Apply, Some(mask)) = (masking, &param.pruned) {
             backend.zero_where(mask, &mut param.value)?;
         }
         result
+    }
+
+    /// Moves a running average towards what was seen in a batch: `value = keep * value + (1 - keep) * seen`. Pruned
+    /// entries stay zero, frozen ones as they are.
+    ///
+    /// # Errors
+    /// The shapes differ, or the device failed.
+    pub fn average(&mut self, backend: &dyn Backend, id: ParamId, keep: f64, seen: &Tensor) -> Result<()> {
+        let param = &mut self.entries[id.index()];
+        let trainable = match &param.trainable {
+            Trainable::All => None,
+            Trainable::None => return Ok(()),
+            Trainable::Only(mask) => Some(mask),
+        };
+        // A step of plain descent that decays the old value: `w - rate w + rate seen`.
+        let update = Update {
+            rule: Rule::Sgd { momentum: 0.0, nesterov: false },
+            rate: 1.0 - keep,
+            step: 1,
+            gradient_scale: -1.0,
+            l1: 0.0,
+            l2: 0.0,
+            decay: 1.0,
+            pruned: param.pruned.as_ref(),
+            trainable,
+        };
+        backend.update(&update, &mut param.value, seen, &mut [])
+    }
+
+    /// Takes over what only the layer decides.
+    pub(crate) fn follow(&mut self, id: ParamId, spec: &ParamSpec) {
+        let param = &mut self.entries[id.index()];
+        (param.constraint, param.averaged) = (spec.constraint, spec.averaged);
     }
 
     /// Replaces the set of pruned entries, and zeroes them.

@@ -79,8 +79,8 @@ impl<'m> Session<'m> {
                 Lowered::Add => Step::Add,
                 Lowered::Multiply if node.inputs.len() == 2 => Step::Multiply,
                 Lowered::Concat => Step::Concat,
-                // A product of more than two needs buffers: the layer knows which.
-                Lowered::Multiply | Lowered::Opaque => {
+                // These need buffers (a product of more than two does): the layer knows which.
+                Lowered::Multiply | Lowered::Convolution(_) | Lowered::Flatten | Lowered::Opaque => {
                     let saved = node.layer.saved(&graph.input_shapes(&node.inputs));
                     let tensors = saved.into_iter().map(|s| match s {
                         crate::Saved::PerSample(shape) => zeros(shape),

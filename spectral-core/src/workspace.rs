@@ -2,7 +2,7 @@
 
 use crate::backend::{Accum, GradSlot};
 use crate::layer::{Forward, Gradient, InputGrads, Inputs, Mode, NodeParams, ParamGrads, Saved, Vjp};
-use crate::{Error, Model, ParamId, Result, Source, Tensor, hash64};
+use crate::{Error, Model, ParamId, Penalty, Result, Source, Tensor, hash64};
 
 /// Everything a forward and backward pass over batches of up to `capacity` samples writes to.
 ///
@@ -165,6 +165,10 @@ impl Workspace {
         for (i, node) in model.graph().nodes().iter().enumerate().take(from + 1).rev() {
             let (before, rest) = self.node_grads.split_at_mut(i);
             let Gradient { tensor: Some(dy), written: true } = &mut rest[0] else { continue };
+            let penalty = node.layer.output_penalty();
+            if penalty != Penalty::default() {
+                model.backend().penalty_vjp(penalty, 1.0 / self.batch as f64, &self.outputs[i], dy)?;
+            }
             node.layer.vjp(&mut Vjp {
                 backend: &**model.backend(),
                 mode: self.mode,
@@ -179,6 +183,22 @@ impl Workspace {
             })?;
         }
         Ok(())
+    }
+
+    /// The layers' penalties on their outputs for the current batch, a mean over its samples.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn output_penalty(&self, model: &Model) -> Result<f64> {
+        let mut sum = 0.0;
+        for (node, output) in model.graph().nodes().iter().zip(&self.outputs) {
+            let Penalty { l1, l2 } = node.layer.output_penalty();
+            if l1 != 0.0 || l2 != 0.0 {
+                let values = model.backend().download(output)?;
+                sum += values.iter().map(|y| l1 * y.abs() + l2 * y * y).sum::<f64>();
+            }
+        }
+        Ok(sum / self.batch as f64)
     }
 
     /// The input of the current batch.

@@ -1,5 +1,6 @@
 //! The kernel families of [`Cpu`](crate::Cpu): shapes are checked and tensors opened here, kernels see slices.
 
+mod convolution;
 mod dense;
 mod elementwise;
 mod memory;

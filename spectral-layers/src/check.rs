@@ -14,8 +14,12 @@ pub(crate) fn width(kind: &'static str, units: usize, inputs: &[Shape]) -> Resul
     let &[input] = inputs else {
         return Err(bad(kind, format!("takes one input, got {}; merge them first", inputs.len())));
     };
-    if input.rank() != 1 || input.is_empty() {
-        return Err(Error::shape(kind, "input samples with one axis and at least one value", input));
+    if input.rank() != 1 {
+        let problem = format!("takes samples with one axis, got {input}; put a `flatten` layer before it");
+        return Err(bad(kind, problem));
+    }
+    if input.is_empty() {
+        return Err(Error::shape(kind, "input samples with at least one value", input));
     }
     if units == 0 {
         return Err(bad(kind, "`units` is 0; a layer needs at least one unit"));

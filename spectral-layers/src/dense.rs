@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use spectral_core::backend::{Linear, LinearGrads};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Affine, Forward, Init, Layer, LowerCx, Lowered, Matrix, NodeParams, ParamSpec, Penalty, Result, Role,
+    Activation, Affine, Constraint, Forward, Init, Layer, LowerCx, Lowered, Matrix, NodeParams, ParamSpec, Penalty, Result, Role,
     Saved, Shape, Tensor, UnitAxis, Units, Vjp, register_layer,
 };
 use std::sync::Arc;
@@ -30,9 +30,15 @@ pub struct Dense {
     /// Initial biases.
     #[serde(default = "forms::zeros", deserialize_with = "forms::init")]
     pub bias_init: Init,
-    /// Penalties added to the loss.
+    /// Penalties added to the loss. They count frozen parameters too.
     #[serde(default)]
     pub penalties: WeightPenalties,
+    /// What weights and biases satisfy after every training step.
+    #[serde(default, skip_serializing_if = "forms::is_default")]
+    pub constraints: WeightConstraints,
+    /// Penalty on the outputs, a mean over the samples of a batch, added to the loss.
+    #[serde(default, skip_serializing_if = "forms::is_default")]
+    pub output_penalty: Penalty,
 }
 
 /// Penalties on the parameters of a layer with one weight matrix.
@@ -45,8 +51,18 @@ pub struct WeightPenalties {
     pub bias: Penalty,
 }
 
+/// Constraints on the parameters of a layer with one weight matrix.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WeightConstraints {
+    /// On the weights; norms are those of all that leads into a unit.
+    pub weight: Constraint,
+    /// On the biases; the norm is that of all of them.
+    pub bias: Constraint,
+}
+
 impl Dense {
-    /// A layer with bias, Glorot-uniform weights and no penalties.
+    /// A layer with bias, Glorot-uniform weights, no penalties and no constraints.
     pub fn new(units: usize, activation: Activation) -> Self {
         Self {
             units,
@@ -55,7 +71,15 @@ impl Dense {
             init: Init::GlorotUniform,
             bias_init: Init::Zeros,
             penalties: WeightPenalties::default(),
+            constraints: WeightConstraints::default(),
+            output_penalty: Penalty::default(),
         }
+    }
+
+    /// With every setting in use, for the registry.
+    pub(crate) fn example(units: usize) -> Self {
+        let constraints = WeightConstraints { weight: Constraint::MaxNorm { max: 3.0 }, bias: Constraint::None };
+        Self { constraints, output_penalty: Penalty { l1: 0.02, l2: 0.01 }, ..Self::new(units, Activation::Gelu) }
     }
 
     /// Checks all hyper-parameters against the inputs and returns the number of inputs.
@@ -63,6 +87,9 @@ impl Dense {
         check::fused(kind, self.activation)?;
         check::penalty(kind, "the weights", self.penalties.weight)?;
         check::penalty(kind, "the biases", self.penalties.bias)?;
+        check::penalty(kind, "the outputs", self.output_penalty)?;
+        self.constraints.weight.check("the weights")?;
+        self.constraints.bias.check("the biases")?;
         check::width(kind, self.units, inputs)
     }
 
@@ -71,10 +98,12 @@ impl Dense {
         let fan = (width, self.units);
         let matrix = Shape::matrix(self.units, width);
         let weight = ParamSpec::new("weight", Role::Weight, matrix, &[UnitAxis::Out, UnitAxis::In]);
-        let mut specs = vec![ParamSpec { init: self.init, fan, penalty: self.penalties.weight, density, ..weight }];
+        let (init, penalty, constraint) = (self.init, self.penalties.weight, self.constraints.weight);
+        let mut specs = vec![ParamSpec { init, fan, penalty, constraint, density, ..weight }];
         if self.bias {
             let bias = ParamSpec::new("bias", Role::Bias, Shape::vector(self.units), &[UnitAxis::Out]);
-            specs.push(ParamSpec { init: self.bias_init, fan, penalty: self.penalties.bias, ..bias });
+            let (init, penalty, constraint) = (self.bias_init, self.penalties.bias, self.constraints.bias);
+            specs.push(ParamSpec { init, fan, penalty, constraint, ..bias });
         }
         specs
     }
@@ -143,6 +172,10 @@ impl Layer for Dense {
         cx.backend.linear_vjp(&op, cx.dy, LinearGrads { x: cx.input_grads.slot(0), weight, bias })
     }
 
+    fn output_penalty(&self) -> Penalty {
+        self.output_penalty
+    }
+
     fn units(&self) -> Units {
         Units::Own
     }
@@ -165,5 +198,5 @@ impl Layer for Dense {
 }
 
 register_layer!(Dense, "dense", "act(W x + b)", || {
-    (Arc::new(Dense::new(3, Activation::Gelu)), vec![Shape::vector(4)])
+    (Arc::new(Dense::example(3)), vec![Shape::vector(4)])
 });

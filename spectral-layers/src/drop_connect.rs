@@ -1,12 +1,13 @@
 //! The dense layer whose weights are dropped at random while it trains.
 
 use crate::dense::keeps_input;
-use crate::{Dense, WeightPenalties, check, forms};
+use crate::{Dense, check, forms};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use spectral_core::backend::{Accum, Dropout, GradSlot, Linear, LinearGrads};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Forward, Init, Layer, LowerCx, Lowered, Mode, ParamSpec, Result, Saved, Shape, Units, Vjp,
+    Activation, Forward, Layer, LowerCx, Lowered, Mode, ParamSpec, Penalty, Result, Saved, Shape, Units, Vjp,
     register_layer,
 };
 use std::sync::Arc;
@@ -17,45 +18,32 @@ use std::sync::Arc;
 /// Source: Wan et al., ICML 2013, with inverted scaling so that inference needs none (Sparana B2 has no scaling at
 /// all and leaves the weight gradient unmasked).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Map<String, Value>")]
 pub struct DropConnect {
-    /// Output units, at least 1.
-    pub units: usize,
     /// Share of weights dropped in a step, in `0..1`.
     pub rate: f64,
-    /// Applied to every output; element-wise only.
-    #[serde(default, deserialize_with = "forms::activation")]
-    pub activation: Activation,
-    /// Whether there is a bias.
-    #[serde(default = "forms::yes")]
-    pub bias: bool,
-    /// Initial weights.
-    #[serde(default = "forms::glorot_uniform", deserialize_with = "forms::init")]
-    pub init: Init,
-    /// Initial biases.
-    #[serde(default = "forms::zeros", deserialize_with = "forms::init")]
-    pub bias_init: Init,
-    /// Penalties added to the loss.
-    #[serde(default)]
-    pub penalties: WeightPenalties,
+    /// All that it shares with a dense layer.
+    #[serde(flatten)]
+    pub dense: Dense,
+}
+
+impl TryFrom<Map<String, Value>> for DropConnect {
+    type Error = String;
+    fn try_from(table: Map<String, Value>) -> Result<Self, String> {
+        let (rate, dense) = forms::beside_dense(table, "rate")?;
+        Ok(Self { rate, dense })
+    }
 }
 
 impl DropConnect {
     /// A layer with bias, Glorot-uniform weights and no penalties.
     pub fn new(units: usize, activation: Activation, rate: f64) -> Self {
-        let Dense { units, activation, bias, init, bias_init, penalties } = Dense::new(units, activation);
-        Self { units, rate, activation, bias, init, bias_init, penalties }
-    }
-
-    /// What it is at inference.
-    fn dense(&self) -> Dense {
-        let Self { units, rate: _, activation, bias, init, bias_init, penalties } = *self;
-        Dense { units, activation, bias, init, bias_init, penalties }
+        Self { rate, dense: Dense::new(units, activation) }
     }
 
     fn width(&self, inputs: &[Shape]) -> Result<usize> {
         check::rate(self.kind(), self.rate)?;
-        self.dense().check(self.kind(), inputs)
+        self.dense.check(self.kind(), inputs)
     }
 
     fn dropout(&self, key: u64) -> Dropout {
@@ -76,16 +64,16 @@ impl Layer for DropConnect {
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        self.width(inputs).map(|_| Shape::vector(self.units))
+        self.width(inputs).map(|_| Shape::vector(self.dense.units))
     }
 
     fn params(&self, inputs: &[Shape]) -> Result<Vec<ParamSpec>> {
-        Ok(self.dense().specs(self.width(inputs)?, 1.0))
+        Ok(self.dense.specs(self.width(inputs)?, 1.0))
     }
 
     fn saved(&self, inputs: &[Shape]) -> Vec<Saved> {
-        let matrix = Saved::Fixed(Shape::matrix(self.units, inputs.first().map_or(0, Shape::len)));
-        [matrix; WEIGHTS].into_iter().chain(self.dense().kept()).collect()
+        let matrix = Saved::Fixed(Shape::matrix(self.dense.units, inputs.first().map_or(0, Shape::len)));
+        [matrix; WEIGHTS].into_iter().chain(self.dense.kept()).collect()
     }
 
     fn forward(&self, cx: &mut Forward<'_>) -> Result<()> {
@@ -97,8 +85,8 @@ impl Layer for DropConnect {
                 &weights[0]
             }
         };
-        let bias = self.dense().bias(cx.params);
-        let op = Linear { x: cx.inputs.get(0), weight, bias, activation: self.activation };
+        let bias = self.dense.bias(cx.params);
+        let op = Linear { x: cx.inputs.get(0), weight, bias, activation: self.dense.activation };
         cx.backend.linear(&op, cx.output, pre.first_mut())
     }
 
@@ -106,14 +94,14 @@ impl Layer for DropConnect {
         if cx.mode == Mode::Infer {
             // Only where the pre-activation is kept differs from the dense layer.
             cx.saved = &mut std::mem::take(&mut cx.saved)[WEIGHTS..];
-            return self.dense().vjp(cx);
+            return self.dense.vjp(cx);
         }
         let (weights, pre) = cx.saved.split_at_mut(WEIGHTS);
         let (dropped, gradient) = weights.split_at_mut(1);
-        let at = if keeps_input(self.activation) { &pre[0] } else { cx.output };
-        cx.backend.activate_vjp(self.activation, at, cx.dy)?;
+        let at = if keeps_input(self.dense.activation) { &pre[0] } else { cx.output };
+        cx.backend.activate_vjp(self.dense.activation, at, cx.dy)?;
         let (weight, bias) =
-            if self.bias { cx.param_grads.slots([0, 1])?.into() } else { (cx.param_grads.slot(0), None) };
+            if self.dense.bias { cx.param_grads.slots([0, 1])?.into() } else { (cx.param_grads.slot(0), None) };
         let op = Linear { x: cx.inputs.get(0), weight: &dropped[0], bias: None, activation: Activation::Identity };
         let wanted = weight.is_some().then(|| GradSlot { tensor: &mut gradient[0], accum: Accum::Replace });
         cx.backend.linear_vjp(&op, cx.dy, LinearGrads { x: cx.input_grads.slot(0), weight: wanted, bias })?;
@@ -127,27 +115,32 @@ impl Layer for DropConnect {
         false
     }
 
+    fn output_penalty(&self) -> Penalty {
+        self.dense.output_penalty
+    }
+
     fn units(&self) -> Units {
         Units::Own
     }
 
     fn with_units(&self, units: usize) -> Option<Arc<dyn Layer>> {
-        Some(Arc::new(Self { units, ..*self }))
+        Some(Arc::new(Self { dense: Dense { units, ..self.dense }, ..*self }))
     }
 
     fn with_bias(&self) -> Option<Arc<dyn Layer>> {
-        (!self.bias).then(|| Arc::new(Self { bias: true, ..*self }) as _)
+        let dense = Dense { bias: true, ..self.dense };
+        (!self.dense.bias).then(|| Arc::new(Self { dense, ..*self }) as _)
     }
 
     fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Layer>> {
-        Some(Arc::new(Self { activation, ..*self }))
+        Some(Arc::new(Self { dense: Dense { activation, ..self.dense }, ..*self }))
     }
 
     fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
-        self.dense().lowered(cx.params)
+        self.dense.lowered(cx.params)
     }
 }
 
 register_layer!(DropConnect, "drop_connect", "act(W x + b) with random weights dropped in every training step", || {
-    (Arc::new(DropConnect::new(3, Activation::Gelu, 0.4)), vec![Shape::vector(4)])
+    (Arc::new(DropConnect { rate: 0.4, dense: Dense::example(3) }), vec![Shape::vector(4)])
 });

@@ -1,14 +1,37 @@
 //! The forms in which recipes may write activations and initialisers.
 
+use crate::Dense;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use spectral_core::registry::Unknown;
 use spectral_core::{Activation, Init};
 
 /// Initialisers that a plain name determines.
-const INITS: [&str; 8] =
-    ["fan_in_uniform", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "ones", "xavier", "zeros"];
+const INITS: [&str; 12] = [
+    "fan_in_uniform",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "identity",
+    "lecun_normal",
+    "lecun_uniform",
+    "ones",
+    "orthogonal",
+    "xavier",
+    "zeros",
+];
+
+/// Initialisers with usual values, those of Keras.
+fn usual(name: &str) -> Option<Init> {
+    match name {
+        "random_normal" => Some(Init::Normal { mean: 0.0, deviation: 0.05 }),
+        "random_uniform" => Some(Init::Uniform { low: -0.05, high: 0.05 }),
+        "truncated_normal" => Some(Init::TruncatedNormal { mean: 0.0, deviation: 0.05 }),
+        _ => None,
+    }
+}
 
 /// An activation as a name with its usual parameters (`"leaky_relu"`) or as a table
 /// (`{ leaky_relu = { slope = 0.2 } }`).
@@ -37,8 +60,9 @@ pub(crate) fn inits<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> 
 fn canonical_init(value: Value) -> Result<Value, Unknown> {
     match value {
         Value::Number(constant) => Ok(serde_json::json!({ "constant": constant })),
+        Value::String(name) if usual(&name).is_some() => Ok(serde_json::to_value(usual(&name)).unwrap_or_default()),
         Value::String(name) if !INITS.contains(&name.as_str()) => {
-            let tables = ["constant", "normal", "uniform"];
+            let tables = ["constant", "normal", "random_normal", "random_uniform", "truncated_normal", "uniform"];
             let known: Vec<&str> = INITS.into_iter().chain(tables).collect();
             Err(Unknown::new("initialiser", &name, &known))
         }
@@ -48,6 +72,19 @@ fn canonical_init(value: Value) -> Result<Value, Unknown> {
 
 fn read<T: DeserializeOwned, E: serde::de::Error>(value: Value) -> Result<T, E> {
     serde_json::from_value(value).map_err(E::custom)
+}
+
+/// A setting that a layer has beside those of the [`Dense`] layer it embeds, and the rest of the table as that layer:
+/// so that unknown settings are refused, which embedding alone would not do.
+pub(crate) fn beside_dense<T: DeserializeOwned>(mut table: Map<String, Value>, key: &str) -> Result<(T, Dense), String> {
+    let own = table.remove(key).ok_or_else(|| format!("missing field `{key}`"))?;
+    let own = serde_json::from_value(own).map_err(|e| format!("`{key}`: {e}"))?;
+    Ok((own, serde_json::from_value(Value::Object(table)).map_err(|e| e.to_string())?))
+}
+
+/// Whether a setting is what it is when it is not given; such settings are not written either.
+pub(crate) fn is_default<T: Default + PartialEq>(setting: &T) -> bool {
+    *setting == T::default()
 }
 
 pub(crate) fn yes() -> bool {
@@ -92,6 +129,9 @@ mod tests {
         for (form, want) in [
             (json!("he_normal"), Init::HeNormal),
             (json!(0.25), Init::Constant(0.25)),
+            (json!("random_uniform"), Init::Uniform { low: -0.05, high: 0.05 }),
+            (json!("orthogonal"), Init::Orthogonal),
+            (json!({ "truncated_normal": { "mean": 0.0, "deviation": 1.0 } }), Init::TruncatedNormal { mean: 0.0, deviation: 1.0 }),
             (json!({ "uniform": { "low": -0.5, "high": 0.5 } }), Init::Uniform { low: -0.5, high: 0.5 }),
         ] {
             let layer: Dense = serde_json::from_value(json!({ "units": 1, "init": form })).unwrap();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use spectral_core::backend::{Diagonal, DiagonalGrads};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Forward, Init, Layer, LowerCx, Lowered, ParamSpec, Penalty, Result, Role, Saved, Scale, Shape,
+    Activation, Constraint, Forward, Init, Layer, LowerCx, Lowered, ParamSpec, Penalty, Result, Role, Saved, Scale, Shape,
     UnitAxis, Units, Vjp, register_layer,
 };
 use std::sync::Arc;
@@ -31,17 +31,21 @@ pub struct Gate {
     /// Penalty on the gains, added to the loss.
     #[serde(default)]
     pub penalty: Penalty,
+    /// What the gains satisfy after every training step; the norm is that of all of them.
+    #[serde(default)]
+    pub constraint: Constraint,
 }
 
 impl Gate {
     /// A gate that starts at one, trains and has no penalty.
     pub fn new(activation: Activation) -> Self {
-        Self { activation, init: Init::Ones, trainable: true, penalty: Penalty::default() }
+        Self { activation, init: Init::Ones, trainable: true, penalty: Penalty::default(), constraint: Constraint::None }
     }
 
     fn input(&self, inputs: &[Shape]) -> Result<Shape> {
         check::fused(self.kind(), self.activation)?;
         check::penalty(self.kind(), "the gains", self.penalty)?;
+        self.constraint.check("the gains")?;
         check::only(self.kind(), inputs)
     }
 }
@@ -62,7 +66,8 @@ impl Layer for Gate {
     fn params(&self, inputs: &[Shape]) -> Result<Vec<ParamSpec>> {
         let units = Shape::vector(self.input(inputs)?.rows());
         let gain = ParamSpec::new("gain", Role::Gain, units, &[UnitAxis::Out]);
-        Ok(vec![ParamSpec { init: self.init, trainable: self.trainable, penalty: self.penalty, ..gain }])
+        let Self { init, trainable, penalty, constraint, .. } = *self;
+        Ok(vec![ParamSpec { init, trainable, penalty, constraint, ..gain }])
     }
 
     fn saved(&self, inputs: &[Shape]) -> Vec<Saved> {

@@ -21,10 +21,28 @@ pub fn dense(model: &Model) -> Result<Model> {
     insert(model, "layer with a weight matrix", |lowered| matches!(lowered, Lowered::Affine(_)))
 }
 
+/// As [`dense`], for every convolution (`spectral_conv2d`): one gain for each output channel (in the original it meets
+/// the last axis of the image and fails, D3).
+///
+/// # Errors
+/// No layer is a convolution, or the device failed.
+pub fn conv2d(model: &Model) -> Result<Model> {
+    insert(model, "convolution", |lowered| matches!(lowered, Lowered::Convolution(_)))
+}
+
+/// As [`dense`] and [`conv2d`] together (`spectral_all`).
+///
+/// # Errors
+/// No layer has weights, or the device failed.
+pub fn all(model: &Model) -> Result<Model> {
+    insert(model, "layer with weights", |lowered| matches!(lowered, Lowered::Affine(_) | Lowered::Convolution(_)))
+}
+
 /// What a layer applies behind its product.
 fn activation(lowered: &Lowered) -> Option<Activation> {
     match lowered {
         Lowered::Affine(affine) => Some(affine.activation),
+        Lowered::Convolution(convolution) => Some(convolution.activation),
         _ => None,
     }
 }

@@ -1,7 +1,8 @@
 //! Layers and the network builder.
 //!
-//! Holds the [`Dense`], [`Spectral`], [`Masked`], [`Dropout`], [`DropConnect`] and [`ActivationLayer`] layers, the
-//! merges [`Add`], [`Concat`] and [`Multiply`], and [`Network`], which puts layers together. Every layer is plain
+//! Holds the weighted layers ([`Dense`], [`Spectral`], [`Masked`], [`DropConnect`], [`Conv2d`]), what goes between
+//! them ([`Gate`], [`BatchNorm`], [`Dropout`], [`ActivationLayer`], [`Reshape`], [`Flatten`]), the merges [`Add`],
+//! [`Concat`] and [`Multiply`], [`Network`], which puts layers together, and [`gates`], which adds gates later. Every layer is plain
 //! data (hyper-parameters with serde) that registers itself under its kind.
 //!
 //! Never does: arithmetic of its own (kernels belong to backends), allocation in a forward or backward pass,
@@ -21,7 +22,9 @@
 //! ```
 
 mod activation;
+mod batch_norm;
 mod check;
+mod conv2d;
 mod dense;
 mod drop_connect;
 mod dropout;
@@ -32,10 +35,13 @@ pub mod gates;
 mod masked;
 mod merge;
 mod network;
+mod reshape;
 pub mod spectral;
 
 pub use activation::ActivationLayer;
-pub use dense::{Dense, WeightPenalties};
+pub use batch_norm::BatchNorm;
+pub use conv2d::Conv2d;
+pub use dense::{Dense, WeightConstraints, WeightPenalties};
 pub use drop_connect::DropConnect;
 pub use dropout::Dropout;
 pub use error::{Error, Result};
@@ -43,6 +49,7 @@ pub use gate::Gate;
 pub use masked::Masked;
 pub use merge::{Add, Concat, Multiply};
 pub use network::{LayerSpec, Network};
+pub use reshape::{Flatten, Reshape};
 pub use spectral::{Factors, Spectral};
 
 /// What a program that builds networks needs: the builder, the weighted layers, and activations by their plain

@@ -1,10 +1,11 @@
 //! The dense layer that starts out sparse.
 
-use crate::{Dense, WeightPenalties, check, forms};
+use crate::{Dense, check, forms};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Forward, Init, Layer, LowerCx, Lowered, ParamSpec, Result, Saved, Shape, Units, Vjp, register_layer,
+    Activation, Forward, Layer, LowerCx, Lowered, ParamSpec, Penalty, Result, Saved, Shape, Units, Vjp, register_layer,
 };
 use std::sync::Arc;
 
@@ -13,47 +14,34 @@ use std::sync::Arc;
 /// The mask is drawn from the model's seed, hits the share to the entry, and is owned by the parameter arena like
 /// that of any pruned weight: it trains, prunes, compacts and converts as one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Map<String, Value>")]
 pub struct Masked {
-    /// Output units, at least 1.
-    pub units: usize,
     /// Share of weights that are kept, in `0..=1`.
     pub density: f64,
-    /// Applied to every output; element-wise only.
-    #[serde(default, deserialize_with = "forms::activation")]
-    pub activation: Activation,
-    /// Whether there is a bias.
-    #[serde(default = "forms::yes")]
-    pub bias: bool,
-    /// Initial weights.
-    #[serde(default = "forms::glorot_uniform", deserialize_with = "forms::init")]
-    pub init: Init,
-    /// Initial biases.
-    #[serde(default = "forms::zeros", deserialize_with = "forms::init")]
-    pub bias_init: Init,
-    /// Penalties added to the loss.
-    #[serde(default)]
-    pub penalties: WeightPenalties,
+    /// All that it shares with a dense layer.
+    #[serde(flatten)]
+    pub dense: Dense,
+}
+
+impl TryFrom<Map<String, Value>> for Masked {
+    type Error = String;
+    fn try_from(table: Map<String, Value>) -> Result<Self, String> {
+        let (density, dense) = forms::beside_dense(table, "density")?;
+        Ok(Self { density, dense })
+    }
 }
 
 impl Masked {
     /// A layer with bias, Glorot-uniform weights and no penalties.
     pub fn new(units: usize, activation: Activation, density: f64) -> Self {
-        let Dense { units, activation, bias, init, bias_init, penalties } = Dense::new(units, activation);
-        Self { units, density, activation, bias, init, bias_init, penalties }
-    }
-
-    /// The same layer without its initial mask: all that it computes with.
-    fn dense(&self) -> Dense {
-        let Self { units, density: _, activation, bias, init, bias_init, penalties } = *self;
-        Dense { units, activation, bias, init, bias_init, penalties }
+        Self { density, dense: Dense::new(units, activation) }
     }
 
     fn width(&self, inputs: &[Shape]) -> Result<usize> {
         if !(0.0..=1.0).contains(&self.density) {
             return Err(check::bad(self.kind(), format!("`density` is {}; it must be from 0 to 1", self.density)));
         }
-        self.dense().check(self.kind(), inputs)
+        self.dense.check(self.kind(), inputs)
     }
 }
 
@@ -67,23 +55,27 @@ impl Layer for Masked {
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        self.width(inputs).map(|_| Shape::vector(self.units))
+        self.width(inputs).map(|_| Shape::vector(self.dense.units))
     }
 
     fn params(&self, inputs: &[Shape]) -> Result<Vec<ParamSpec>> {
-        Ok(self.dense().specs(self.width(inputs)?, self.density))
+        Ok(self.dense.specs(self.width(inputs)?, self.density))
     }
 
     fn saved(&self, inputs: &[Shape]) -> Vec<Saved> {
-        self.dense().saved(inputs)
+        self.dense.saved(inputs)
     }
 
     fn forward(&self, cx: &mut Forward<'_>) -> Result<()> {
-        self.dense().forward(cx)
+        self.dense.forward(cx)
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<()> {
-        self.dense().vjp(cx)
+        self.dense.vjp(cx)
+    }
+
+    fn output_penalty(&self) -> Penalty {
+        self.dense.output_penalty
     }
 
     fn units(&self) -> Units {
@@ -91,24 +83,25 @@ impl Layer for Masked {
     }
 
     fn with_units(&self, units: usize) -> Option<Arc<dyn Layer>> {
-        Some(Arc::new(Self { units, ..*self }))
+        Some(Arc::new(Self { dense: Dense { units, ..self.dense }, ..*self }))
     }
 
     fn with_bias(&self) -> Option<Arc<dyn Layer>> {
-        (!self.bias).then(|| Arc::new(Self { bias: true, ..*self }) as _)
+        let dense = Dense { bias: true, ..self.dense };
+        (!self.dense.bias).then(|| Arc::new(Self { dense, ..*self }) as _)
     }
 
     fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Layer>> {
-        Some(Arc::new(Self { activation, ..*self }))
+        Some(Arc::new(Self { dense: Dense { activation, ..self.dense }, ..*self }))
     }
 
     fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
-        self.dense().lowered(cx.params)
+        self.dense.lowered(cx.params)
     }
 }
 
 register_layer!(Masked, "masked", "act(W x + b) with a random mask on W from the start", || {
-    (Arc::new(Masked::new(4, Activation::Tanh, 0.5)), vec![Shape::vector(5)])
+    (Arc::new(Masked { density: 0.5, dense: Dense::example(4) }), vec![Shape::vector(5)])
 });
 
 #[cfg(test)]

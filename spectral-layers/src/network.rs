@@ -4,7 +4,10 @@ mod spec;
 
 pub use spec::LayerSpec;
 
-use crate::{ActivationLayer, Add, Concat, Dense, DropConnect, Dropout, Error, Masked, Multiply, Result, Spectral};
+use crate::{
+    ActivationLayer, Add, BatchNorm, Concat, Conv2d, Dense, DropConnect, Dropout, Error, Flatten, Masked, Multiply,
+    Reshape, Result, Spectral,
+};
 use spectral_core::registry::nearest;
 use spectral_core::{Activation, DType, Graph, IntoBackend, Layer, Model, Node, NodeSpec, Seed, Shape, Source};
 use std::collections::BTreeMap;
@@ -99,6 +102,26 @@ impl Network {
     /// [`Dropout`] of a share of `rate` values.
     pub fn dropout(self, rate: f64) -> Self {
         self.layer(Dropout { rate })
+    }
+
+    /// A [`Conv2d`] layer with steps of one and no padding, over images; see [`reshape`](Self::reshape).
+    pub fn conv2d(self, channels: usize, kernel: usize, activation: Activation) -> Self {
+        self.layer(Conv2d::new(channels, kernel, activation))
+    }
+
+    /// [`BatchNorm`] with the usual settings.
+    pub fn batch_norm(self) -> Self {
+        self.layer(BatchNorm::default())
+    }
+
+    /// The same values as samples of another shape: rows of pixels as images `[channels, height, width]`.
+    pub fn reshape(self, shape: &[usize]) -> Self {
+        self.layer(Reshape { shape: shape.to_vec() })
+    }
+
+    /// Images as rows of values.
+    pub fn flatten(self) -> Self {
+        self.layer(Flatten {})
     }
 
     /// An activation as a layer of its own.

@@ -14,7 +14,7 @@ use crate::{check, forms};
 use serde::{Deserialize, Serialize};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Affine, Forward, Init, Layer, LowerCx, Lowered, Matrix, NodeParams, ParamSpec, Penalty, Result, Role,
+    Activation, Affine, Constraint, Forward, Init, Layer, LowerCx, Lowered, Mask, Matrix, NodeParams, ParamSpec, Penalty, Result, Role,
     Saved, Shape, Tensor, UnitAxis, Units, Vjp, register_layer,
 };
 use std::sync::Arc;
@@ -33,7 +33,7 @@ use std::sync::Arc;
 /// eigenvalue trains, over the basis and its two factors: then no gradient of the weight's size is computed.
 /// To train eigenvalues alone over a frozen basis, thaw `lambda_in` and draw both vectors around zero, for example
 /// uniform in ±0.5 as the paper does.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spectral {
     /// Output units, at least 1.
@@ -53,6 +53,17 @@ pub struct Spectral {
     /// Penalties added to the loss. They count frozen parameters too, as regularisers do in Keras (A5).
     #[serde(default)]
     pub penalties: Factors<Penalty>,
+    /// What the parameters satisfy after every training step.
+    #[serde(default, skip_serializing_if = "forms::is_default")]
+    pub constraints: Factors<Constraint>,
+    /// Penalty on the outputs, a mean over the samples of a batch, added to the loss (activity regulariser).
+    #[serde(default, skip_serializing_if = "forms::is_default")]
+    pub output_penalty: Penalty,
+    /// By unit: whether it is there from the start; all are, if empty. The others are pruned units, which the arena
+    /// owns like any: row of the basis, `lambda_out` and bias are zero. `eigenvalue_mask` of spectraltools A3, where
+    /// the unit would go on emitting `basis * lambda_in` and its bias (A8, A9).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mask: Vec<bool>,
 }
 
 /// Something for each parameter of a spectral layer.
@@ -81,6 +92,21 @@ impl Default for Factors<Init> {
     }
 }
 
+impl Default for Factors<Constraint> {
+    fn default() -> Self {
+        let none = Constraint::None;
+        Self { basis: none, lambda_in: none, lambda_out: none, bias: none }
+    }
+}
+
+impl<T: Copy> Factors<T> {
+    /// The same with `value` for both vectors of eigenvalues, which the original cannot tell apart (`diag_regularizer`,
+    /// `diag_constraint`; spectraltools A1).
+    pub fn with_eigenvalues(self, value: T) -> Self {
+        Self { lambda_in: value, lambda_out: value, ..self }
+    }
+}
+
 impl Default for Factors<Penalty> {
     fn default() -> Self {
         let none = Penalty::default();
@@ -104,6 +130,9 @@ impl Spectral {
             trainable: Factors::<bool>::default(),
             init: Factors::<Init>::default(),
             penalties: Factors::<Penalty>::default(),
+            constraints: Factors::<Constraint>::default(),
+            output_penalty: Penalty::default(),
+            mask: Vec::new(),
         }
     }
 
@@ -114,6 +143,16 @@ impl Spectral {
         check::penalty(self.kind(), "lambda_in", lambda_in)?;
         check::penalty(self.kind(), "lambda_out", lambda_out)?;
         check::penalty(self.kind(), "the biases", bias)?;
+        check::penalty(self.kind(), "the outputs", self.output_penalty)?;
+        let Factors { basis, lambda_in, lambda_out, bias } = self.constraints;
+        let names = ["the basis", "lambda_in", "lambda_out", "the biases"];
+        for (name, constraint) in names.into_iter().zip([basis, lambda_in, lambda_out, bias]) {
+            constraint.check(name)?;
+        }
+        if !(self.mask.is_empty() || self.mask.len() == self.units) {
+            let problem = format!("`mask` has {} entries for {} units; it needs one for each", self.mask.len(), self.units);
+            return Err(check::bad(self.kind(), problem));
+        }
         check::width(self.kind(), self.units, inputs)
     }
 
@@ -139,18 +178,31 @@ impl Layer for Spectral {
         let width = self.width(inputs)?;
         let (matrix, inner, outer) =
             (Shape::matrix(self.units, width), Shape::vector(width), Shape::vector(self.units));
-        let (trainable, init, penalties) = (self.trainable, self.init, self.penalties);
+        let (trainable, init, penalties, constraints) = (self.trainable, self.init, self.penalties, self.constraints);
+        let pruned = |entries: usize| {
+            let of_unit = entries / self.units;
+            (!self.mask.is_empty()).then(|| Mask::from_fn(entries, |k| !self.mask[k / of_unit]))
+        };
         let fan = (width, self.units);
         // Fans of the eigenvalues as spectraltools has them, from vectors shaped [in, 1] and [1, units] (A6).
         let basis = ParamSpec::new("basis", Role::Basis, matrix, &[UnitAxis::Out, UnitAxis::In]);
         let lambda_in = ParamSpec::new("lambda_in", Role::EigenvalueIn, inner, &[UnitAxis::In]);
         let lambda_out = ParamSpec::new("lambda_out", Role::EigenvalueOut, outer, &[UnitAxis::Out]);
         let mut specs = vec![
-            ParamSpec { init: init.basis, fan, penalty: penalties.basis, trainable: trainable.basis, ..basis },
+            ParamSpec {
+                init: init.basis,
+                fan,
+                penalty: penalties.basis,
+                constraint: constraints.basis,
+                trainable: trainable.basis,
+                pruned: pruned(matrix.len()),
+                ..basis
+            },
             ParamSpec {
                 init: init.lambda_in,
                 fan: (width, 1),
                 penalty: penalties.lambda_in,
+                constraint: constraints.lambda_in,
                 trainable: trainable.lambda_in,
                 ..lambda_in
             },
@@ -158,13 +210,23 @@ impl Layer for Spectral {
                 init: init.lambda_out,
                 fan: (1, self.units),
                 penalty: penalties.lambda_out,
+                constraint: constraints.lambda_out,
+                pruned: pruned(self.units),
                 trainable: trainable.lambda_out,
                 ..lambda_out
             },
         ];
         if self.bias {
             let bias = ParamSpec::new("bias", Role::Bias, outer, &[UnitAxis::Out]);
-            specs.push(ParamSpec { init: init.bias, fan, penalty: penalties.bias, trainable: trainable.bias, ..bias });
+            specs.push(ParamSpec {
+                init: init.bias,
+                fan,
+                penalty: penalties.bias,
+                constraint: constraints.bias,
+                trainable: trainable.bias,
+                pruned: pruned(self.units),
+                ..bias
+            });
         }
         Ok(specs)
     }
@@ -181,20 +243,25 @@ impl Layer for Spectral {
         evaluate::vjp(self, cx)
     }
 
+    fn output_penalty(&self) -> Penalty {
+        self.output_penalty
+    }
+
     fn units(&self) -> Units {
         Units::Own
     }
 
     fn with_units(&self, units: usize) -> Option<Arc<dyn Layer>> {
-        Some(Arc::new(Self { units, ..*self }))
+        // The mask was about the initial units; what is pruned now is the arena's to know.
+        Some(Arc::new(Self { units, mask: Vec::new(), ..self.clone() }))
     }
 
     fn with_bias(&self) -> Option<Arc<dyn Layer>> {
-        (!self.bias).then(|| Arc::new(Self { bias: true, ..*self }) as _)
+        (!self.bias).then(|| Arc::new(Self { bias: true, ..self.clone() }) as _)
     }
 
     fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Layer>> {
-        Some(Arc::new(Self { activation, ..*self }))
+        Some(Arc::new(Self { activation, ..self.clone() }))
     }
 
     fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
@@ -211,5 +278,13 @@ impl Layer for Spectral {
 
 register_layer!(Spectral, "spectral", "act(W x + b) with W = basis * (lambda_in - lambda_out)", || {
     let all = Factors { basis: true, lambda_in: true, lambda_out: true, bias: true };
-    (Arc::new(Spectral { trainable: all, ..Spectral::new(3, Activation::Gelu) }), vec![Shape::vector(4)])
+    let constraints = Factors { basis: Constraint::MaxNorm { max: 3.0 }, ..Factors::<Constraint>::default() };
+    let layer = Spectral {
+        trainable: all,
+        constraints,
+        output_penalty: Penalty { l1: 0.02, l2: 0.01 },
+        mask: vec![true, false, true],
+        ..Spectral::new(3, Activation::Gelu)
+    };
+    (Arc::new(layer), vec![Shape::vector(4)])
 });

@@ -59,3 +59,23 @@ fn a_network_without_weight_matrices_is_refused() {
     let error = gates::dense(&built(Network::new(3).spectral(2, Relu))).unwrap_err();
     assert!(error.to_string().contains("has no layer with a weight matrix"), "{error}");
 }
+
+/// spectraltools D3, D4: channels are gated, and the last axis of the image has nothing to do with it.
+#[test]
+fn convolutions_are_gated_by_channel() {
+    let network = Network::new(32).reshape(&[2, 4, 4]).conv2d(3, 2, Relu).flatten().dense(2, Identity);
+    let model = built(network);
+    let (convs, denses, both) =
+        (gates::conv2d(&model).unwrap(), gates::dense(&model).unwrap(), gates::all(&model).unwrap());
+    let named = |m: &Model| -> Vec<(String, usize)> {
+        let gains = m.params().iter().filter(|(_, p)| p.role == Role::Gain);
+        gains.map(|(_, p)| (p.name.clone(), p.value().len())).collect()
+    };
+    assert_eq!(named(&convs), [("conv2d1_gate.gain".to_owned(), 3)]);
+    assert_eq!(named(&denses), [("dense1_gate.gain".to_owned(), 2)]);
+    assert_eq!(named(&both).len(), 2);
+    for gated in [convs, denses, both] {
+        assert_eq!(outputs(&gated), outputs(&model));
+    }
+    assert!(gates::conv2d(&built(Network::new(3).dense(2, Relu))).is_err());
+}

@@ -3,11 +3,11 @@
 use ndarray::Array2;
 use spectral_core::registry::all;
 use spectral_core::{
-    DType, Init, LayerEntry, Lowered, Model, Param, Penalty, Plan, Reference, Role, Seed, Session, Shape, Trainable,
+    Constraint, DType, Init, LayerEntry, Lowered, Model, Param, Penalty, Plan, Reference, Role, Seed, Session, Shape, Trainable,
     Units,
 };
 use spectral_layers::prelude::*;
-use spectral_layers::{ActivationLayer, Factors, Multiply, spectral};
+use spectral_layers::{ActivationLayer, Factors, Multiply, WeightConstraints, spectral};
 
 /// Entries that training moves, by role.
 fn trainable(model: &Model, roles: &[Role]) -> usize {
@@ -174,10 +174,10 @@ fn layers_cut_and_grow_a_bias() {
     let layers: Vec<std::sync::Arc<dyn spectral_core::Layer>> = vec![
         std::sync::Arc::new(Dense { bias: false, ..Dense::new(5, Relu) }),
         std::sync::Arc::new(Spectral { bias: false, ..Spectral::new(5, Relu) }),
-        std::sync::Arc::new(Masked { bias: false, ..Masked::new(5, Relu, 0.5) }),
+        std::sync::Arc::new(Masked { density: 0.5, dense: Dense { bias: false, ..Dense::new(5, Relu) } }),
         std::sync::Arc::new(spectral_layers::DropConnect {
-            bias: false,
-            ..spectral_layers::DropConnect::new(5, Relu, 0.5)
+            rate: 0.5,
+            dense: Dense { bias: false, ..Dense::new(5, Relu) },
         }),
     ];
     let inputs = [Shape::vector(3)];
@@ -226,4 +226,92 @@ fn softmax_mixes_units_and_says_so() {
     let refused = Dense::new(3, Softmax).output_shape(&[Shape::vector(2)]).unwrap_err();
     assert!(refused.to_string().contains("put a softmax activation layer after it"), "{refused}");
     assert!(Multiply {}.output_shape(&[Shape::vector(2)]).is_err());
+}
+
+/// spectraltools A1: constraints reach the arena by role, and one value may serve both vectors of eigenvalues.
+#[test]
+fn constraints_reach_the_arena_by_role() {
+    let constraints = Factors { basis: Constraint::MaxNorm { max: 2.0 }, ..Factors::<Constraint>::default() };
+    let constraints = constraints.with_eigenvalues(Constraint::NonNeg);
+    let model = Network::new(4).layer(Spectral { constraints, ..Spectral::new(3, Relu) });
+    let model = model.build(&Reference, Seed(0)).unwrap();
+    let found: Vec<Constraint> = model.params().iter().map(|(_, p)| p.constraint()).collect();
+    let want = [Constraint::MaxNorm { max: 2.0 }, Constraint::NonNeg, Constraint::NonNeg, Constraint::None];
+    assert_eq!(found, want);
+    // They are the layer's, so every copy has them.
+    let copy = model.to_backend(&Reference, spectral_core::DType::F64).unwrap();
+    assert_eq!(copy.params().iter().map(|(_, p)| p.constraint()).collect::<Vec<_>>(), want);
+    let bad = Dense {
+        constraints: WeightConstraints { weight: Constraint::MaxNorm { max: -1.0 }, ..WeightConstraints::default() },
+        ..Dense::new(3, Relu)
+    };
+    let error = Network::new(4).layer(bad).build(&Reference, Seed(0)).unwrap_err().to_string();
+    assert!(error.contains("must be a finite number above 0"), "{error}");
+}
+
+/// spectraltools A3: the mask of a new layer is that of pruned units, and gone from a layer that is cut.
+#[test]
+fn units_can_be_masked_from_the_start() {
+    let layer = Spectral { mask: vec![true, false, true], ..Spectral::new(3, Relu) };
+    let model = Network::new(2).layer(layer.clone()).build(&Reference, Seed(1)).unwrap();
+    let pruned = |name: &str| {
+        let param = model.params().get(model.params().by_name(name).unwrap());
+        let values = param.value().host::<f32>().unwrap();
+        let gone: Vec<usize> = param.pruned().map(|m| m.iter().collect()).unwrap_or_default();
+        assert!(gone.iter().all(|&i| values[i].to_bits() == 0));
+        gone
+    };
+    assert_eq!(pruned("spectral1.basis"), [2, 3]);
+    assert_eq!(pruned("spectral1.lambda_out"), [1]);
+    assert_eq!(pruned("spectral1.bias"), [1]);
+    assert!(pruned("spectral1.lambda_in").is_empty());
+    let cut = spectral_core::Layer::with_units(&layer, 2).unwrap();
+    assert!(cut.params(&[Shape::vector(2)]).unwrap().iter().all(|p| p.pruned.is_none()));
+    let error = Network::new(2).layer(Spectral { mask: vec![true], ..layer }).build(&Reference, Seed(1)).unwrap_err();
+    assert!(error.to_string().contains("one for each"), "{error}");
+}
+
+/// spectraltools A5, A7: the original multiplies along the last axis of anything; here samples with several axes are
+/// images, and a weighted layer says how to get them into its form.
+#[test]
+fn samples_with_several_axes_are_refused_with_the_way_out() {
+    for network in [Network::new(12).reshape(&[3, 2, 2]).spectral(3, Relu), Network::new(12).reshape(&[6, 2]).dense(3, Relu)] {
+        let error = network.build(&Reference, Seed(1)).unwrap_err().to_string();
+        assert!(error.contains("takes samples with one axis") && error.contains("`flatten`"), "{error}");
+    }
+    let model = Network::new(12).reshape(&[3, 2, 2]).flatten().spectral(3, Relu).build(&Reference, Seed(1)).unwrap();
+    assert_eq!(model.graph().output(), Shape::vector(3));
+}
+
+#[test]
+fn recipes_describe_convolutions() {
+    let layers: Vec<LayerSpec> = serde_json::from_value(serde_json::json!([
+        { "kind": "reshape", "shape": [1, 8, 8] },
+        { "kind": "conv2d", "channels": 8, "kernel": 3, "padding": 1, "activation": "relu" },
+        { "kind": "batch_norm", "momentum": 0.9 },
+        { "kind": "conv2d", "channels": 4, "kernel": 3, "stride": 2, "constraints": { "weight": { "max_norm": { "max": 2.0 } } } },
+        { "kind": "gate", "activation": "relu" },
+        { "kind": "flatten" },
+        { "kind": "dense", "units": 10, "output_penalty": { "l2": 0.0 }, "init": "lecun_normal" },
+    ]))
+    .unwrap();
+    let model = Network::from_specs(64, &layers).build(&Reference, Seed(1)).unwrap();
+    let shapes: Vec<Shape> = (0..7).map(|i| model.graph().shape(spectral_core::Source::Node(i))).collect();
+    let image = |extents: &[usize]| Shape::new(extents).unwrap();
+    assert_eq!(shapes[1], image(&[8, 8, 8]));
+    assert_eq!((shapes[3], shapes[5], shapes[6]), (image(&[4, 3, 3]), Shape::vector(36), Shape::vector(10)));
+    for (layer, word) in [
+        (serde_json::json!({ "kind": "conv2d", "channels": 8, "kernel": 9 }), "does not fit"),
+        (serde_json::json!({ "kind": "conv2d", "channels": 8, "kernel": 3, "stride": 0 }), "at least 1"),
+        (serde_json::json!({ "kind": "conv2d", "channels": 8, "kernal": 3 }), "did you mean `kernel`"),
+        (serde_json::json!({ "kind": "batch_norm", "epsilon": 0.0 }), "must be a finite number above 0"),
+        (serde_json::json!({ "kind": "reshape", "shape": [2, 2] }), "has 4 values"),
+        (serde_json::json!({ "kind": "dense", "units": 3 }), "`flatten`"),
+    ] {
+        let specs = [layers[0].clone(), serde_json::from_value(layer).unwrap()];
+        let error = Network::from_specs(64, &specs).build(&Reference, Seed(1)).unwrap_err().to_string();
+        assert!(error.contains(word), "{word}: {error}");
+    }
+    let error = Network::new(64).conv2d(3, 3, Relu).build(&Reference, Seed(1)).unwrap_err().to_string();
+    assert!(error.contains("put a `reshape` layer before it"), "{error}");
 }

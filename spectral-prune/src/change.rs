@@ -114,16 +114,18 @@ impl Prune {
                 add(layer.matrix, mask.clone());
                 continue;
             }
-            for &id in &model.graph().nodes()[layer.node].params {
+            let own = model.graph().nodes()[layer.node].params.iter();
+            let gate = layer.gate.iter().flat_map(|(gate, _)| &model.graph().nodes()[*gate].params);
+            let gate = gate.filter(|id| matches!(model.params().get(**id).role, Role::Gain | Role::Bias));
+            // With its bias a unit keeps the factor behind it, and what comes out of both.
+            let gate = gate.filter(|_| !self.config().keep_bias);
+            for &id in own.chain(gate) {
                 let param = model.params().get(id);
                 if !(self.config().keep_bias && param.role == Role::Bias)
                     && let Some(entries) = entries_of_units(param, mask)
                 {
                     add(id, entries);
                 }
-            }
-            if let (Some(gain), false) = (layer.gain, self.config().keep_bias) {
-                add(gain, mask.clone());
             }
         }
         let mut updated = BTreeMap::new();

@@ -76,9 +76,8 @@ pub fn compact(model: &Model) -> Result<Compacted> {
     let mut users = vec![0; model.params().len()];
     graph.nodes().iter().flat_map(|n| &n.params).for_each(|id| users[id.index()] += 1);
     for (i, node) in graph.nodes().iter().enumerate() {
-        let flat = node.inputs.iter().all(|&s| graph.shape(s).rank() == 1);
-        let knows_inputs = flat || !matches!(ops[i], Op::Affine(_));
-        if !knows_inputs || !can_shrink(node, &ops[i]) || node.params.iter().any(|id| users[id.index()] > 1) {
+        let misses = |rows: &constants::Rows| node.inputs.iter().any(|&s| graph.shape(s).rows() != rows.inputs);
+        if matches!(&ops[i], Op::Affine(rows) if misses(rows)) || !can_shrink(node, &ops[i]) || node.params.iter().any(|id| users[id.index()] > 1) {
             ops[i] = Op::Opaque;
             coupling.fix(Source::Node(i));
             node.inputs.iter().for_each(|&source| coupling.fix(source));
@@ -122,6 +121,7 @@ fn can_shrink(node: &Node, op: &Op) -> bool {
     match (op, node.layer.units()) {
         (Op::Affine(_), Units::Own) => node.inputs.len() == 1 && node.layer.with_units(1).is_some(),
         (Op::Map(_) | Op::Scale(_), Units::Same) => node.inputs.len() == 1,
+        (Op::Flatten, Units::Flatten) => node.inputs.len() == 1,
         (Op::Add | Op::Multiply, Units::Same) | (Op::Concat, Units::Concat) => true,
         _ => false,
     }

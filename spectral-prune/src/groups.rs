@@ -1,7 +1,7 @@
 //! Units that can only go together, from the explicit graph.
 //!
 //! Every node's output has one position per unit. A node with [`Units::Same`] ties position `i` of its output to
-//! position `i` of each input, one with [`Units::Concat`] ties its positions to those of its inputs one after the
+//! position `i` of each input, one with [`Units::Flatten`] all values of a unit to it, one with [`Units::Concat`] ties its positions to those of its inputs one after the
 //! other; a disjoint-set forest over all positions then holds the groups. Time is linear in the number of positions.
 
 use spectral_core::{Graph, Model, Shape, Source, Units};
@@ -62,6 +62,9 @@ impl Coupling {
                         (0..rows).for_each(|u| this.join((own, at + u), (input, u)));
                         at += rows;
                     }
+                }
+                Tie::Flatten(each) => {
+                    (0..graph.shape(own).rows()).for_each(|p| this.join((own, p), (node.inputs[0], p / each)));
                 }
                 Tie::Unknown => {
                     stay.push(own);
@@ -159,6 +162,8 @@ enum Tie {
     Own,
     Same,
     Concat,
+    /// So many positions for each of the input.
+    Flatten(usize),
     Unknown,
 }
 
@@ -168,6 +173,9 @@ fn tie(units: Units, inputs: &[Shape], output: Shape) -> Tie {
         Units::Own if inputs.len() == 1 => Tie::Own,
         Units::Same if !inputs.is_empty() && inputs.iter().all(|s| s.rows() == output.rows()) => Tie::Same,
         Units::Concat if inputs.iter().map(Shape::rows).sum::<usize>() == output.rows() => Tie::Concat,
+        Units::Flatten if inputs.len() == 1 && !inputs[0].is_empty() && inputs[0].len() == output.rows() => {
+            Tie::Flatten(inputs[0].columns())
+        }
         _ => Tie::Unknown,
     }
 }

@@ -229,7 +229,7 @@ impl Prune {
             |l| l.eigenvalues.is_some(),
             |criterion, layers| Error::NotSpectral { criterion, layers },
         )?;
-        require(needs.gain, |l| l.gain.is_some(), |criterion, layers| Error::NotGated { criterion, layers })?;
+        require(needs.gain, |l| l.gate.is_some(), |criterion, layers| Error::NotGated { criterion, layers })?;
         Ok(layers)
     }
 

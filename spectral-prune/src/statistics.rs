@@ -1,10 +1,7 @@
 //! What criteria measure on calibration data.
 
-mod inert;
-
 use crate::weighted::Weighted;
 use crate::{Error, Result};
-use inert::without_dropout;
 use spectral_core::layer::Mode;
 use spectral_core::{
     Accum, Activation, DType, Element, Gradients, LossKernel, LossKind, Lowered, Model, Needs, RowSum, Samples, Shape,
@@ -40,8 +37,8 @@ pub(crate) fn measure(model: &Model, layers: &[Weighted], data: &Samples, needs:
         );
         return Err(spectral_core::Error::Data(problem).into());
     }
-    // A copy in which every weight has a gradient, frozen or not, and nothing is drawn.
-    let mut copy = without_dropout(model)?;
+    // A copy in which every weight has a gradient, frozen or not.
+    let mut copy = model.duplicate()?;
     layers.iter().try_for_each(|l| copy.params_mut().0.set_trainable(l.matrix, Trainable::All))?;
     let loss = loss_of(&copy, data)?;
     Run::new(&copy, layers, data, Gradients::Parameters)?.collect(needs, Some(loss))
@@ -87,7 +84,7 @@ impl<'a> Run<'a> {
             .collect();
         let rows: Vec<usize> = (0..samples).collect();
         for batch in rows.chunks(self.workspace.capacity()) {
-            self.forward(batch, if loss.is_some() { Mode::Train } else { Mode::Infer })?;
+            self.forward(batch)?;
             for (layer, s) in self.layers.iter().zip(&mut all) {
                 for (sums, kind) in [(&mut s.input_mean, RowSum::Plain), (&mut s.input_mean_abs, RowSum::Absolute)] {
                     if let Some(sums) = sums {
@@ -111,10 +108,11 @@ impl<'a> Run<'a> {
         Ok(all)
     }
 
-    fn forward(&mut self, batch: &[usize], mode: Mode) -> Result<()> {
+    /// As at inference, for gradients too: nothing is drawn, and normalisation uses what training came to.
+    fn forward(&mut self, batch: &[usize]) -> Result<()> {
         let input = self.workspace.begin(self.model, batch.len())?;
         fill(self.model, input, |v| self.data.gather_inputs(batch, v), |v| self.data.gather_inputs(batch, v))?;
-        Ok(self.workspace.forward(self.model, mode, 0)?)
+        Ok(self.workspace.forward(self.model, Mode::Infer, 0)?)
     }
 
     fn backward(&mut self, batch: &[usize], node: usize, kind: LossKind) -> Result<()> {

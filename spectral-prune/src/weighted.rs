@@ -18,19 +18,19 @@ pub(crate) struct Weighted {
     pub(crate) matrix: ParamId,
     /// Eigenvalues in and out, if the layer is spectral.
     pub(crate) eigenvalues: Option<[ParamId; 2]>,
-    /// The factor of the nearest gate or normalisation behind the layer.
-    pub(crate) gain: Option<ParamId>,
+    /// The nearest gate or normalisation behind the layer, and its factor.
+    pub(crate) gate: Option<(usize, ParamId)>,
 }
 
 /// Every weighted layer, in execution order.
 pub(crate) fn weighted_layers(model: &Model) -> Vec<Weighted> {
     let (graph, params) = (model.graph(), model.params());
-    let (gains, mut layers) = (gains(model), Vec::new());
+    let (gates, mut layers) = (gates(model), Vec::new());
     for (index, node) in graph.nodes().iter().enumerate().filter(|(_, n)| n.layer.units() == Units::Own) {
         let with = |role| node.params.iter().copied().find(|&id| params.get(id).role == role);
         let mut matrices = node.params.iter().copied().filter(|&id| {
             let p = params.get(id);
-            p.role.is_matrix() && p.axes == [UnitAxis::Out, UnitAxis::In] && p.full_shape().rank() == 2
+            p.role.is_matrix() && p.axes == [UnitAxis::Out, UnitAxis::In] && p.full_shape().rank() >= 2
         });
         let (Some(matrix), None) = (matrices.next(), matrices.next()) else { continue };
         let shape = params.get(matrix).full_shape();
@@ -43,7 +43,7 @@ pub(crate) fn weighted_layers(model: &Model) -> Vec<Weighted> {
             columns: shape.columns(),
             matrix,
             eigenvalues: eigenvalues.filter(|_| spectral),
-            gain: gains.get(&index).copied(),
+            gate: gates.get(&index).copied(),
         });
     }
     layers
@@ -69,11 +69,11 @@ pub(crate) fn choose_layers(model: &Model, names: &[String], except: &[String]) 
     }
 }
 
-/// The factor behind each node that owns its units: that of the first node with one that is reached from it through
-/// nodes that take nothing else in.
-fn gains(model: &Model) -> BTreeMap<usize, ParamId> {
-    let (nodes, mut gains) = (model.graph().nodes(), BTreeMap::new());
-    for node in nodes {
+/// Behind each node that owns its units: the first node with a factor for each unit that is reached from it through
+/// nodes that take nothing else in, and that factor.
+fn gates(model: &Model) -> BTreeMap<usize, (usize, ParamId)> {
+    let (nodes, mut gates) = (model.graph().nodes(), BTreeMap::new());
+    for (index, node) in nodes.iter().enumerate() {
         let gain = |id: &ParamId| {
             let p = model.params().get(*id);
             p.role == Role::Gain && p.axes == [UnitAxis::Out]
@@ -83,7 +83,7 @@ fn gains(model: &Model) -> BTreeMap<usize, ParamId> {
         while let [Source::Node(before)] = *inputs {
             match nodes[before].layer.units() {
                 Units::Own => {
-                    gains.entry(before).or_insert(gain);
+                    gates.entry(before).or_insert((index, gain));
                     break;
                 }
                 Units::Same => inputs = &nodes[before].inputs,
@@ -91,7 +91,7 @@ fn gains(model: &Model) -> BTreeMap<usize, ParamId> {
             }
         }
     }
-    gains
+    gates
 }
 
 impl Weighted {
@@ -120,7 +120,7 @@ impl Weighted {
     pub(crate) fn load(&self, model: &Model) -> Result<Loaded> {
         let backend = &**model.backend();
         let get = |id| Ok::<_, Error>(Owned::new(model.dtype(), backend.download(model.params().get(id).value())?));
-        let gain = self.gain.map(get).transpose()?;
+        let gain = self.gate.map(|(_, gain)| get(gain)).transpose()?;
         let param = self.matrix(model);
         if let Some([inner, outer]) = self.eigenvalues {
             let factors = [get(self.matrix)?, get(inner)?, get(outer)?];

@@ -1,5 +1,6 @@
 //! What core expects of a backend: every kernel against [`Reference`](spectral_core::Reference).
 
+mod convolution;
 mod dense;
 mod elementwise;
 mod fixture;
@@ -45,6 +46,7 @@ pub fn conformance(backend: &dyn Backend) -> Report {
         spectral::run(&mut fixture);
         sparse::run(&mut fixture);
         unitwise::run(&mut fixture);
+        convolution::run(&mut fixture);
         reduce::run(&mut fixture);
         update::run(&mut fixture);
         report.absorb(Report { suite: dtype.to_string(), ..fixture.report });

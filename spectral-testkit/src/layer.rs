@@ -1,10 +1,10 @@
 //! What core expects of a layer.
 
-use crate::probe::{BATCH, Probe, Wiring};
+use crate::probe::{BATCH, Probe, Wiring, ids};
 use crate::{Failed, Report, gradcheck};
 use spectral_core::registry::find;
 use spectral_core::{
-    BackendHandle, DType, Gradients, IntoBackend, Layer, LayerEntry, Mode, Model, NodeSpec, Param, Plan, Result, Role,
+    Activation, BackendHandle, DType, Gradients, IntoBackend, Layer, LayerEntry, Mode, Model, NodeSpec, Param, Plan, Result, Role,
     Seed, Session, Shape, Source, UnitAxis, Units, boundary,
 };
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// * it refuses no inputs and empty ones; its parameters fit their axes and have names of their own;
 /// * what it lowers to computes what its forward pass computes at inference, for other batch sizes too;
 /// * it is deterministic, gives no NaN without one among its inputs, and f32 follows f64;
-/// * `units`, `with_units` and `with_bias` tell the truth.
+/// * `units`, `with_units`, `with_bias` and `with_activation` tell the truth.
 ///
 /// # Errors
 /// Anything of this does not hold; the error lists all of it.
@@ -156,6 +156,45 @@ fn relative(want: &[f64], got: &[f64]) -> f64 {
     if want.len() == got.len() { worst / largest } else { f64::INFINITY }
 }
 
+/// `with_activation` changes nothing else, and the output of `linear` is linear in the rows of its matrices and bias.
+fn scaled_rows(
+    backend: &BackendHandle,
+    layer: &Arc<dyn Layer>,
+    linear: &Arc<dyn Layer>,
+    inputs: &[Shape],
+    seed: Seed,
+    report: &mut Report,
+) -> Result<()> {
+    let describe = |l: &dyn Layer| Ok::<_, spectral_core::Error>(format!("{:?} {:?}", l.kind(), l.params(inputs)?));
+    let same = describe(&**layer)? == describe(&**linear)?;
+    report.expect(same, "`with_activation` changes the kind or the parameters");
+    let mut probe = Probe::new(backend, linear, inputs, (Wiring::Separate, 1), seed)?;
+    let mut workspace = probe.workspace(Gradients::None)?;
+    let input = probe.input.clone();
+    let before = probe.output(&mut workspace, Mode::Infer, &input)?;
+    let units = linear.output_shape(inputs)?.rows();
+    let factor = |u: usize| u as f64 - 0.5;
+    for id in ids(probe.model.params()) {
+        let param = probe.model.params().get(id);
+        if !(param.role.is_matrix() || param.role == Role::Bias) || param.axes.first() != Some(&UnitAxis::Out) {
+            continue;
+        }
+        let mut values = backend.download(param.value())?;
+        let rows: Vec<usize> = match &param.pattern {
+            Some(pattern) => pattern.iter().map(|(row, _)| row).collect(),
+            None => (0..values.len()).map(|k| k / param.value().shape().columns()).collect(),
+        };
+        values.iter_mut().zip(rows).for_each(|(v, u)| *v *= factor(u));
+        probe.set(id, &values)?;
+    }
+    let after = probe.output(&mut workspace, Mode::Infer, &input)?;
+    let of_unit = before.len() / units;
+    let want: Vec<f64> = before.iter().enumerate().map(|(i, y)| y * factor(i / of_unit)).collect();
+    let error = relative(&want, &after);
+    report.expect(error <= 1e-12, format!("its rows times a factor are off the output times it by {error:.1e}"));
+    Ok(())
+}
+
 fn units(
     backend: &BackendHandle,
     layer: &Arc<dyn Layer>,
@@ -187,10 +226,17 @@ fn units(
             let sum: usize = inputs.iter().map(Shape::rows).sum();
             report.expect(sum == output.rows(), "it says output units are those of all inputs, but numbers differ");
         }
+        Units::Flatten => {
+            let fit = inputs.len() == 1 && output.rank() == 1 && output.rows() == inputs[0].len();
+            report.expect(fit, "it says it flattens its input, but its output is no row of all values");
+        }
         Units::Opaque => {}
     }
     if layer.units() != Units::Own {
         report.expect(layer.with_units(1).is_none(), "it does not own its units but `with_units` gives a layer");
+    }
+    if let Some(linear) = layer.with_activation(Activation::Identity) {
+        scaled_rows(backend, layer, &linear, inputs, seed, report)?;
     }
     let Some(with) = layer.with_bias() else { return Ok(()) };
     let (before, after) = (layer.params(inputs)?, with.params(inputs)?);

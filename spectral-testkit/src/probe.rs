@@ -2,7 +2,7 @@
 
 use spectral_core::backend::Accum;
 use spectral_core::{
-    BackendHandle, DType, Forward, Gradients, Graph, Layer, Meta, Mode, Model, Node, NodeSpec, ParamId, Params, Result,
+    BackendHandle, Constraint, DType, Forward, Gradients, Graph, Layer, Meta, Mode, Model, Node, NodeSpec, ParamId, Params, Result,
     Seed, Shape, Source, Stream, Tensor, Trainable, Vjp, Workspace,
 };
 use std::sync::Arc;
@@ -138,7 +138,7 @@ impl Probe {
     /// The functional's value in training mode.
     pub(crate) fn value(&self, at: &mut Workspace) -> Result<f64> {
         self.forward(at, Mode::Train, &self.input)?;
-        let mut sum = 0.0;
+        let mut sum = at.output_penalty(&self.model)?;
         for (node, weights) in &self.tested {
             let y = self.model.backend().download(at.output(*node))?;
             sum += y.iter().zip(weights).map(|(y, w)| y * w).sum::<f64>();
@@ -214,7 +214,10 @@ fn randomise(model: &mut Model, stream: &mut Stream) -> Result<()> {
     let (params, backend) = model.params_mut();
     let ids: Vec<ParamId> = params.iter().map(|(id, _)| id).collect();
     for id in ids {
-        let values: Vec<f64> = (0..params.get(id).value().len()).map(|_| away_from_zero(stream)).collect();
+        let mut values: Vec<f64> = (0..params.get(id).value().len()).map(|_| away_from_zero(stream)).collect();
+        if params.get(id).constraint() == Constraint::NonNeg {
+            values.iter_mut().for_each(|v| *v = v.abs());
+        }
         params.edit(backend, id, |t| backend.write(&values, t))?;
         params.set_trainable(id, Trainable::All)?;
     }

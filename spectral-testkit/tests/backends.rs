@@ -1,7 +1,7 @@
 //! The backend suite passes the oracle, and no backend with a fault in one kernel.
 
 use spectral_core::backend::{
-    Accum, Backend, DenseKernels, Dropout, Elementwise, GradSlot, Linear, LinearGrads, LossKernel, Memory, Reduce,
+    Accum, Backend, ConvKernels, DenseKernels, Dropout, Elementwise, GradSlot, Linear, LinearGrads, LossKernel, Memory, Reduce,
     Reference, RowSum, SparseGrads, SparseKernels, SparseLinear, SpectralKernels, SpectralWeight, Unitwise, Update,
     UpdateKernels,
 };
@@ -172,6 +172,7 @@ impl Reduce for Faulty {
 }
 
 impl Unitwise for Faulty {}
+impl ConvKernels for Faulty {}
 
 impl UpdateKernels for Faulty {
     fn update(&self, op: &Update<'_>, value: &mut Tensor, gradient: &Tensor, state: &mut [Tensor]) -> Result<()> {

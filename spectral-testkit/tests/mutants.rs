@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use spectral_core::backend::{
-    Accum, Backend, DenseKernels, Dropout, Elementwise, GradSlot, Linear, LinearGrads, LossKernel, LossKind, Memory,
+    Accum, Backend, ConvKernels, DenseKernels, Dropout, Elementwise, GradSlot, Linear, LinearGrads, LossKernel, LossKind, Memory,
     Reduce, Reference, RowCopy, SparseKernels, SpectralGrads, SpectralKernels, SpectralWeight, Unitwise, UpdateKernels,
 };
 use spectral_core::registry::find;
@@ -191,6 +191,7 @@ impl Reduce for Broken {
 }
 
 impl Unitwise for Broken {}
+impl ConvKernels for Broken {}
 
 impl UpdateKernels for Broken {}
 

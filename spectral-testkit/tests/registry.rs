@@ -5,7 +5,7 @@ use spectral_core::registry::all;
 use spectral_core::{
     Activation, BackendEntry, BackendHandle, BackendOptions, Layer, LayerEntry, Reference, Seed, Shape,
 };
-use spectral_layers::{ActivationLayer, Dense, DropConnect, Spectral};
+use spectral_layers::{ActivationLayer, BatchNorm, Conv2d, Dense, DropConnect, Gate, Spectral};
 use spectral_testkit::{gradcheck, layer};
 use std::sync::Arc;
 
@@ -46,11 +46,29 @@ fn every_activation_conforms_wherever_it_can_be() {
             layers.push(Arc::new(Dense { bias: false, ..Dense::new(4, act) }));
             layers.push(Arc::new(Spectral::new(4, act)));
             layers.push(Arc::new(DropConnect::new(4, act, 0.3)));
+            layers.push(Arc::new(Gate::new(act)));
         }
         for layer in layers {
             let report = layer::conformance(&Reference, layer, &[Shape::vector(5)], Seed(3));
             assert!(report.is_ok(), "{name}: {}", report.map_or_else(|f| f.to_string(), |r| r.to_string()));
         }
+    }
+}
+
+#[test]
+fn layers_over_images_conform_at_every_window() {
+    let image = Shape::new(&[2, 5, 4]).unwrap();
+    for (kernel, stride, padding, bias) in [(1, 1, 0, true), (3, 1, 1, false), (2, 2, 0, true), (3, 2, 2, false)] {
+        for act in [Activation::Identity, Activation::Sigmoid] {
+            let layer = Arc::new(Conv2d { stride, padding, bias, ..Conv2d::new(3, kernel, act) });
+            layer::conformance(&Reference, layer, &[image], Seed(5)).unwrap_or_else(|f| panic!("{f}"));
+        }
+    }
+    for shape in [Shape::vector(4), image] {
+        let layer = Arc::new(BatchNorm { momentum: 0.5, epsilon: 0.1, ..BatchNorm::default() });
+        layer::conformance(&Reference, layer, &[shape], Seed(5)).unwrap_or_else(|f| panic!("{f}"));
+        let layer = Arc::new(Gate::new(Activation::Tanh));
+        layer::conformance(&Reference, layer, &[shape], Seed(5)).unwrap_or_else(|f| panic!("{f}"));
     }
 }
 

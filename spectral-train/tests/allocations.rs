@@ -9,7 +9,7 @@ use spectral_core::backend::{
     Accum, Dropout, GradSlot, Linear, LinearGrads, LossKernel, RowSum, SpectralGrads, SpectralWeight, Update,
 };
 use spectral_core::{
-    Activation, Backend, BackendHandle, DType, DenseKernels, Elementwise, Flow, Mask, Memory, Model, Penalty, Progress,
+    Activation, Backend, BackendHandle, DType, ConvKernels, DenseKernels, Elementwise, Flow, Mask, Memory, Model, Penalty, Progress,
     Reduce, Reference, Result, Role, Samples, Seed, Shape, SparseKernels, SpectralKernels, Targets, Tensor, TrainHook,
     Unitwise, UpdateKernels, Values,
 };
@@ -135,6 +135,7 @@ impl Reduce for Idle {
 }
 
 impl Unitwise for Idle {}
+impl ConvKernels for Idle {}
 
 impl UpdateKernels for Idle {
     fn update(&self, _: &Update<'_>, _: &mut Tensor, _: &Tensor, _: &mut [Tensor]) -> Result<()> {

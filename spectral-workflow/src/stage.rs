@@ -73,6 +73,12 @@ pub(crate) fn count(model: &Model) -> Result<Counts> {
                 };
                 2 * weights.iter().filter(|w| **w != 0.0).count() + if a.bias.is_some() { width } else { 0 }
             }
+            Lowered::Convolution(c) => {
+                let weights = backend.download(&c.weight)?.iter().filter(|w| **w != 0.0).count();
+                let places = width / c.weight.shape().rows().max(1);
+                2 * weights * places + if c.bias.is_some() { width } else { 0 }
+            }
+            Lowered::Scale(s) => width * (1 + usize::from(s.bias.is_some())),
             Lowered::Add | Lowered::Multiply => width * (model.graph().nodes()[i].inputs.len() - 1),
             _ => 0,
         };

@@ -1,7 +1,7 @@
 //! Kernels that act on every element alone, or move elements.
 
 use super::{Accum, Memory, expect};
-use crate::{Activation, Error, Mask, Result, Tensor, hash64};
+use crate::{Activation, Error, Mask, Penalty, Result, Tensor, hash64};
 
 /// A block of rows to copy from one `[features, batch]` tensor into another.
 #[derive(Debug, Clone, Copy)]
@@ -130,6 +130,20 @@ pub trait Elementwise: Memory {
             *v = if hash64(op.key, i as u64) < op.threshold() { 0.0 } else { *v * op.scale() };
         }
         accumulate(self, v, y, accum)
+    }
+
+    /// `dx += factor * (l1 sign(x) + 2 l2 x)`: the gradient of a penalty on values.
+    ///
+    /// # Errors
+    /// Shapes differ.
+    fn penalty_vjp(&self, penalty: Penalty, factor: f64, x: &Tensor, dx: &mut Tensor) -> Result<()> {
+        expect("penalty_vjp", x.shape(), dx.shape())?;
+        let mut v = self.download(x)?;
+        v.iter_mut().for_each(|v| {
+            let sign = if *v == 0.0 { 0.0 } else { v.signum() };
+            *v = factor * (penalty.l1 * sign + 2.0 * penalty.l2 * *v);
+        });
+        accumulate(self, v, dx, Accum::Add)
     }
 
     /// Sets the entries in `mask` to exactly `+0.0`, whatever they held.

@@ -40,6 +40,7 @@ impl DenseKernels for Reference {}
 impl SpectralKernels for Reference {}
 impl SparseKernels for Reference {}
 impl Unitwise for Reference {}
+impl ConvKernels for Reference {}
 impl Reduce for Reference {}
 impl UpdateKernels for Reference {}
 

@@ -1,7 +1,7 @@
 //! One step of an optimiser on one parameter, in one pass over memory.
 
 use super::{Memory, expect};
-use crate::{Mask, Result, Tensor};
+use crate::{Constrain, Mask, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// Values and optimiser state closer to zero than this become zero, so that decaying weights never linger
@@ -91,6 +91,17 @@ pub struct Update<'a> {
 
 /// Optimiser steps.
 pub trait UpdateKernels: Memory {
+    /// Makes a parameter satisfy a constraint.
+    ///
+    /// # Errors
+    /// The mask is over another number of entries.
+    fn constrain(&self, op: &Constrain<'_>, value: &mut Tensor) -> Result<()> {
+        op.check(value)?;
+        let mut w = self.download(value)?;
+        op.apply(&mut w);
+        self.write(&w, value)
+    }
+
     /// Applies `op` to a parameter's value and state ([`Rule::slots`] tensors of the value's shape).
     ///
     /// # Errors

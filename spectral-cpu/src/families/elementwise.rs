@@ -3,11 +3,11 @@
 use super::{GRAIN, expect, typed};
 use crate::Cpu;
 use crate::kernels::activation::{Activate, ActivateVjp};
-use crate::kernels::elementwise::{Binary, Drop, Multiplied, Scaled, Zip};
+use crate::kernels::elementwise::{Binary, Drop, Multiplied, PenaltySlope, Scaled, Zip};
 use crate::kernels::math::Math;
 use crate::kernels::softmax::{softmax, softmax_vjp};
 use crate::kernels::vector::Lanes;
-use spectral_core::{Accum, Activation, Dropout, Element, Elementwise, Error, Mask, Result, RowCopy, Tensor};
+use spectral_core::{Accum, Activation, Dropout, Element, Elementwise, Error, Mask, Penalty, Result, RowCopy, Tensor};
 
 impl Elementwise for Cpu {
     fn activate(&self, act: Activation, x: &Tensor, y: &mut Tensor) -> Result<()> {
@@ -39,6 +39,14 @@ impl Elementwise for Cpu {
     fn dropout(&self, op: Dropout, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         expect("dropout", x.shape(), y.shape())?;
         typed!(x, E => dropout::<E>(self, op, x, y, accum))
+    }
+
+    fn penalty_vjp(&self, penalty: Penalty, factor: f64, x: &Tensor, dx: &mut Tensor) -> Result<()> {
+        expect("penalty_vjp", x.shape(), dx.shape())?;
+        typed!(x, E => {
+            let slope = PenaltySlope { l1: E::of(factor * penalty.l1), l2: E::of(2.0 * factor * penalty.l2) };
+            zip::<E, _>(self, slope, x, x, dx, Accum::Add)
+        })
     }
 
     fn zero_where(&self, mask: &Mask, t: &mut Tensor) -> Result<()> {

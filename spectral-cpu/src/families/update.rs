@@ -4,12 +4,20 @@ use super::{GRAIN, typed};
 use crate::Cpu;
 use crate::kernels;
 use crate::kernels::vector::Lanes;
-use spectral_core::{Result, Tensor, Update, UpdateKernels};
+use spectral_core::{Constrain, Result, Tensor, Update, UpdateKernels};
 
 impl UpdateKernels for Cpu {
     fn update(&self, op: &Update<'_>, value: &mut Tensor, gradient: &Tensor, state: &mut [Tensor]) -> Result<()> {
         op.check(value, gradient, state)?;
         typed!(value, E => update::<E>(self, op, value, gradient, state))
+    }
+
+    fn constrain(&self, op: &Constrain<'_>, value: &mut Tensor) -> Result<()> {
+        op.check(value)?;
+        typed!(value, E => {
+            op.apply(value.host_mut::<E>()?);
+            Ok(())
+        })
     }
 }
 

@@ -31,6 +31,22 @@ impl<E: Lanes> Binary<E> for Multiplied {
     }
 }
 
+/// `l1 sign(a) + l2 a`.
+#[derive(Clone, Copy)]
+pub(crate) struct PenaltySlope<E> {
+    pub(crate) l1: E,
+    pub(crate) l2: E,
+}
+
+impl<E: Lanes> Binary<E> for PenaltySlope<E> {
+    #[inline(always)]
+    fn value<V: Vector<Elem = E>>(self, a: V, _: V) -> V {
+        let (up, zero) = (V::splat(self.l1), V::zero());
+        let sign = V::select(a.gt(zero), up, V::select(zero.gt(a), zero.sub(up), zero));
+        a.fma(V::splat(self.l2), sign)
+    }
+}
+
 /// `y (+)= function(a, b)`; all slices are of the same length.
 pub(crate) struct Zip<'a, E, F> {
     pub(crate) function: F,

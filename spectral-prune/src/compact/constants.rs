@@ -1,7 +1,7 @@
 //! Which units emit a constant.
 
 use crate::Result;
-use spectral_core::{Activation, Affine, Graph, Lowered, Matrix, Model, Scale, Source};
+use spectral_core::{Activation, Affine, Convolution, Graph, Lowered, Matrix, Model, Scale, Source};
 
 /// A node at inference, on the host.
 #[derive(Debug)]
@@ -12,6 +12,7 @@ pub(super) enum Op {
     Add,
     Multiply,
     Concat,
+    Flatten,
     Opaque,
 }
 
@@ -38,12 +39,42 @@ impl Scales {
 pub(super) struct Rows {
     starts: Vec<usize>,
     entries: Vec<(u32, f64)>,
+    /// Units it takes in.
+    pub(super) inputs: usize,
+    /// Whether some outputs see zeros in place of an input, so that a constant adds up to no constant.
+    pub(super) padded: bool,
     /// `[out]`, zero where the layer has none.
     pub(super) bias: Vec<f64>,
     pub(super) activation: Activation,
 }
 
 impl Rows {
+    /// What a unit makes of the constant `x` at an input of weight `weight`, if that is a constant.
+    pub(super) fn constant(&self, weight: f64, x: f64) -> Option<f64> {
+        if x == 0.0 {
+            return Some(0.0);
+        }
+        (!self.padded).then_some(weight * x)
+    }
+
+    /// A convolution, by channel: the sum over the window of each that has a weight that is not zero.
+    fn convolution(model: &Model, of: Convolution) -> Result<Self> {
+        let backend = &**model.backend();
+        let [rows, inputs, kernel, _] = *of.weight.shape().extents() else {
+            return Err(spectral_core::Error::shape("compact", "weights [out, in, kernel, kernel]", of.weight.shape()).into());
+        };
+        let weights = backend.download(&of.weight)?;
+        let bias = of.bias.as_ref().map_or_else(|| Ok(vec![0.0; rows]), |b| backend.download(b))?;
+        let (mut starts, mut entries) = (vec![0], Vec::new());
+        for row in weights.chunks(inputs * kernel * kernel) {
+            let channels = row.chunks(kernel * kernel).enumerate();
+            let seen = channels.filter(|(_, taps)| taps.iter().any(|w| *w != 0.0));
+            entries.extend(seen.map(|(c, taps)| (c as u32, taps.iter().sum::<f64>())));
+            starts.push(entries.len());
+        }
+        Ok(Self { starts, entries, inputs, padded: of.window.padding > 0, bias, activation: of.activation })
+    }
+
     /// (input, weight) of the non-zero weights of a unit.
     pub(super) fn row(&self, unit: usize) -> &[(u32, f64)] {
         &self.entries[self.starts[unit]..self.starts[unit + 1]]
@@ -71,7 +102,7 @@ impl Rows {
                 }
             }
         }
-        Ok(Self { starts, entries, bias, activation: affine.activation })
+        Ok(Self { starts, entries, inputs: columns, padded: false, bias, activation: affine.activation })
     }
 }
 
@@ -83,6 +114,8 @@ pub(super) fn read(model: &Model) -> Result<Vec<Op>> {
                 Lowered::Affine(a) if a.activation.is_elementwise() => Op::Affine(Rows::new(model, a)?),
                 Lowered::Scale(s) if s.activation.is_elementwise() => Op::Scale(Scales::new(model, &s)?),
                 Lowered::Map(act) if act.is_elementwise() => Op::Map(act),
+                Lowered::Convolution(c) if c.activation.is_elementwise() => Op::Affine(Rows::convolution(model, c)?),
+                Lowered::Flatten => Op::Flatten,
                 Lowered::Add => Op::Add,
                 Lowered::Multiply => Op::Multiply,
                 Lowered::Concat => Op::Concat,
@@ -108,7 +141,7 @@ impl Constants {
                 Op::Affine(affine) => (0..rows)
                     .map(|r| {
                         let sum = affine.row(r).iter().try_fold(affine.bias[r], |sum, &(c, w)| {
-                            this.get(inputs[0], c as usize).map(|x| sum + w * x)
+                            this.get(inputs[0], c as usize).and_then(|x| affine.constant(w, x)).map(|x| sum + x)
                         });
                         sum.map(|z| affine.activation.value(z))
                     })
@@ -136,6 +169,10 @@ impl Constants {
                     .flat_map(|&s| (0..graph.shape(s).rows()).map(move |u| (s, u)))
                     .map(|(s, u)| this.get(s, u))
                     .collect(),
+                Op::Flatten => {
+                    let each = rows / graph.shape(inputs[0]).rows().max(1);
+                    (0..rows).map(|p| this.get(inputs[0], p / each.max(1))).collect()
+                }
                 Op::Opaque => vec![None; rows],
             };
             this.0.push(values);

@@ -74,6 +74,7 @@ impl Fold {
         let Lowered::Scale(scale) = model.lower(gate)? else { return Ok(None) };
         let linear = match model.lower(layer)? {
             Lowered::Affine(affine) => affine.activation == Activation::Identity,
+            Lowered::Convolution(convolution) => convolution.activation == Activation::Identity,
             _ => false,
         };
         match nodes[layer].layer.with_activation(scale.activation) {

@@ -93,11 +93,11 @@ impl Search<'_> {
         // What other nodes depend on was fixed, or is tied to this very class.
         let Op::Affine(rows) = &ops[node] else { return };
         let source = self.model.graph().nodes()[node].inputs[0];
-        for &(input, _) in rows.row(unit) {
+        for &(input, weight) in rows.row(unit) {
             let input = input as usize;
             let folds = match constants.get(source, input) {
                 None => false,
-                Some(c) => c == 0.0 || self.foldable[node],
+                Some(x) => x == 0.0 || (self.foldable[node] && rows.constant(weight, x).is_some()),
             };
             if !folds {
                 self.mark(coupling.class_of(source, input));

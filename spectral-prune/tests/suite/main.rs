@@ -11,6 +11,7 @@ mod criteria_by_sign;
 mod data_driven;
 mod gates;
 mod gradual;
+mod images;
 mod mixing;
 mod procedures;
 mod selecting;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::measure::fake::Fake;
 use spectral_core::{
-    BackendHandle, DType, DenseKernels, Elementwise, Linear, Mask, Memory, Reduce, Reference, Seed, Session, Shape,
+    BackendHandle, DType, ConvKernels, DenseKernels, Elementwise, Linear, Mask, Memory, Reduce, Reference, Seed, Session, Shape,
     SparseKernels, SparseLinear, SpectralKernels, Tensor, Unitwise, UpdateKernels, Values, prove,
 };
 use spectral_layers::prelude::*;
@@ -66,6 +66,7 @@ impl SparseKernels for Costly {
 }
 impl Reduce for Costly {}
 impl Unitwise for Costly {}
+impl ConvKernels for Costly {}
 impl UpdateKernels for Costly {}
 impl spectral_core::Backend for Costly {
     fn name(&self) -> &'static str {

@@ -66,7 +66,8 @@ impl OptimizerState {
         Ok(())
     }
 
-    /// Moves one parameter. Does nothing to a parameter that is frozen as a whole.
+    /// Moves one parameter; a running average moves towards its gradient slot instead, without the optimiser, its
+    /// rate, penalties or clipping. Does nothing to a parameter that is frozen as a whole.
     ///
     /// # Errors
     /// The optimiser or the device failed.
@@ -78,6 +79,9 @@ impl OptimizerState {
         op: &ParamStep<'_>,
     ) -> Result<()> {
         self.follow_masks(params, backend)?;
+        if let Some(keep) = params.get(op.id).averaged() {
+            return params.average(backend, op.id, keep, op.gradient);
+        }
         let param = params.get(op.id);
         let (shape, dtype) = (param.value().shape(), param.value().dtype());
         let frozen = match (&param.trainable, optimizer.masking()) {

@@ -21,7 +21,7 @@ impl Clip {
         Ok(Self { limit, sums: sums.collect::<Result<_, _>>()? })
     }
 
-    /// The factor on the gradients of step `step`. Entries that cannot move do not count.
+    /// The factor on the gradients of step `step`. Entries that cannot move and running averages do not count.
     pub(super) fn scale(&mut self, model: &Model, workspace: &mut Workspace, step: u64) -> Result<f64> {
         let backend = &**model.backend();
         let mut square = 0.0;
@@ -29,6 +29,9 @@ impl Clip {
             let id = ParamId(index as u32);
             let Some(gradient) = workspace.param_grad_mut(id) else { continue };
             let param = model.params().get(id);
+            if param.averaged().is_some() {
+                continue;
+            }
             if let Some(mask) = param.pruned() {
                 backend.zero_where(mask, gradient)?;
             }

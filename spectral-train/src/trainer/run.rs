@@ -122,6 +122,7 @@ impl<'a> Run<'a> {
         // The last update of an epoch is followed by no forward pass that would notice.
         finite::check_parameters(model, self.at.step)?;
         self.at.epoch += 1;
+        let outputs = self.buffers.feed.workspace.output_penalty(model)?;
         let validation = match self.sets.held_out {
             Some(data) => Some(self.buffers.feed.measure(model, data)?),
             None => None,
@@ -130,7 +131,7 @@ impl<'a> Run<'a> {
             epoch: self.at.epoch,
             train: epoch.sum.metrics(epoch.samples),
             validation,
-            penalty: penalty(self.trainer, model)?,
+            penalty: penalty(self.trainer, model)? + outputs,
             rate: epoch.rate,
             kept: model.params().kept(),
             seconds: start.elapsed().as_secs_f64(),

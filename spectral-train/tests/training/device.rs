@@ -2,7 +2,7 @@
 
 use crate::support::{bits, blobs, network};
 use spectral_core::{
-    Backend, DType, DenseKernels, Elementwise, Error, Evaluate, HostBuffer, Memory, Reduce, Reference, Result, Seed,
+    Backend, DType, ConvKernels, DenseKernels, Elementwise, Error, Evaluate, HostBuffer, Memory, Reduce, Reference, Result, Seed,
     Shape, SparseKernels, SpectralKernels, Storage, Tensor, Unitwise, UpdateKernels, Values,
 };
 use spectral_train::{Adam, Evaluator, Trainer};
@@ -66,6 +66,7 @@ impl SpectralKernels for Remote {}
 impl SparseKernels for Remote {}
 impl Reduce for Remote {}
 impl Unitwise for Remote {}
+impl ConvKernels for Remote {}
 impl UpdateKernels for Remote {}
 impl Backend for Remote {
     fn name(&self) -> &'static str {

@@ -1,0 +1,220 @@
+//! Convolutions over images, and tensors seen in another shape.
+
+use super::{Accum, Elementwise, GradSlot, expect};
+use crate::backend::dense::{bias_gradient, finish};
+use crate::backend::elementwise::accumulate;
+use crate::{Activation, Error, Result, Shape, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// How a square window slides over an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Height and width.
+    pub kernel: usize,
+    /// Steps between places, in both directions.
+    pub stride: usize,
+    /// Rows and columns of zeros around the image, on each side.
+    pub padding: usize,
+}
+
+impl Window {
+    /// Places along an axis of `extent` values; `None` if the window does not fit or makes no steps.
+    pub fn places(&self, extent: usize) -> Option<usize> {
+        let room = extent.checked_add(2 * self.padding)?.checked_sub(self.kernel)?;
+        Some(room.checked_div(self.stride)? + 1).filter(|_| self.kernel > 0)
+    }
+
+    /// Where in the image the value at `offset` of the window at `place` is, on an axis of `extent` values; `None` in
+    /// the padding.
+    #[inline]
+    pub fn at(&self, place: usize, offset: usize, extent: usize) -> Option<usize> {
+        (place * self.stride + offset).checked_sub(self.padding).filter(|i| *i < extent)
+    }
+}
+
+/// `y[o, i, j] = act(bias[o] + sum over c, a, b of weight[o, c, a, b] * x[c, i * stride + a - padding, ...])`.
+///
+/// Cross-correlation, as everywhere in the field; values outside the image are 0.
+#[derive(Debug, Clone, Copy)]
+pub struct Conv2d<'a> {
+    /// Images `[channels, height, width, batch]`.
+    pub x: &'a Tensor,
+    /// Weights `[out, channels, kernel, kernel]`.
+    pub weight: &'a Tensor,
+    /// Bias `[out]`.
+    pub bias: Option<&'a Tensor>,
+    /// The window.
+    pub window: Window,
+    /// Applied to every output; element-wise only.
+    pub activation: Activation,
+}
+
+impl Conv2d<'_> {
+    /// Extents of the outputs: `[out, height, width, batch]`.
+    ///
+    /// # Errors
+    /// Shapes do not fit, the window does not fit into the image, or the activation is softmax.
+    pub fn output(&self, op: &'static str) -> Result<Shape> {
+        let Window { kernel, .. } = self.window;
+        let ([c, h, w, batch], [out, inputs, a, b]) = (self.x.shape().extents(), self.weight.shape().extents()) else {
+            return Err(Error::shape(op, "images [channels, height, width, batch]", self.x.shape()));
+        };
+        if (c, kernel, kernel) != (inputs, *a, *b) {
+            return Err(Error::shape(op, format!("weights [out, {c}, {kernel}, {kernel}]"), self.weight.shape()));
+        }
+        if let Some(bias) = self.bias {
+            expect(op, Shape::vector(*out), bias.shape())?;
+        }
+        if !self.activation.is_elementwise() {
+            return Err(Error::config(op, "softmax cannot be fused; apply it with `activate`"));
+        }
+        match (self.window.places(*h), self.window.places(*w)) {
+            (Some(rows), Some(columns)) => Shape::new(&[*out, rows, columns, *batch]),
+            _ => Err(Error::shape(op, format!("images that {:?} fits into", self.window), self.x.shape())),
+        }
+    }
+
+    /// Extents of [`ConvKernels`]' scratch: every window as a column, `[channels kernel^2, height, width, batch]`.
+    ///
+    /// # Errors
+    /// As [`output`](Self::output).
+    pub fn columns(&self, op: &'static str) -> Result<Shape> {
+        let output = self.output(op)?;
+        let [_, rows, columns, batch] = output.extents() else { return Ok(output) };
+        Shape::new(&[self.weight.shape().columns(), *rows, *columns, *batch])
+    }
+}
+
+/// Which gradients of a [`Conv2d`] are wanted, and where they go.
+#[derive(Debug, Default)]
+pub struct ConvGrads<'a> {
+    /// Of the images.
+    pub x: Option<GradSlot<'a>>,
+    /// Of the weights.
+    pub weight: Option<GradSlot<'a>>,
+    /// Of the bias.
+    pub bias: Option<GradSlot<'a>>,
+}
+
+impl ConvGrads<'_> {
+    /// Checks all shapes.
+    ///
+    /// # Errors
+    /// One does not fit.
+    pub fn check(&self, op: &'static str, of: &Conv2d<'_>) -> Result<()> {
+        let (x, weight) = (of.x.shape(), of.weight.shape());
+        for (slot, shape) in [(&self.x, x), (&self.weight, weight), (&self.bias, Shape::vector(weight.rows()))] {
+            if let Some(slot) = slot {
+                expect(op, shape, slot.tensor.shape())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Convolutions.
+pub trait ConvKernels: Elementwise {
+    /// [`Conv2d`], and what goes into the activation where asked for. `scratch` has the shape
+    /// [`Conv2d::columns`]; what it holds afterwards is the backend's own, for [`conv2d_vjp`](Self::conv2d_vjp).
+    ///
+    /// # Errors
+    /// Shapes do not fit or the activation is softmax.
+    fn conv2d(&self, op: &Conv2d<'_>, scratch: &mut Tensor, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
+        let shape = op.output("conv2d")?;
+        expect("conv2d", shape, y.shape())?;
+        expect("conv2d", op.columns("conv2d")?, scratch.shape())?;
+        let (x, w) = (self.download(op.x)?, self.download(op.weight)?);
+        let mut z = vec![0.0; shape.len()];
+        taps(op, shape, |at, weight, input| z[at] += w[weight] * x[input]);
+        finish(self, &mut z, op.bias, op.activation, y, pre)
+    }
+
+    /// Gradients of what goes into the activation for `dz`, the gradient after
+    /// [`activate_vjp`](Elementwise::activate_vjp). `scratch` is as forward left it, and spent afterwards.
+    ///
+    /// # Errors
+    /// Shapes do not fit.
+    fn conv2d_vjp(&self, op: &Conv2d<'_>, scratch: &mut Tensor, dz: &Tensor, grads: ConvGrads<'_>) -> Result<()> {
+        let shape = op.output("conv2d_vjp")?;
+        expect("conv2d_vjp", shape, dz.shape())?;
+        expect("conv2d_vjp", op.columns("conv2d_vjp")?, scratch.shape())?;
+        grads.check("conv2d_vjp", op)?;
+        let d = self.download(dz)?;
+        if let Some(slot) = grads.x {
+            let (w, mut dx) = (self.download(op.weight)?, vec![0.0; op.x.len()]);
+            taps(op, shape, |at, weight, input| dx[input] += w[weight] * d[at]);
+            accumulate(self, dx, slot.tensor, slot.accum)?;
+        }
+        if let Some(slot) = grads.weight {
+            let (x, mut dw) = (self.download(op.x)?, vec![0.0; op.weight.len()]);
+            taps(op, shape, |at, weight, input| dw[weight] += x[input] * d[at]);
+            accumulate(self, dw, slot.tensor, slot.accum)?;
+        }
+        bias_gradient(self, &d, shape.rows(), shape.columns(), grads.bias)
+    }
+
+    /// `y (+)= x`, element by element in their order: the shapes may differ, the number of elements not.
+    ///
+    /// # Errors
+    /// The numbers of elements differ.
+    fn reshaped(&self, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
+        if x.len() != y.len() {
+            return Err(Error::shape("reshaped", x.shape(), y.shape()));
+        }
+        accumulate(self, self.download(x)?, y, accum)
+    }
+}
+
+/// Calls `f` with the positions in output, weight and image of every product in a convolution.
+fn taps(op: &Conv2d<'_>, output: Shape, mut f: impl FnMut(usize, usize, usize)) {
+    let ([channels, h, w, batch], [out, rows, columns, _]) = (op.x.shape().extents(), output.extents()) else { return };
+    let k = op.window.kernel;
+    for weight in 0..out * channels * k * k {
+        let (o, c, a, b) = (weight / (channels * k * k), weight / (k * k) % channels, weight / k % k, weight % k);
+        for place in 0..rows * columns {
+            let (i, j) = (place / columns, place % columns);
+            let (Some(y), Some(x)) = (op.window.at(i, a, *h), op.window.at(j, b, *w)) else { continue };
+            for sample in 0..*batch {
+                f((o * rows * columns + place) * batch + sample, weight, ((c * h + y) * w + x) * batch + sample);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DType, Memory, Reference};
+
+    #[test]
+    fn windows_count_their_places() {
+        for (kernel, stride, padding, extent, places) in
+            [(3, 1, 1, 8, Some(8)), (3, 2, 0, 8, Some(3)), (5, 1, 0, 4, None), (1, 3, 0, 7, Some(3)), (2, 0, 0, 4, None)]
+        {
+            assert_eq!(Window { kernel, stride, padding }.places(extent), places, "{kernel} {stride} {padding}");
+        }
+    }
+
+    #[test]
+    fn a_known_image_convolves_to_known_values() {
+        let tensor = |extents: &[usize], values: &[f64]| {
+            let mut t = Tensor::host_zeros(Shape::new(extents).unwrap(), DType::F64);
+            Reference.write(values, &mut t).unwrap();
+            t
+        };
+        let x = tensor(&[1, 3, 3, 1], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
+        let weight = tensor(&[1, 1, 2, 2], &[1.0, 10.0, 100.0, 1000.0]);
+        let bias = tensor(&[1], &[0.5]);
+        let window = Window { kernel: 2, stride: 1, padding: 0 };
+        let op = Conv2d { x: &x, weight: &weight, bias: Some(&bias), window, activation: Activation::Identity };
+        let mut scratch = Tensor::host_zeros(op.columns("test").unwrap(), DType::F64);
+        let mut y = Tensor::host_zeros(op.output("test").unwrap(), DType::F64);
+        Reference.conv2d(&op, &mut scratch, &mut y, None).unwrap();
+        assert_eq!(y.host::<f64>().unwrap(), [5421.5, 6532.5, 8754.5, 9865.5]);
+        let padded = Conv2d { window: Window { padding: 1, stride: 2, ..window }, bias: None, ..op };
+        let mut scratch = Tensor::host_zeros(padded.columns("test").unwrap(), DType::F64);
+        let mut y = Tensor::host_zeros(padded.output("test").unwrap(), DType::F64);
+        Reference.conv2d(&padded, &mut scratch, &mut y, None).unwrap();
+        assert_eq!(y.host::<f64>().unwrap(), [1000.0, 3200.0, 7040.0, 9865.0]);
+    }
+}

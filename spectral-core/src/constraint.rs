@@ -1,0 +1,158 @@
+//! What the values of a parameter must satisfy after every training step.
+
+use crate::{Error, Mask, Result, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// A constraint on a parameter, applied by the arena after every step (not to initial values).
+///
+/// Norms are Euclidean: of each unit's row in a matrix (all that leads into the unit), of the whole of a vector. A row
+/// of zeros stays one. Pruned entries stay zero and frozen entries keep their values, whatever the constraint says.
+/// The set is Keras'; spectraltools A1.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Constraint {
+    /// None.
+    #[default]
+    None,
+    /// Entries below 0 become 0.
+    NonNeg,
+    /// Norms become 1.
+    UnitNorm,
+    /// Norms above `max` become `max`.
+    MaxNorm {
+        /// Upper limit, above 0.
+        max: f64,
+    },
+    /// Norms move the share `rate` of the way into `min..=max`.
+    MinMaxNorm {
+        /// Lower limit, at least 0.
+        min: f64,
+        /// Upper limit, at least `min`.
+        max: f64,
+        /// Share of the way, above 0 and up to 1; 1 enforces the limits at once.
+        rate: f64,
+    },
+}
+
+impl Constraint {
+    /// Checks the limits of a constraint on `what`.
+    ///
+    /// # Errors
+    /// A limit is out of its range.
+    pub fn check(self, what: &str) -> Result<()> {
+        let bad = |problem: String| Err(Error::config(format!("constraint on {what}"), problem));
+        match self {
+            Self::MaxNorm { max } if !(max > 0.0 && max.is_finite()) => {
+                bad(format!("`max` is {max}; it must be a finite number above 0"))
+            }
+            Self::MinMaxNorm { min, max, rate } if !(min >= 0.0 && min <= max && max.is_finite()) => {
+                bad(format!("{min} to {max} at rate {rate} is no range of norms; `min` must be from 0 to `max`"))
+            }
+            Self::MinMaxNorm { rate, .. } if !(rate > 0.0 && rate <= 1.0) => {
+                bad(format!("`rate` is {rate}; it must be above 0 and at most 1"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What a row of norm `norm` is multiplied with.
+    pub fn factor(self, norm: f64) -> f64 {
+        let wanted = match self {
+            Self::None | Self::NonNeg => norm,
+            Self::UnitNorm => 1.0,
+            Self::MaxNorm { max } => norm.min(max),
+            Self::MinMaxNorm { min, max, rate } => rate * norm.clamp(min, max) + (1.0 - rate) * norm,
+        };
+        if norm > 0.0 && norm.is_finite() { wanted / norm } else { 1.0 }
+    }
+}
+
+/// A constraint to be applied to a tensor of some rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Constrain<'a> {
+    /// The constraint.
+    pub constraint: Constraint,
+    /// Rows of equal length that have a norm each.
+    pub rows: usize,
+    /// Entries that may change; all, if absent.
+    pub trainable: Option<&'a Mask>,
+}
+
+impl Constrain<'_> {
+    /// Checks rows and mask against the tensor.
+    ///
+    /// # Errors
+    /// They do not fit.
+    pub fn check(&self, value: &Tensor) -> Result<()> {
+        let fits = self.rows > 0 && value.len().is_multiple_of(self.rows);
+        if fits && self.trainable.is_none_or(|m| m.len() == value.len()) {
+            return Ok(());
+        }
+        let got = format!("{} rows, {:?}", self.rows, self.trainable);
+        Err(Error::shape("constrain", format!("rows and a mask over {}", value.shape()), got))
+    }
+
+    /// Applies the constraint to values on the host.
+    pub fn apply<E: crate::Element>(&self, values: &mut [E]) {
+        let width = (values.len() / self.rows.max(1)).max(1);
+        let free = |i: usize| self.trainable.is_none_or(|m| m.contains(i));
+        for (r, row) in values.chunks_mut(width).enumerate() {
+            if self.constraint == Constraint::NonNeg {
+                let negative = row.iter_mut().enumerate().filter(|(i, w)| free(r * width + i) && w.wide() < 0.0);
+                negative.for_each(|(_, w)| *w = E::of(0.0));
+                continue;
+            }
+            let norm = row.iter().map(|w| w.wide() * w.wide()).sum::<f64>().sqrt();
+            let factor = self.constraint.factor(norm);
+            if factor != 1.0 {
+                let moving = row.iter_mut().enumerate().filter(|(i, _)| free(r * width + i));
+                moving.for_each(|(_, w)| *w = E::of(w.wide() * factor));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn constrained(constraint: Constraint, rows: usize, trainable: Option<&Mask>) -> Vec<f64> {
+        let mut values = vec![3.0, -4.0, 0.0, 0.6, 0.0, -0.8, 0.0, 0.0, 0.0];
+        Constrain { constraint, rows, trainable }.apply(&mut values);
+        values
+    }
+
+    #[test]
+    fn rows_are_moved_into_their_limits() {
+        let close = |a: Vec<f64>, b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-15);
+        assert_eq!(constrained(Constraint::NonNeg, 3, None), [3.0, 0.0, 0.0, 0.6, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        let unit = constrained(Constraint::UnitNorm, 3, None);
+        assert!(close(unit, &[0.6, -0.8, 0.0, 0.6, 0.0, -0.8, 0.0, 0.0, 0.0]));
+        let most = constrained(Constraint::MaxNorm { max: 2.0 }, 3, None);
+        assert!(close(most, &[1.2, -1.6, 0.0, 0.6, 0.0, -0.8, 0.0, 0.0, 0.0]));
+        let half = Constraint::MinMaxNorm { min: 2.0, max: 3.0, rate: 0.5 };
+        assert!(close(constrained(half, 3, None), &[2.4, -3.2, 0.0, 0.9, 0.0, -1.2, 0.0, 0.0, 0.0]));
+        let whole = constrained(Constraint::MaxNorm { max: 1.0 }, 1, None);
+        assert!((whole.iter().map(|v| v * v).sum::<f64>() - 1.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn frozen_entries_keep_their_values() {
+        let free = Mask::from_fn(9, |i| i != 1);
+        assert_eq!(constrained(Constraint::NonNeg, 3, Some(&free))[1], -4.0);
+        assert_eq!(constrained(Constraint::UnitNorm, 3, Some(&free))[..3], [3.0 / 5.0, -4.0, 0.0]);
+    }
+
+    #[test]
+    fn impossible_limits_are_refused() {
+        for bad in [
+            Constraint::MaxNorm { max: 0.0 },
+            Constraint::MaxNorm { max: f64::NAN },
+            Constraint::MinMaxNorm { min: 2.0, max: 1.0, rate: 1.0 },
+            Constraint::MinMaxNorm { min: 0.0, max: 1.0, rate: 0.0 },
+        ] {
+            assert!(bad.check("the weights").is_err(), "{bad:?}");
+        }
+        assert!(Constraint::MinMaxNorm { min: 0.0, max: 1.0, rate: 1.0 }.check("the weights").is_ok());
+    }
+}
