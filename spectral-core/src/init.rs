@@ -74,7 +74,9 @@ impl Init {
                 return bad("uniform needs finite `low` <= `high`");
             }
             Self::Uniform { low, high } => values.fill_with(|| stream.uniform(low, high)),
-            Self::Normal { mean, deviation } | Self::TruncatedNormal { mean, deviation } if !(deviation >= 0.0 && deviation.is_finite() && mean.is_finite()) => {
+            Self::Normal { mean, deviation } | Self::TruncatedNormal { mean, deviation }
+                if !(deviation >= 0.0 && deviation.is_finite() && mean.is_finite()) =>
+            {
                 return bad("normal needs a finite `mean` and a finite `deviation` >= 0");
             }
             Self::Normal { mean, deviation } => values.fill_with(|| mean + deviation * stream.normal()),
@@ -83,7 +85,9 @@ impl Init {
                 mean + deviation * near.unwrap_or_default()
             }),
             Self::Orthogonal | Self::Identity if !values.len().is_multiple_of(fan.0.max(1)) => {
-                return bad("orthogonal and identity are for whole matrices; a layer that stores some entries has none");
+                return bad(
+                    "orthogonal and identity are for whole matrices; a layer that stores some entries has none",
+                );
             }
             Self::Orthogonal => orthogonal(values, fan.0.max(1), stream),
             Self::Identity => {

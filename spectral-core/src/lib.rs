@@ -40,9 +40,9 @@ pub use ndarray;
 
 pub use activation::Activation;
 pub use backend::{
-    Accum, Backend, BackendEntry, BackendHandle, BackendOptions, ConvKernels, DenseKernels, Diagonal, DiagonalGrads, Dropout,
-    Elementwise, GradSlot, IntoBackend, Linear, LinearGrads, LossKernel, LossKind, Memory, Reduce, Reference, RowCopy,
-    RowSum, Rule, SparseGrads, SparseKernels, SparseLinear, SpectralGrads, SpectralKernels, SpectralWeight,
+    Accum, Backend, BackendEntry, BackendHandle, BackendOptions, ConvKernels, DenseKernels, Diagonal, DiagonalGrads,
+    Dropout, Elementwise, GradSlot, IntoBackend, Linear, LinearGrads, LossKernel, LossKind, Memory, Reduce, Reference,
+    RowCopy, RowSum, Rule, SparseGrads, SparseKernels, SparseLinear, SpectralGrads, SpectralKernels, SpectralWeight,
     Standardise, StandardiseVjp, Standardised, Unitwise, Update, UpdateKernels, Window,
 };
 pub use constraint::{Constrain, Constraint};

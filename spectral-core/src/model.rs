@@ -73,7 +73,13 @@ impl Model {
     ///
     /// # Errors
     /// There is no node, or the parameters are not those the layers ask for.
-    pub fn from_parts(graph: Graph, mut params: Params, backend: BackendHandle, dtype: DType, meta: Meta) -> Result<Self> {
+    pub fn from_parts(
+        graph: Graph,
+        mut params: Params,
+        backend: BackendHandle,
+        dtype: DType,
+        meta: Meta,
+    ) -> Result<Self> {
         if graph.nodes().is_empty() {
             return Err(Error::Graph { node: "network".into(), problem: "has no layers; add at least one".into() });
         }

@@ -27,15 +27,8 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 7] = [
-        Self::Weight,
-        Self::Bias,
-        Self::Basis,
-        Self::EigenvalueIn,
-        Self::EigenvalueOut,
-        Self::Gain,
-        Self::Statistic,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Weight, Self::Bias, Self::Basis, Self::EigenvalueIn, Self::EigenvalueOut, Self::Gain, Self::Statistic];
 
     /// Whether the parameter is a matrix that pruning by weight works on.
     pub fn is_matrix(self) -> bool {

@@ -6,7 +6,7 @@ use spectral_core::backend::{Diagonal, DiagonalGrads, Standardise, StandardiseVj
 use spectral_core::layer::to_config;
 use spectral_core::{
     Activation, Backend, Constraint, Forward, Init, Layer, LowerCx, Lowered, Mode, NodeParams, ParamSpec, Penalty,
-    Result, Role, Saved, Scale, Shape, UnitAxis, Units, Vjp, register_layer,
+    Result, Role, Saved, Scale, Shape, Tensor, UnitAxis, Units, Vjp, register_layer,
 };
 use std::sync::Arc;
 
@@ -59,8 +59,7 @@ impl BatchNorm {
 
     /// `[1 / deviation, -mean / deviation]`: what standardises with the running averages.
     fn running(&self, backend: &dyn Backend, params: NodeParams<'_>) -> Result<[Vec<f64>; 2]> {
-        let (mean, variance) =
-            (backend.download(params.value(MEAN))?, backend.download(params.value(VARIANCE))?);
+        let (mean, variance) = (backend.download(params.value(MEAN))?, backend.download(params.value(VARIANCE))?);
         let factor: Vec<f64> = variance.iter().map(|v| 1.0 / (v + self.epsilon).sqrt()).collect();
         let shift = mean.iter().zip(&factor).map(|(m, f)| -m * f).collect();
         Ok([factor, shift])
@@ -75,6 +74,10 @@ impl BatchNorm {
         }
         Ok([factor, shift])
     }
+}
+
+fn plain<'a>(x: &'a Tensor, scale: &'a Tensor) -> Diagonal<'a> {
+    Diagonal { x, scale, bias: None, activation: Activation::Identity }
 }
 
 impl Layer for BatchNorm {
@@ -135,7 +138,6 @@ impl Layer for BatchNorm {
         let [standard, first, second] = &mut *cx.saved else {
             return Err(check::bad(self.kind(), "needs the tensors that `saved` asks for"));
         };
-        let plain = |x, scale| Diagonal { x, scale, bias: None, activation: Activation::Identity };
         if cx.mode == Mode::Infer {
             let x = cx.inputs.get(0);
             let grads = DiagonalGrads { x: cx.input_grads.slot(0), ..DiagonalGrads::default() };

@@ -92,14 +92,16 @@ impl Conv2d {
     fn shapes(&self, inputs: &[Shape]) -> Result<(Shape, Shape)> {
         let input = check::only(self.kind(), inputs)?;
         let [channels, height, width] = *input.extents() else {
-            let problem = format!("takes images [channels, height, width], got {input}; put a `reshape` layer before it");
+            let problem =
+                format!("takes images [channels, height, width], got {input}; put a `reshape` layer before it");
             return Err(check::bad(self.kind(), problem));
         };
         if self.kernel == 0 || self.stride == 0 {
             return Err(check::bad(self.kind(), "`kernel` and `stride` must be at least 1"));
         }
         let (Some(rows), Some(columns)) = (self.window().places(height), self.window().places(width)) else {
-            let problem = format!("a kernel of {} does not fit into {input}; take a smaller one, or padding", self.kernel);
+            let problem =
+                format!("a kernel of {} does not fit into {input}; take a smaller one, or padding", self.kernel);
             return Err(check::bad(self.kind(), problem));
         };
         let taps = self.kernel.checked_mul(self.kernel).and_then(|k| k.checked_mul(channels));

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use spectral_core::backend::{Linear, LinearGrads};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Affine, Constraint, Forward, Init, Layer, LowerCx, Lowered, Matrix, NodeParams, ParamSpec, Penalty, Result, Role,
-    Saved, Shape, Tensor, UnitAxis, Units, Vjp, register_layer,
+    Activation, Affine, Constraint, Forward, Init, Layer, LowerCx, Lowered, Matrix, NodeParams, ParamSpec, Penalty,
+    Result, Role, Saved, Shape, Tensor, UnitAxis, Units, Vjp, register_layer,
 };
 use std::sync::Arc;
 
@@ -197,6 +197,4 @@ impl Layer for Dense {
     }
 }
 
-register_layer!(Dense, "dense", "act(W x + b)", || {
-    (Arc::new(Dense::example(3)), vec![Shape::vector(4)])
-});
+register_layer!(Dense, "dense", "act(W x + b)", || { (Arc::new(Dense::example(3)), vec![Shape::vector(4)]) });

@@ -76,7 +76,10 @@ fn read<T: DeserializeOwned, E: serde::de::Error>(value: Value) -> Result<T, E> 
 
 /// A setting that a layer has beside those of the [`Dense`] layer it embeds, and the rest of the table as that layer:
 /// so that unknown settings are refused, which embedding alone would not do.
-pub(crate) fn beside_dense<T: DeserializeOwned>(mut table: Map<String, Value>, key: &str) -> Result<(T, Dense), String> {
+pub(crate) fn beside_dense<T: DeserializeOwned>(
+    mut table: Map<String, Value>,
+    key: &str,
+) -> Result<(T, Dense), String> {
     let own = table.remove(key).ok_or_else(|| format!("missing field `{key}`"))?;
     let own = serde_json::from_value(own).map_err(|e| format!("`{key}`: {e}"))?;
     Ok((own, serde_json::from_value(Value::Object(table)).map_err(|e| e.to_string())?))
@@ -131,7 +134,10 @@ mod tests {
             (json!(0.25), Init::Constant(0.25)),
             (json!("random_uniform"), Init::Uniform { low: -0.05, high: 0.05 }),
             (json!("orthogonal"), Init::Orthogonal),
-            (json!({ "truncated_normal": { "mean": 0.0, "deviation": 1.0 } }), Init::TruncatedNormal { mean: 0.0, deviation: 1.0 }),
+            (
+                json!({ "truncated_normal": { "mean": 0.0, "deviation": 1.0 } }),
+                Init::TruncatedNormal { mean: 0.0, deviation: 1.0 },
+            ),
             (json!({ "uniform": { "low": -0.5, "high": 0.5 } }), Init::Uniform { low: -0.5, high: 0.5 }),
         ] {
             let layer: Dense = serde_json::from_value(json!({ "units": 1, "init": form })).unwrap();

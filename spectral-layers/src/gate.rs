@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use spectral_core::backend::{Diagonal, DiagonalGrads};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Constraint, Forward, Init, Layer, LowerCx, Lowered, ParamSpec, Penalty, Result, Role, Saved, Scale, Shape,
-    UnitAxis, Units, Vjp, register_layer,
+    Activation, Constraint, Forward, Init, Layer, LowerCx, Lowered, ParamSpec, Penalty, Result, Role, Saved, Scale,
+    Shape, UnitAxis, Units, Vjp, register_layer,
 };
 use std::sync::Arc;
 
@@ -39,7 +39,13 @@ pub struct Gate {
 impl Gate {
     /// A gate that starts at one, trains and has no penalty.
     pub fn new(activation: Activation) -> Self {
-        Self { activation, init: Init::Ones, trainable: true, penalty: Penalty::default(), constraint: Constraint::None }
+        Self {
+            activation,
+            init: Init::Ones,
+            trainable: true,
+            penalty: Penalty::default(),
+            constraint: Constraint::None,
+        }
     }
 
     fn input(&self, inputs: &[Shape]) -> Result<Shape> {

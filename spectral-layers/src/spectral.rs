@@ -14,8 +14,8 @@ use crate::{check, forms};
 use serde::{Deserialize, Serialize};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Affine, Constraint, Forward, Init, Layer, LowerCx, Lowered, Mask, Matrix, NodeParams, ParamSpec, Penalty, Result, Role,
-    Saved, Shape, Tensor, UnitAxis, Units, Vjp, register_layer,
+    Activation, Affine, Constraint, Forward, Init, Layer, LowerCx, Lowered, Mask, Matrix, NodeParams, ParamSpec,
+    Penalty, Result, Role, Saved, Shape, Tensor, UnitAxis, Units, Vjp, register_layer,
 };
 use std::sync::Arc;
 
@@ -150,7 +150,8 @@ impl Spectral {
             constraint.check(name)?;
         }
         if !(self.mask.is_empty() || self.mask.len() == self.units) {
-            let problem = format!("`mask` has {} entries for {} units; it needs one for each", self.mask.len(), self.units);
+            let problem =
+                format!("`mask` has {} entries for {} units; it needs one for each", self.mask.len(), self.units);
             return Err(check::bad(self.kind(), problem));
         }
         check::width(self.kind(), self.units, inputs)

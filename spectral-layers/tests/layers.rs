@@ -3,8 +3,8 @@
 use ndarray::Array2;
 use spectral_core::registry::all;
 use spectral_core::{
-    Constraint, DType, Init, LayerEntry, Lowered, Model, Param, Penalty, Plan, Reference, Role, Seed, Session, Shape, Trainable,
-    Units,
+    Constraint, DType, Init, LayerEntry, Lowered, Model, Param, Penalty, Plan, Reference, Role, Seed, Session, Shape,
+    Trainable, Units,
 };
 use spectral_layers::prelude::*;
 use spectral_layers::{ActivationLayer, Factors, Multiply, WeightConstraints, spectral};
@@ -275,7 +275,9 @@ fn units_can_be_masked_from_the_start() {
 /// images, and a weighted layer says how to get them into its form.
 #[test]
 fn samples_with_several_axes_are_refused_with_the_way_out() {
-    for network in [Network::new(12).reshape(&[3, 2, 2]).spectral(3, Relu), Network::new(12).reshape(&[6, 2]).dense(3, Relu)] {
+    for network in
+        [Network::new(12).reshape(&[3, 2, 2]).spectral(3, Relu), Network::new(12).reshape(&[6, 2]).dense(3, Relu)]
+    {
         let error = network.build(&Reference, Seed(1)).unwrap_err().to_string();
         assert!(error.contains("takes samples with one axis") && error.contains("`flatten`"), "{error}");
     }

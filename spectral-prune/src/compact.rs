@@ -77,7 +77,10 @@ pub fn compact(model: &Model) -> Result<Compacted> {
     graph.nodes().iter().flat_map(|n| &n.params).for_each(|id| users[id.index()] += 1);
     for (i, node) in graph.nodes().iter().enumerate() {
         let misses = |rows: &constants::Rows| node.inputs.iter().any(|&s| graph.shape(s).rows() != rows.inputs);
-        if matches!(&ops[i], Op::Affine(rows) if misses(rows)) || !can_shrink(node, &ops[i]) || node.params.iter().any(|id| users[id.index()] > 1) {
+        if matches!(&ops[i], Op::Affine(rows) if misses(rows))
+            || !can_shrink(node, &ops[i])
+            || node.params.iter().any(|id| users[id.index()] > 1)
+        {
             ops[i] = Op::Opaque;
             coupling.fix(Source::Node(i));
             node.inputs.iter().for_each(|&source| coupling.fix(source));

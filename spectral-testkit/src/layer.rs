@@ -4,8 +4,8 @@ use crate::probe::{BATCH, Probe, Wiring, ids};
 use crate::{Failed, Report, gradcheck};
 use spectral_core::registry::find;
 use spectral_core::{
-    Activation, BackendHandle, DType, Gradients, IntoBackend, Layer, LayerEntry, Mode, Model, NodeSpec, Param, Plan, Result, Role,
-    Seed, Session, Shape, Source, UnitAxis, Units, boundary,
+    Activation, BackendHandle, DType, Gradients, IntoBackend, Layer, LayerEntry, Mode, Model, NodeSpec, Param, Plan,
+    Result, Role, Seed, Session, Shape, Source, UnitAxis, Units, boundary,
 };
 use std::sync::Arc;
 

@@ -2,8 +2,8 @@
 
 use spectral_core::backend::Accum;
 use spectral_core::{
-    BackendHandle, Constraint, DType, Forward, Gradients, Graph, Layer, Meta, Mode, Model, Node, NodeSpec, ParamId, Params, Result,
-    Seed, Shape, Source, Stream, Tensor, Trainable, Vjp, Workspace,
+    BackendHandle, Constraint, DType, Forward, Gradients, Graph, Layer, Meta, Mode, Model, Node, NodeSpec, ParamId,
+    Params, Result, Seed, Shape, Source, Stream, Tensor, Trainable, Vjp, Workspace,
 };
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! The backend suite passes the oracle, and no backend with a fault in one kernel.
 
 use spectral_core::backend::{
-    Accum, Backend, ConvKernels, DenseKernels, Dropout, Elementwise, GradSlot, Linear, LinearGrads, LossKernel, Memory, Reduce,
-    Reference, RowSum, SparseGrads, SparseKernels, SparseLinear, SpectralKernels, SpectralWeight, Unitwise, Update,
-    UpdateKernels,
+    Accum, Backend, ConvKernels, DenseKernels, Dropout, Elementwise, GradSlot, Linear, LinearGrads, LossKernel, Memory,
+    Reduce, Reference, RowSum, SparseGrads, SparseKernels, SparseLinear, SpectralKernels, SpectralWeight, Unitwise,
+    Update, UpdateKernels,
 };
 use spectral_core::{Activation, DType, Mask, Result, Shape, Tensor, Values};
 use spectral_testkit::backend;

@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use spectral_core::backend::{
-    Accum, Backend, ConvKernels, DenseKernels, Dropout, Elementwise, GradSlot, Linear, LinearGrads, LossKernel, LossKind, Memory,
-    Reduce, Reference, RowCopy, SparseKernels, SpectralGrads, SpectralKernels, SpectralWeight, Unitwise, UpdateKernels,
+    Accum, Backend, ConvKernels, DenseKernels, Dropout, Elementwise, GradSlot, Linear, LinearGrads, LossKernel,
+    LossKind, Memory, Reduce, Reference, RowCopy, SparseKernels, SpectralGrads, SpectralKernels, SpectralWeight,
+    Unitwise, UpdateKernels,
 };
 use spectral_core::registry::find;
 use spectral_core::{Activation, DType, LayerEntry, Result, Seed, Shape, Tensor, Values};

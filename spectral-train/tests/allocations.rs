@@ -9,9 +9,9 @@ use spectral_core::backend::{
     Accum, Dropout, GradSlot, Linear, LinearGrads, LossKernel, RowSum, SpectralGrads, SpectralWeight, Update,
 };
 use spectral_core::{
-    Activation, Backend, BackendHandle, DType, ConvKernels, DenseKernels, Elementwise, Flow, Mask, Memory, Model, Penalty, Progress,
-    Reduce, Reference, Result, Role, Samples, Seed, Shape, SparseKernels, SpectralKernels, Targets, Tensor, TrainHook,
-    Unitwise, UpdateKernels, Values,
+    Activation, Backend, BackendHandle, ConvKernels, DType, DenseKernels, Elementwise, Flow, Mask, Memory, Model,
+    Penalty, Progress, Reduce, Reference, Result, Role, Samples, Seed, Shape, SparseKernels, SpectralKernels, Targets,
+    Tensor, TrainHook, Unitwise, UpdateKernels, Values,
 };
 use spectral_cpu::Cpu;
 use spectral_layers::Network;

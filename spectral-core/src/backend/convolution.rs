@@ -56,20 +56,21 @@ impl Conv2d<'_> {
     /// Shapes do not fit, the window does not fit into the image, or the activation is softmax.
     pub fn output(&self, op: &'static str) -> Result<Shape> {
         let Window { kernel, .. } = self.window;
-        let ([c, h, w, batch], [out, inputs, a, b]) = (self.x.shape().extents(), self.weight.shape().extents()) else {
+        let (x, weight) = (self.x.shape(), self.weight.shape());
+        let (&[c, h, w, batch], &[out, inputs, a, b]) = (x.extents(), weight.extents()) else {
             return Err(Error::shape(op, "images [channels, height, width, batch]", self.x.shape()));
         };
-        if (c, kernel, kernel) != (inputs, *a, *b) {
+        if (c, kernel, kernel) != (inputs, a, b) {
             return Err(Error::shape(op, format!("weights [out, {c}, {kernel}, {kernel}]"), self.weight.shape()));
         }
         if let Some(bias) = self.bias {
-            expect(op, Shape::vector(*out), bias.shape())?;
+            expect(op, Shape::vector(out), bias.shape())?;
         }
         if !self.activation.is_elementwise() {
             return Err(Error::config(op, "softmax cannot be fused; apply it with `activate`"));
         }
-        match (self.window.places(*h), self.window.places(*w)) {
-            (Some(rows), Some(columns)) => Shape::new(&[*out, rows, columns, *batch]),
+        match (self.window.places(h), self.window.places(w)) {
+            (Some(rows), Some(columns)) => Shape::new(&[out, rows, columns, batch]),
             _ => Err(Error::shape(op, format!("images that {:?} fits into", self.window), self.x.shape())),
         }
     }
@@ -167,14 +168,15 @@ pub trait ConvKernels: Elementwise {
 
 /// Calls `f` with the positions in output, weight and image of every product in a convolution.
 fn taps(op: &Conv2d<'_>, output: Shape, mut f: impl FnMut(usize, usize, usize)) {
-    let ([channels, h, w, batch], [out, rows, columns, _]) = (op.x.shape().extents(), output.extents()) else { return };
+    let x = op.x.shape();
+    let (&[channels, h, w, batch], &[out, rows, columns, _]) = (x.extents(), output.extents()) else { return };
     let k = op.window.kernel;
     for weight in 0..out * channels * k * k {
         let (o, c, a, b) = (weight / (channels * k * k), weight / (k * k) % channels, weight / k % k, weight % k);
         for place in 0..rows * columns {
             let (i, j) = (place / columns, place % columns);
-            let (Some(y), Some(x)) = (op.window.at(i, a, *h), op.window.at(j, b, *w)) else { continue };
-            for sample in 0..*batch {
+            let (Some(y), Some(x)) = (op.window.at(i, a, h), op.window.at(j, b, w)) else { continue };
+            for sample in 0..batch {
                 f((o * rows * columns + place) * batch + sample, weight, ((c * h + y) * w + x) * batch + sample);
             }
         }
@@ -188,9 +190,13 @@ mod tests {
 
     #[test]
     fn windows_count_their_places() {
-        for (kernel, stride, padding, extent, places) in
-            [(3, 1, 1, 8, Some(8)), (3, 2, 0, 8, Some(3)), (5, 1, 0, 4, None), (1, 3, 0, 7, Some(3)), (2, 0, 0, 4, None)]
-        {
+        for (kernel, stride, padding, extent, places) in [
+            (3, 1, 1, 8, Some(8)),
+            (3, 2, 0, 8, Some(3)),
+            (5, 1, 0, 4, None),
+            (1, 3, 0, 7, Some(3)),
+            (2, 0, 0, 4, None),
+        ] {
             assert_eq!(Window { kernel, stride, padding }.places(extent), places, "{kernel} {stride} {padding}");
         }
     }

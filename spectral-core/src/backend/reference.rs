@@ -1,7 +1,8 @@
 //! The scalar f64 oracle: host memory and every provided kernel body as it stands.
 
 use super::{
-    Backend, DenseKernels, Elementwise, Memory, Reduce, SparseKernels, SpectralKernels, Unitwise, UpdateKernels,
+    Backend, ConvKernels, DenseKernels, Elementwise, Memory, Reduce, SparseKernels, SpectralKernels, Unitwise,
+    UpdateKernels,
 };
 use crate::{DType, Element, Error, Result, Shape, Tensor, Values};
 

@@ -151,7 +151,8 @@ fn conv2d_vjp<E: Math>(
     }
     if let Some(slot) = grads.bias {
         let bias = slot.tensor.host_mut::<E>()?;
-        let sums = crate::kernels::reduce::RowSums { sum: RowSum::Plain, x: d, columns: n, sums: bias, accum: slot.accum };
+        let sums =
+            crate::kernels::reduce::RowSums { sum: RowSum::Plain, x: d, columns: n, sums: bias, accum: slot.accum };
         cpu.simd().run(sums);
     }
     let Some(slot) = grads.x else { return Ok(()) };

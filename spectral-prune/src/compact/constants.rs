@@ -61,7 +61,9 @@ impl Rows {
     fn convolution(model: &Model, of: Convolution) -> Result<Self> {
         let backend = &**model.backend();
         let [rows, inputs, kernel, _] = *of.weight.shape().extents() else {
-            return Err(spectral_core::Error::shape("compact", "weights [out, in, kernel, kernel]", of.weight.shape()).into());
+            return Err(
+                spectral_core::Error::shape("compact", "weights [out, in, kernel, kernel]", of.weight.shape()).into()
+            );
         };
         let weights = backend.download(&of.weight)?;
         let bias = of.bias.as_ref().map_or_else(|| Ok(vec![0.0; rows]), |b| backend.download(b))?;

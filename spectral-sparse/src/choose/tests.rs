@@ -3,8 +3,8 @@
 use super::*;
 use crate::measure::fake::Fake;
 use spectral_core::{
-    BackendHandle, DType, ConvKernels, DenseKernels, Elementwise, Linear, Mask, Memory, Reduce, Reference, Seed, Session, Shape,
-    SparseKernels, SparseLinear, SpectralKernels, Tensor, Unitwise, UpdateKernels, Values, prove,
+    BackendHandle, ConvKernels, DType, DenseKernels, Elementwise, Linear, Mask, Memory, Reduce, Reference, Seed,
+    Session, Shape, SparseKernels, SparseLinear, SpectralKernels, Tensor, Unitwise, UpdateKernels, Values, prove,
 };
 use spectral_layers::prelude::*;
 use std::sync::Arc;

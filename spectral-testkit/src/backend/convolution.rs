@@ -26,11 +26,9 @@ const CASES: [Case; 9] = [
 
 pub(super) fn run(f: &mut Fixture<'_>) {
     for case in CASES {
-        for (act, bias, pre) in [
-            (Activation::Identity, false, false),
-            (Activation::Relu, true, false),
-            (Activation::Gelu, true, true),
-        ] {
+        for (act, bias, pre) in
+            [(Activation::Identity, false, false), (Activation::Relu, true, false), (Activation::Gelu, true, true)]
+        {
             let label = format!("conv2d {case:?} {act:?} bias {bias} pre-activation {pre}");
             f.case(label, |f| forward(f, case, act, bias, pre));
         }
@@ -59,13 +57,8 @@ fn forward(f: &mut Fixture<'_>, case: Case, activation: Activation, with_bias: b
     let (x, w) = shapes(case)?;
     let (x, weight, window) = (f.random(x)?, f.random(w)?, case.3);
     let bias = with_bias.then(|| f.random(Shape::vector(case.1))).transpose()?;
-    let op = Conv2d {
-        x: &x.device,
-        weight: &weight.device,
-        bias: bias.as_ref().map(|b| &b.device),
-        window,
-        activation,
-    };
+    let op =
+        Conv2d { x: &x.device, weight: &weight.device, bias: bias.as_ref().map(|b| &b.device), window, activation };
     let shape = op.output("test")?;
     let (mut y, mut z) = (f.target(shape, Accum::Replace)?, f.target(shape, Accum::Replace)?);
     let mut scratch = f.target(op.columns("test")?, Accum::Replace)?;
@@ -99,11 +92,8 @@ fn vjp(f: &mut Fixture<'_>, case: Case, accum: Accum, wanted: [bool; 3]) -> Resu
     let before = [grads[0].device.duplicate()?, grads[1].device.duplicate()?, grads[2].device.duplicate()?];
     f.backend.conv2d(&op, &mut scratch.device, &mut y.device, None)?;
     let [dx, dw, db] = grads.each_mut().map(|g| g.slots(accum));
-    let chosen = ConvGrads {
-        x: wanted[0].then_some(dx.0),
-        weight: wanted[1].then_some(dw.0),
-        bias: wanted[2].then_some(db.0),
-    };
+    let chosen =
+        ConvGrads { x: wanted[0].then_some(dx.0), weight: wanted[1].then_some(dw.0), bias: wanted[2].then_some(db.0) };
     f.backend.conv2d_vjp(&op, &mut scratch.device, &dz.device, chosen)?;
     let op = Conv2d { x: &x.oracle, weight: &weight.oracle, ..op };
     let all = ConvGrads { x: Some(dx.1), weight: Some(dw.1), bias: Some(db.1) };
@@ -132,13 +122,8 @@ fn refusals(f: &mut Fixture<'_>) {
         f.refused(label, |f| {
             let (x, weight) = (f.random(Shape::new(&x)?)?, f.random(Shape::new(&w)?)?);
             let mut y = f.random(Shape::new(&out)?)?;
-            let op = Conv2d {
-                x: &x.device,
-                weight: &weight.device,
-                bias: None,
-                window,
-                activation: Activation::Identity,
-            };
+            let op =
+                Conv2d { x: &x.device, weight: &weight.device, bias: None, window, activation: Activation::Identity };
             let columns = Shape::new(&[w[1] * w[2] * w[3], out[1], out[2], out[3]])?;
             let mut scratch = f.random(columns)?;
             f.backend.conv2d(&op, &mut scratch.device, &mut y.device, None)

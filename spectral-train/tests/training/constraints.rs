@@ -2,9 +2,7 @@
 
 use ndarray::Array2;
 use spectral_core::registry::all;
-use spectral_core::{
-    Constraint, DType, Mask, Model, Penalty, Reference, Role, Samples, Seed, Targets, Trainable,
-};
+use spectral_core::{Constraint, DType, Mask, Model, Penalty, Reference, Role, Samples, Seed, Targets, Trainable};
 use spectral_layers::{BatchNorm, Dense, Factors, Network, Spectral, WeightConstraints};
 use spectral_train::{OptimizerEntry, Sgd, Trainer};
 

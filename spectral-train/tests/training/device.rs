@@ -2,8 +2,8 @@
 
 use crate::support::{bits, blobs, network};
 use spectral_core::{
-    Backend, DType, ConvKernels, DenseKernels, Elementwise, Error, Evaluate, HostBuffer, Memory, Reduce, Reference, Result, Seed,
-    Shape, SparseKernels, SpectralKernels, Storage, Tensor, Unitwise, UpdateKernels, Values,
+    Backend, ConvKernels, DType, DenseKernels, Elementwise, Error, Evaluate, HostBuffer, Memory, Reduce, Reference,
+    Result, Seed, Shape, SparseKernels, SpectralKernels, Storage, Tensor, Unitwise, UpdateKernels, Values,
 };
 use spectral_train::{Adam, Evaluator, Trainer};
 use std::any::Any;
