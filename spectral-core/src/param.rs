@@ -1,63 +1,14 @@
 //! Parameters: one arena that owns every value and every mask of a model.
 
-use crate::{Backend, Constrain, Constraint, Error, Init, Mask, Pattern, Result, Rule, Shape, Tensor, Update};
+mod role;
+mod spec;
+
+pub use role::{Role, UnitAxis};
+pub use spec::{ParamSpec, Stored};
+
+use crate::{Backend, Constrain, Constraint, Error, Mask, Pattern, Result, Rule, Shape, Tensor, Update};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-/// What a parameter is for. Optimisers, criteria and files treat parameters by role, never by layer type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Role {
-    /// Entries of a weight matrix, dense or stored on a pattern.
-    Weight,
-    /// A constant added per unit.
-    Bias,
-    /// Eigenvector basis of a spectral layer.
-    Basis,
-    /// Eigenvalues of a spectral layer's inputs.
-    EigenvalueIn,
-    /// Eigenvalues of a spectral layer's outputs.
-    EigenvalueOut,
-    /// A factor per unit.
-    Gain,
-    /// A running average over batches, not trained by gradients.
-    Statistic,
-}
-
-impl Role {
-    /// Every role.
-    pub const ALL: [Self; 7] =
-        [Self::Weight, Self::Bias, Self::Basis, Self::EigenvalueIn, Self::EigenvalueOut, Self::Gain, Self::Statistic];
-
-    /// Whether the parameter is a matrix that pruning by weight works on.
-    pub fn is_matrix(self) -> bool {
-        matches!(self, Self::Weight | Self::Basis)
-    }
-
-    /// The name recipes use.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Weight => "weight",
-            Self::Bias => "bias",
-            Self::Basis => "basis",
-            Self::EigenvalueIn => "eigenvalue_in",
-            Self::EigenvalueOut => "eigenvalue_out",
-            Self::Gain => "gain",
-            Self::Statistic => "statistic",
-        }
-    }
-}
-
-/// What the axes of a parameter run over, outermost first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UnitAxis {
-    /// The units the layer puts out.
-    Out,
-    /// The units the layer takes in.
-    In,
-}
 
 /// Which entries of a parameter training may move. The others are frozen, not zero.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,69 +31,6 @@ pub struct Penalty {
     pub l1: f64,
     /// Factor on the sum of squares (no 1/2, as in Keras).
     pub l2: f64,
-}
-
-/// Which entries of a parameter take memory.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Stored {
-    /// All of them.
-    #[default]
-    Full,
-    /// Those on a [`Pattern`] that the parameter brings along: where they are is data, not a hyper-parameter.
-    Pattern,
-}
-
-/// What a layer wants allocated for one of its parameters.
-#[derive(Debug, Clone)]
-pub struct ParamSpec {
-    /// Name inside the layer, for example `weight`.
-    pub name: &'static str,
-    /// What it is for.
-    pub role: Role,
-    /// Extents of the whole matrix or vector, stored or not: those of `axes`.
-    pub shape: Shape,
-    /// What its axes run over.
-    pub axes: &'static [UnitAxis],
-    /// Initial values.
-    pub init: Init,
-    /// Number of inputs and outputs that initialisers scale by.
-    pub fan: (usize, usize),
-    /// Which entries may move.
-    pub trainable: bool,
-    /// Penalty the layer asks for.
-    pub penalty: Penalty,
-    /// What its values must satisfy after every step.
-    pub constraint: Constraint,
-    /// Set for a running average: the share of the old value that a step keeps. The gradient slot then holds what was
-    /// seen in the batch, and the step adds the rest of it; see [`Params::average`].
-    pub averaged: Option<f64>,
-    /// Entries that are pruned from the start.
-    pub pruned: Option<Mask>,
-    /// Share of entries that are there from the start (chosen at random): the others are pruned, or not stored.
-    pub density: f64,
-    /// Which entries take memory.
-    pub stored: Stored,
-}
-
-impl ParamSpec {
-    /// A dense, trainable parameter without penalty that starts at zero.
-    pub fn new(name: &'static str, role: Role, shape: Shape, axes: &'static [UnitAxis]) -> Self {
-        Self {
-            name,
-            role,
-            shape,
-            axes,
-            init: Init::Zeros,
-            fan: (1, 1),
-            trainable: true,
-            penalty: Penalty::default(),
-            constraint: Constraint::None,
-            averaged: None,
-            pruned: None,
-            density: 1.0,
-            stored: Stored::Full,
-        }
-    }
 }
 
 /// One parameter of a model.

@@ -2,9 +2,12 @@
 
 use crate::models;
 use proptest::prelude::*;
-use spectral_core::{DType, Mask, Memory, Model, Pattern, Reference, Seed, Shape, Trainable};
+use spectral_core::{
+    DType, LayerEntry, Mask, Memory, Model, NodeSpec, Pattern, Reference, Seed, Shape, Source, Trainable,
+};
 use spectral_io::{from_bytes, to_bytes};
 use spectral_layers::prelude::*;
+use std::sync::Arc;
 
 #[test]
 fn every_model_comes_back_to_the_bit() {
@@ -95,5 +98,31 @@ proptest! {
         let model = with_pattern(rows, columns, seed, odds);
         let again = from_bytes(&to_bytes(&model).unwrap(), &Reference).unwrap();
         prop_assert_eq!(models::differences(&model, &again), Vec::<String>::new());
+    }
+}
+
+/// Every kind of layer that takes one input, with every setting its example uses: what only layers decide (constraints,
+/// running averages) comes back with them.
+#[test]
+fn every_registered_layer_round_trips() {
+    let mut tried = Vec::new();
+    for entry in spectral_core::registry::all::<LayerEntry>().unwrap() {
+        let (layer, inputs) = (entry.example)();
+        let [input] = inputs[..] else { continue };
+        let image = spectral_layers::Reshape { shape: input.extents().to_vec() };
+        let nodes = [
+            NodeSpec { name: "image".into(), layer: Arc::new(image), inputs: vec![Source::Input] },
+            NodeSpec { name: "tried".into(), layer, inputs: vec![Source::Node(0)] },
+        ];
+        let model = Model::build(Shape::vector(input.len()), &nodes, &Reference, DType::F32, Seed(3)).unwrap();
+        let again = from_bytes(&to_bytes(&model).unwrap(), &Reference).unwrap();
+        assert_eq!(models::differences(&model, &again), Vec::<String>::new(), "{}", entry.name);
+        for ((_, a), (_, b)) in model.params().iter().zip(again.params().iter()) {
+            assert_eq!((a.constraint(), a.averaged()), (b.constraint(), b.averaged()), "{}", a.name);
+        }
+        tried.push(entry.name);
+    }
+    for name in ["batch_norm", "conv2d", "dense", "flatten", "gate", "reshape", "spectral"] {
+        assert!(tried.contains(&name), "{name} is not among {tried:?}");
     }
 }

@@ -1,0 +1,67 @@
+//! What layers ask for.
+
+use super::{Penalty, Role, UnitAxis};
+use crate::{Constraint, Init, Mask, Shape};
+
+/// Which entries of a parameter take memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Stored {
+    /// All of them.
+    #[default]
+    Full,
+    /// Those on a [`Pattern`] that the parameter brings along: where they are is data, not a hyper-parameter.
+    Pattern,
+}
+
+/// What a layer wants allocated for one of its parameters.
+#[derive(Debug, Clone)]
+pub struct ParamSpec {
+    /// Name inside the layer, for example `weight`.
+    pub name: &'static str,
+    /// What it is for.
+    pub role: Role,
+    /// Extents of the whole matrix or vector, stored or not: those of `axes`.
+    pub shape: Shape,
+    /// What its axes run over.
+    pub axes: &'static [UnitAxis],
+    /// Initial values.
+    pub init: Init,
+    /// Number of inputs and outputs that initialisers scale by.
+    pub fan: (usize, usize),
+    /// Which entries may move.
+    pub trainable: bool,
+    /// Penalty the layer asks for.
+    pub penalty: Penalty,
+    /// What its values must satisfy after every step.
+    pub constraint: Constraint,
+    /// Set for a running average: the share of the old value that a step keeps. The gradient slot then holds what was
+    /// seen in the batch, and the step adds the rest of it; see [`Params::average`](crate::Params::average).
+    pub averaged: Option<f64>,
+    /// Entries that are pruned from the start.
+    pub pruned: Option<Mask>,
+    /// Share of entries that are there from the start (chosen at random): the others are pruned, or not stored.
+    pub density: f64,
+    /// Which entries take memory.
+    pub stored: Stored,
+}
+
+impl ParamSpec {
+    /// A dense, trainable parameter without penalty that starts at zero.
+    pub fn new(name: &'static str, role: Role, shape: Shape, axes: &'static [UnitAxis]) -> Self {
+        Self {
+            name,
+            role,
+            shape,
+            axes,
+            init: Init::Zeros,
+            fan: (1, 1),
+            trainable: true,
+            penalty: Penalty::default(),
+            constraint: Constraint::None,
+            averaged: None,
+            pruned: None,
+            density: 1.0,
+            stored: Stored::Full,
+        }
+    }
+}
