@@ -15,6 +15,7 @@ mod images;
 mod mixing;
 mod procedures;
 mod selecting;
+mod spectral_layer;
 mod steps;
 mod submodels;
 mod support;
