@@ -96,8 +96,8 @@ impl Conv2d {
                 format!("takes images [channels, height, width], got {input}; put a `reshape` layer before it");
             return Err(check::bad(self.kind(), problem));
         };
-        if self.kernel == 0 || self.stride == 0 {
-            return Err(check::bad(self.kind(), "`kernel` and `stride` must be at least 1"));
+        if [self.channels, self.kernel, self.stride].contains(&0) {
+            return Err(check::bad(self.kind(), "`channels`, `kernel` and `stride` must be at least 1"));
         }
         let (Some(rows), Some(columns)) = (self.window().places(height), self.window().places(width)) else {
             let problem =

@@ -20,7 +20,7 @@ pub struct Window {
 impl Window {
     /// Places along an axis of `extent` values; `None` if the window does not fit or makes no steps.
     pub fn places(&self, extent: usize) -> Option<usize> {
-        let room = extent.checked_add(2 * self.padding)?.checked_sub(self.kernel)?;
+        let room = extent.checked_add(self.padding.checked_mul(2)?)?.checked_sub(self.kernel)?;
         Some(room.checked_div(self.stride)? + 1).filter(|_| self.kernel > 0)
     }
 
