@@ -77,7 +77,7 @@ pub(crate) fn weigh(
     if let Some(layers) = lacking(needs.spectral, |l| l.eigenvalues.is_some()) {
         return Err(Error::NotSpectral { criterion, layers });
     }
-    if let Some(layers) = lacking(needs.gain, |l| l.gain.is_some()) {
+    if let Some(layers) = lacking(needs.gain, |l| l.gate.is_some()) {
         return Err(Error::NotGated { criterion, layers });
     }
     let worth = Worth { name: &config.name, pruner: &*pruner, granularity: Granularity::Weight, seed };
