@@ -41,7 +41,10 @@ fn the_kernel_is_the_basis_times_the_gap_of_the_eigenvalues() {
 #[test]
 fn eigenvalues_of_inputs_start_and_train_as_asked() {
     let model = Network::new(3).spectral(2, Relu).build(&Reference, Seed(1)).unwrap();
-    assert_eq!((values(&model, "spectral1.lambda_in"), values(&model, "spectral1.lambda_out")), (vec![0.0; 3], vec![1.0; 2]));
+    assert_eq!(
+        (values(&model, "spectral1.lambda_in"), values(&model, "spectral1.lambda_out")),
+        (vec![0.0; 3], vec![1.0; 2])
+    );
     assert!(!param(&model, "spectral1.lambda_in").is_trainable());
     let layer = Spectral {
         trainable: Factors { lambda_in: true, ..Factors::<bool>::default() },
