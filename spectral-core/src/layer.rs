@@ -71,6 +71,13 @@ pub trait Layer: std::fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// The same layer with this share of its weights present in a network that is built anew, for layers that have
+    /// a choice.
+    fn with_density(&self, density: f64) -> Option<Arc<dyn Layer>> {
+        let _ = density;
+        None
+    }
+
     /// The same layer with a bias parameter in the last slot, for layers that can have one and do not.
     ///
     /// Compaction needs it to keep the constants of removed units.

@@ -10,6 +10,7 @@ pub mod activation;
 pub mod backend;
 pub mod boundary;
 mod constraint;
+mod density;
 mod dtype;
 mod error;
 mod graph;
@@ -46,6 +47,7 @@ pub use backend::{
     Standardise, StandardiseVjp, Standardised, Unitwise, Update, UpdateKernels, Window,
 };
 pub use constraint::{Constrain, Constraint};
+pub use density::Density;
 pub use dtype::{DType, Element, Values};
 pub use error::{Error, Result};
 pub use graph::{Graph, Node, Source};
@@ -55,7 +57,9 @@ pub use lower::{Affine, Convolution, Lowered, Matrix, Scale};
 pub use mask::Mask;
 pub use meta::{ContentHash, DataOrigin, HistoryEntry, Meta, Preprocessing};
 pub use model::{Model, NodeSpec};
-pub use param::{Masking, Param, ParamId, ParamSpec, ParamView, Params, Penalty, Role, Stored, Trainable, UnitAxis};
+pub use param::{
+    Masking, Param, ParamId, ParamSpec, ParamView, Params, Penalty, Role, Stored, Trainable, UnitAxis, carry_over,
+};
 pub use pattern::{ByColumn, Pattern};
 pub use plan::{BATCH_CLASSES, Choice, Kernel, Plan, batch_class};
 pub use proof::{Named, Proof, RANDOM_INPUTS, TOLERANCE_F32, TOLERANCE_F64, prove};

@@ -292,13 +292,7 @@ fn draw(node: &str, spec: ParamSpec, backend: &BackendHandle, dtype: DType, seed
     arena.get(id).duplicate()
 }
 
-/// `stored` positions of a matrix, every set of that size equally likely (Knuth's algorithm S).
+/// `stored` positions of a matrix, every set of that size equally likely.
 fn draw_pattern(shape: Shape, stored: usize, stream: &mut Stream) -> Result<Pattern> {
-    let (mut wanted, mut left) = (stored, shape.len());
-    Pattern::from_fn(shape.rows(), shape.columns(), |_, _| {
-        let take = stream.below(left) < wanted;
-        wanted -= usize::from(take);
-        left -= 1;
-        take
-    })
+    Pattern::from_positions(shape.rows(), shape.columns(), &stream.choose(shape.len() as u64, stored))
 }

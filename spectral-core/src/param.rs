@@ -1,8 +1,10 @@
 //! Parameters: one arena that owns every value and every mask of a model.
 
+mod rewire;
 mod role;
 mod spec;
 
+pub use rewire::carry_over;
 pub use role::{Role, UnitAxis};
 pub use spec::{ParamSpec, Stored};
 

@@ -1,5 +1,7 @@
 //! Where the stored entries of a sparse matrix are: the structure half of CSR.
 
+mod positions;
+
 use crate::{Error, Result};
 use std::sync::OnceLock;
 

@@ -84,6 +84,31 @@ impl Stream {
         }
     }
 
+    /// `k` of the numbers below `n`, ascending, every such set equally likely; all of them where `k` is `n` or more.
+    ///
+    /// Takes memory for `k` numbers, whatever `n` is.
+    pub fn choose(&mut self, n: u64, k: usize) -> Vec<u64> {
+        let mut chosen = Vec::with_capacity(k);
+        if k as u64 > n / 8 {
+            // Knuth's algorithm S; drawing again what was drawn before would take longer.
+            let mut wanted = (k as u64).min(n);
+            for i in 0..n {
+                if wanted > 0 && (self.below((n - i) as usize) as u64) < wanted {
+                    chosen.push(i);
+                    wanted -= 1;
+                }
+            }
+            return chosen;
+        }
+        while chosen.len() < k {
+            let missing = k - chosen.len();
+            chosen.extend((0..missing).map(|_| self.below(n as usize) as u64));
+            chosen.sort_unstable();
+            chosen.dedup();
+        }
+        chosen
+    }
+
     /// Puts `items` into random order (Fisher-Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
@@ -117,6 +142,23 @@ mod tests {
         assert!(mean.abs() < 0.01 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
         let low = (0..n).filter(|_| stream.below(3) == 0).count();
         assert!((low as f64 / n as f64 - 1.0 / 3.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn chosen_numbers_ascend_are_as_many_as_asked_and_spread_evenly() {
+        for (n, k) in [(0, 0), (0, 3), (10, 0), (10, 10), (10, 12), (1000, 3), (1000, 500), (u64::MAX / 2, 2000)] {
+            let chosen = Seed(5).stream("test", 0).choose(n, k);
+            assert_eq!(chosen.len() as u64, (k as u64).min(n), "{k} of {n}");
+            assert!(chosen.windows(2).all(|w| w[0] < w[1]) && chosen.last().is_none_or(|c| *c < n));
+        }
+        for (n, k) in [(40, 4), (40, 20)] {
+            let mut hits = vec![0; n];
+            for draw in 0..4000 {
+                Seed(2).stream("test", draw).choose(n as u64, k).into_iter().for_each(|i| hits[i as usize] += 1);
+            }
+            let mean = 4000.0 * k as f64 / n as f64;
+            assert!(hits.iter().all(|h| (f64::from(*h) - mean).abs() < 5.0 * mean.sqrt()), "{hits:?}");
+        }
     }
 
     #[test]

@@ -162,27 +162,37 @@ impl Workspace {
     /// # Errors
     /// A kernel failed.
     pub fn backward(&mut self, model: &Model, from: usize) -> Result<()> {
-        for (i, node) in model.graph().nodes().iter().enumerate().take(from + 1).rev() {
-            let (before, rest) = self.node_grads.split_at_mut(i);
-            let Gradient { tensor: Some(dy), written: true } = &mut rest[0] else { continue };
-            let penalty = node.layer.output_penalty();
-            if penalty != Penalty::default() {
-                model.backend().penalty_vjp(penalty, 1.0 / self.batch as f64, &self.outputs[i], dy)?;
-            }
-            node.layer.vjp(&mut Vjp {
-                backend: &**model.backend(),
-                mode: self.mode,
-                params: NodeParams { all: model.params(), ids: &node.params },
-                inputs: Inputs { sources: &node.inputs, input: &self.input, outputs: &self.outputs[..i] },
-                output: &self.outputs[i],
-                saved: &mut self.saved[i],
-                key: hash64(self.key, i as u64),
-                dy,
-                input_grads: InputGrads { sources: &node.inputs, input: self.input_grad.as_mut(), nodes: before },
-                param_grads: ParamGrads { ids: &node.params, all: &mut self.param_grads },
-            })?;
+        (0..=from).rev().try_for_each(|node| self.backward_node(model, node))
+    }
+
+    /// The part of [`backward`](Self::backward) that belongs to one node; nodes after it must have had theirs.
+    ///
+    /// For who wants to see gradients on the way: before this call [`node_grad`](Self::node_grad) is the gradient with
+    /// respect to the node's output, but for the layer's own penalty on it; after it the layer may have overwritten
+    /// that.
+    ///
+    /// # Errors
+    /// A kernel failed.
+    pub fn backward_node(&mut self, model: &Model, index: usize) -> Result<()> {
+        let node = &model.graph().nodes()[index];
+        let (before, rest) = self.node_grads.split_at_mut(index);
+        let Gradient { tensor: Some(dy), written: true } = &mut rest[0] else { return Ok(()) };
+        let penalty = node.layer.output_penalty();
+        if penalty != Penalty::default() {
+            model.backend().penalty_vjp(penalty, 1.0 / self.batch as f64, &self.outputs[index], dy)?;
         }
-        Ok(())
+        node.layer.vjp(&mut Vjp {
+            backend: &**model.backend(),
+            mode: self.mode,
+            params: NodeParams { all: model.params(), ids: &node.params },
+            inputs: Inputs { sources: &node.inputs, input: &self.input, outputs: &self.outputs[..index] },
+            output: &self.outputs[index],
+            saved: &mut self.saved[index],
+            key: hash64(self.key, index as u64),
+            dy,
+            input_grads: InputGrads { sources: &node.inputs, input: self.input_grad.as_mut(), nodes: before },
+            param_grads: ParamGrads { ids: &node.params, all: &mut self.param_grads },
+        })
     }
 
     /// The layers' penalties on their outputs for the current batch, a mean over its samples.

@@ -57,4 +57,5 @@ pub use spectral::{Factors, Spectral};
 pub mod prelude {
     pub use crate::{Dense, LayerSpec, Masked, Network, Spectral};
     pub use spectral_core::Activation::{self, Elu, Gelu, Identity, LeakyRelu, Relu, Sigmoid, Softmax, Softplus, Tanh};
+    pub use spectral_core::Density;
 }

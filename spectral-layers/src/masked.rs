@@ -86,6 +86,10 @@ impl Layer for Masked {
         Some(Arc::new(Self { dense: Dense { units, ..self.dense }, ..*self }))
     }
 
+    fn with_density(&self, density: f64) -> Option<Arc<dyn Layer>> {
+        Some(Arc::new(Self { density, ..*self }))
+    }
+
     fn with_bias(&self) -> Option<Arc<dyn Layer>> {
         let dense = Dense { bias: true, ..self.dense };
         (!self.dense.bias).then(|| Arc::new(Self { dense, ..*self }) as _)

@@ -9,7 +9,9 @@ use crate::{
     Reshape, Result, Spectral,
 };
 use spectral_core::registry::nearest;
-use spectral_core::{Activation, DType, Graph, IntoBackend, Layer, Model, Node, NodeSpec, Seed, Shape, Source};
+use spectral_core::{
+    Activation, DType, Density, Graph, IntoBackend, Layer, Model, Node, NodeSpec, Seed, Shape, Source,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -43,6 +45,7 @@ const INPUT: &str = "input";
 pub struct Network {
     input: usize,
     dtype: DType,
+    density: Option<Density>,
     nodes: Vec<NodeSpec>,
     here: Source,
     places: BTreeMap<String, Source>,
@@ -55,6 +58,7 @@ impl Network {
         Self {
             input,
             dtype: DType::F32,
+            density: None,
             nodes: Vec::new(),
             here: Source::Input,
             places: BTreeMap::from([(INPUT.into(), Source::Input)]),
@@ -70,6 +74,12 @@ impl Network {
     /// Element type of the parameters; f32 unless chosen.
     pub fn dtype(mut self, dtype: DType) -> Self {
         self.dtype = dtype;
+        self
+    }
+
+    /// Gives every sparse and masked layer its share of weights by one rule, instead of the share it names itself.
+    pub fn density(mut self, rule: Density) -> Self {
+        self.density = Some(rule);
         self
     }
 
@@ -197,7 +207,11 @@ impl Network {
         if !problems.is_empty() {
             return Err(Error::Network { problems });
         }
-        Ok(Model::build(Shape::vector(self.input), &self.nodes, backend, self.dtype, seed)?)
+        let nodes = match self.density {
+            Some(rule) => &spread(rule, self.input, self.nodes.clone())?,
+            None => &self.nodes,
+        };
+        Ok(Model::build(Shape::vector(self.input), nodes, backend, self.dtype, seed)?)
     }
 
     fn then(self, activation: Option<Activation>) -> Self {
@@ -294,4 +308,24 @@ impl Network {
 /// What a weighted layer can apply itself, and what must follow it.
 fn split(activation: Activation) -> (Activation, Option<Activation>) {
     if activation.is_elementwise() { (activation, None) } else { (Activation::Identity, Some(activation)) }
+}
+
+/// The nodes, the layers among them that have a choice with the densities that `rule` gives them.
+fn spread(rule: Density, input: usize, mut nodes: Vec<NodeSpec>) -> Result<Vec<NodeSpec>> {
+    let mut graph = Graph::new(Shape::vector(input))?;
+    let (mut chosen, mut matrices) = (Vec::new(), Vec::new());
+    for (index, NodeSpec { name, layer, inputs }) in nodes.iter().cloned().enumerate() {
+        let params = layer.params(&graph.input_shapes(&inputs))?;
+        if let (Some(weight), Some(_)) = (params.iter().find(|p| p.role.is_matrix()), layer.with_density(1.0)) {
+            chosen.push(index);
+            matrices.push((weight.shape.columns(), weight.shape.rows()));
+        }
+        graph.add(Node { name, layer, inputs, params: Vec::new() })?;
+    }
+    for ((index, stored), (columns, rows)) in chosen.into_iter().zip(rule.counts(&matrices)?).zip(matrices) {
+        if let Some(layer) = nodes[index].layer.with_density(stored as f64 / (columns as f64 * rows as f64)) {
+            nodes[index].layer = layer;
+        }
+    }
+    Ok(nodes)
 }

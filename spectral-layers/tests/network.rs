@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use spectral_core::{Model, Reference, Seed, Source};
+use spectral_core::{Density, Model, Reference, Seed, Source};
 use spectral_layers::prelude::*;
 use spectral_layers::{Add, Error};
 
@@ -188,4 +188,21 @@ fn recipes_with_mistakes_name_the_nearest_right_word() {
         assert!(want.iter().all(|w| error.contains(w)), "expected {want:?} in: {error}");
         assert!(!error.contains('\n'), "{error}");
     }
+}
+
+#[test]
+fn one_rule_gives_every_layer_that_has_a_choice_its_density() {
+    let net = Network::new(40).masked(30, Relu, 0.9).dense(20, Relu).masked(10, Identity, 0.9);
+    let kept = |net: &Network| -> Vec<usize> {
+        let model = build(net).unwrap();
+        let weights = model.params().iter().filter(|(_, p)| p.role.is_matrix());
+        weights.map(|(_, p)| p.kept()).collect()
+    };
+    // 1200 and 200 weights to choose from; ends 70 and 30.
+    assert_eq!(kept(&net.clone().density(Density::Uniform(0.1))), [120, 600, 20]);
+    assert_eq!(kept(&net.clone().density(Density::Erk(0.1))), [98, 600, 42]);
+    assert_eq!(kept(&net.clone().density(Density::Epsilon(5.0))), [350, 600, 150]);
+    assert_eq!(kept(&net), [1080, 600, 180]);
+    let error = build(&net.density(Density::Erk(2.0))).unwrap_err().to_string();
+    assert!(error.contains("`erk` is 2"), "{error}");
 }

@@ -1,9 +1,10 @@
 //! Pruning and compaction.
 //!
 //! Holds criteria, granularity, scope, budgets, schedules and coupled groups, put together by [`Prune`], and
-//! [`compact`], which removes pruned units for real.
+//! [`compact`], which removes pruned units for real. [`topology`] moves the stored weights of sparse layers while they
+//! train; [`strategies`] are whole procedures.
 //!
-//! Never does: training of its own, kernels, files, sparse storage. Knows layers only by what they declare
+//! Never does: kernels, files, sparse storage. Knows layers only by what they declare
 //! (unit axes, parameter roles, [`Lowered`](spectral_core::Lowered)), never by their types. May depend on
 //! spectral-core and spectral-train.
 
@@ -29,6 +30,7 @@ mod statistics;
 pub mod strategies;
 mod submodel;
 mod subnetwork;
+pub mod topology;
 mod weighted;
 mod worth;
 

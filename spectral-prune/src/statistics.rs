@@ -157,7 +157,12 @@ impl<'a> Run<'a> {
 }
 
 /// Uploads what `gather` writes, in the element type of the tensor.
-fn fill(model: &Model, to: &mut Tensor, narrow: impl FnOnce(&mut [f32]), wide: impl FnOnce(&mut [f64])) -> Result<()> {
+pub(crate) fn fill(
+    model: &Model,
+    to: &mut Tensor,
+    narrow: impl FnOnce(&mut [f32]),
+    wide: impl FnOnce(&mut [f64]),
+) -> Result<()> {
     fn upload<E: Element>(model: &Model, to: &mut Tensor, gather: impl FnOnce(&mut [E])) -> Result<()> {
         let mut staged = vec![E::zero(); to.len()];
         gather(&mut staged);

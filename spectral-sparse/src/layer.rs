@@ -101,11 +101,14 @@ impl Sparse {
         if self.units == 0 {
             return bad("`units` is 0; a layer needs at least one unit".into());
         }
-        if self.units.checked_mul(input.len()).is_none_or(|positions| positions > u32::MAX as usize) {
-            return bad(format!("{} units over {} inputs are more than 2^32 weights", self.units, input.len()));
-        }
         if !(0.0..=1.0).contains(&self.density) {
             return bad(format!("`density` is {}; it must be from 0 to 1", self.density));
+        }
+        let ends = self.units.max(input.len()) as f64;
+        let stored = self.density * self.units as f64 * input.len() as f64;
+        if ends.max(stored) > f64::from(u32::MAX) || self.units.checked_mul(input.len()).is_none() {
+            let (units, inputs) = (self.units, input.len());
+            return bad(format!("{units} units over {inputs} inputs would store 2^32 weights or more"));
         }
         match self.activation {
             Activation::Softmax => {
@@ -180,6 +183,10 @@ impl Layer for Sparse {
 
     fn with_units(&self, units: usize) -> Option<Arc<dyn Layer>> {
         Some(Arc::new(Self { units, ..self.clone() }))
+    }
+
+    fn with_density(&self, density: f64) -> Option<Arc<dyn Layer>> {
+        Some(Arc::new(Self { density, ..self.clone() }))
     }
 
     fn with_bias(&self) -> Option<Arc<dyn Layer>> {

@@ -9,7 +9,7 @@ pub(crate) use strategies::Planned;
 use crate::{Failure, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use spectral_core::DType;
+use spectral_core::{DType, Density};
 use spectral_layers::LayerSpec;
 use spectral_prune::PruneConfig;
 use spectral_train::{ByName, TrainConfig};
@@ -76,6 +76,9 @@ pub struct NetworkSection {
     /// Element type of the parameters.
     #[serde(default = "f32_by_default")]
     pub dtype: DType,
+    /// What share of their weights sparse and masked layers have, instead of what each says itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub density: Option<Density>,
     /// The layers, in order.
     pub layers: Vec<LayerSpec>,
 }

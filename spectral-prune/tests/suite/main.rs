@@ -19,4 +19,5 @@ mod spectral_layer;
 mod steps;
 mod submodels;
 mod support;
+mod topology;
 mod unbiased;

@@ -1,13 +1,17 @@
 //! What optimisers remember from step to step, and the guard that keeps it clean.
 
 use super::{Optimizer, StepContext};
-use spectral_core::{Backend, Mask, Masking, ParamId, Params, Penalty, Result, Tensor, Trainable};
+use spectral_core::{
+    Backend, Mask, Masking, Param, ParamId, Params, Pattern, Penalty, Result, Shape, Tensor, Trainable, carry_over,
+};
+use std::sync::Arc;
 
 /// The state of an optimiser for all parameters of a model.
 ///
 /// After [`step`](Self::step) returns, whatever the optimiser did: pruned entries are exactly zero in value and
 /// state, frozen entries have the bits they had. When the masks of the model change, state at pruned entries is
-/// cleared, so momentum from before cannot revive them. State of a parameter that changes its shape starts anew.
+/// cleared, so momentum from before cannot revive them. State of a parameter stored on a pattern follows the
+/// pattern: kept for entries that stay, zero for new ones. That of one that changes its shape otherwise starts anew.
 #[derive(Debug, Default)]
 pub struct OptimizerState {
     entries: Vec<Entry>,
@@ -18,6 +22,27 @@ pub struct OptimizerState {
 struct Entry {
     tensors: Vec<Tensor>,
     steps: u64,
+    /// What the tensors are laid out by, if the parameter stores only some entries.
+    pattern: Option<Arc<Pattern>>,
+}
+
+impl Entry {
+    /// Lays the state out for the pattern that `param` has now.
+    fn follow_pattern(&mut self, param: &Param, backend: &dyn Backend) -> Result<()> {
+        let before = std::mem::replace(&mut self.pattern, param.pattern.clone());
+        let (Some(from), Some(to)) = (before, &self.pattern) else { return Ok(()) };
+        if Arc::ptr_eq(&from, to) {
+            return Ok(());
+        }
+        let laid_out = |t: &Tensor| t.shape() == Shape::vector(from.nonzeros());
+        if (from.rows(), from.columns()) != (to.rows(), to.columns()) || !self.tensors.iter().all(laid_out) {
+            (self.tensors, self.steps) = (Vec::new(), 0);
+        }
+        for tensor in &mut self.tensors {
+            *tensor = carry_over(backend, tensor, &from, to)?;
+        }
+        Ok(())
+    }
 }
 
 /// One optimiser step on one parameter.
@@ -56,9 +81,10 @@ impl OptimizerState {
         }
         self.entries.resize_with(params.len(), Entry::default);
         for ((_, param), entry) in params.iter().zip(&mut self.entries) {
+            entry.follow_pattern(param, backend)?;
             let same = |t: &Tensor| t.shape() == param.value().shape() && t.dtype() == param.value().dtype();
             if !entry.tensors.iter().all(same) {
-                *entry = Entry::default();
+                *entry = Entry { pattern: entry.pattern.take(), ..Entry::default() };
             }
             clear(param.pruned(), &mut entry.tensors, backend)?;
         }
@@ -94,7 +120,7 @@ impl OptimizerState {
         }
         let entry = &mut self.entries[op.id.index()];
         if entry.tensors.len() != optimizer.slots() {
-            *entry = Entry::default();
+            *entry = Entry { pattern: param.pattern.clone(), ..Entry::default() };
             for _ in 0..optimizer.slots() {
                 entry.tensors.push(backend.zeros(shape, dtype)?);
             }

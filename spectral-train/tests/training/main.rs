@@ -9,5 +9,6 @@ mod formulas;
 mod learn;
 mod masks;
 mod numbers;
+mod patterns;
 mod stopping;
 mod support;

@@ -13,7 +13,10 @@ use std::path::Path;
 
 /// Builds the network of a recipe for its data.
 pub(crate) fn build(cx: &Context, recipe: &Recipe, data: &Dataset) -> Result<Model> {
-    let network = Network::from_specs(data.train.features(), &recipe.network.layers).dtype(recipe.network.dtype);
+    let mut network = Network::from_specs(data.train.features(), &recipe.network.layers).dtype(recipe.network.dtype);
+    if let Some(rule) = recipe.network.density {
+        network = network.density(rule);
+    }
     let mut model = network.build(&cx.backend, Seed(recipe.seed))?;
     let (outputs, wanted) = (model.graph().output().len(), data.train.targets().outputs());
     if outputs != wanted {

@@ -1,0 +1,99 @@
+//! Training on a topology that moves.
+
+use crate::topology::{Topology, TopologyHook, TopologyRecord};
+use serde::{Deserialize, Serialize};
+use spectral_core::{
+    Cell, History, Model, Result, Seed, Strategy, StrategyCx, StrategyReport, Table, register_strategy,
+};
+use spectral_train::{Evaluator, TrainConfig};
+
+/// Trains layers of kind `sparse` while they exchange stored weights for absent ones.
+///
+/// ```toml
+/// [[strategy]]
+/// name = "dynamic_sparse"
+/// method = { name = "rigl", share = 0.3, every = { steps = 100 } }   # or "set", "rigl", "srigl"
+/// train = { epochs = 40, batch = 32, optimizer = { name = "momentum", rate = 0.05 } }
+/// ```
+///
+/// Gradients of absent weights are taken on batches of the training data, of the size and by the loss of `train`.
+/// The report has a row for every epoch: stored share of the weights, accuracy while it trained, exchanged share.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DynamicSparse {
+    /// How entries are exchanged.
+    pub method: Topology,
+    /// How it trains.
+    pub train: TrainConfig,
+}
+
+impl Strategy for DynamicSparse {
+    fn check(&self) -> Result<()> {
+        self.method.check()?;
+        self.train.build(Seed(0))?;
+        Ok(())
+    }
+
+    fn run(&self, model: &mut Model, cx: &mut StrategyCx<'_>) -> Result<StrategyReport> {
+        let trainer = self.train.build(cx.seed)?;
+        let mut hook = TopologyHook::new(self.method, cx.seed)?.growing_on(cx.train, self.train.loss, self.train.batch);
+        let mut trained = model.duplicate()?;
+        let history = cx.watch.train("dynamic_sparse", &trainer, &mut trained, cx.train, &mut [&mut hook])?;
+        let measured = Evaluator::new(self.train.loss).run(&trained, cx.validation)?;
+        let (stored, positions) = stored(&trained);
+        let summary = format!(
+            "{} of {positions} weights stored ({:.2} %), {} updates exchanged {} of them, validation accuracy {:.4}",
+            stored,
+            100.0 * stored as f64 / (positions as f64).max(1.0),
+            hook.records().len(),
+            hook.records().iter().map(|r| r.exchanged).sum::<usize>(),
+            measured.accuracy,
+        );
+        let detail = serde_json::json!({
+            "method": self.method,
+            "updates": hook.records().len(),
+            "stored": stored,
+            "validation": measured,
+        });
+        let steps = cx.train.len().div_ceil(self.train.batch.max(1)) as u64;
+        let table = epochs(&history, hook.records(), (stored, positions), steps);
+        *model = trained;
+        Ok(StrategyReport { summary, detail, tables: vec![table] })
+    }
+}
+
+/// Entries stored on patterns, and those of the whole matrices.
+fn stored(model: &Model) -> (usize, u64) {
+    let patterns = model.params().iter().filter_map(|(_, p)| p.pattern.as_ref());
+    patterns.fold((0, 0), |(n, all), p| (n + p.nonzeros(), all + p.nonzeros() as u64 + p.absent()))
+}
+
+/// One row an epoch. `end` is what is stored at the end: all along, where nothing was ever exchanged.
+fn epochs(history: &History, records: &[TopologyRecord], end: (usize, u64), steps: u64) -> Table {
+    let columns =
+        ["epoch", "stored share", "train accuracy", "validation accuracy", "exchanged share", "ablated units"];
+    let mut table = Table::new("Dynamic sparse training", columns).plotted(0, [2, 3]);
+    for epoch in &history.epochs {
+        let last = epoch.epoch as u64 * steps;
+        let until = records.partition_point(|r| r.step <= last);
+        let from = records.partition_point(|r| r.step + steps <= last);
+        let here = &records[from.min(until)..until];
+        let stored = match (until.checked_sub(1), records.first()) {
+            (Some(i), _) => records[i].stored as f64 / records[i].positions as f64,
+            (None, Some(first)) => first.before as f64 / first.positions as f64,
+            (None, None) => end.0 as f64 / (end.1 as f64).max(1.0),
+        };
+        let exchanged: f64 = here.iter().map(|r| r.exchanged as f64 / r.before.max(1) as f64).sum();
+        table.push([
+            Cell::from(epoch.epoch),
+            stored.into(),
+            epoch.train.accuracy.into(),
+            epoch.validation.map_or(Cell::from(""), |m| m.accuracy.into()),
+            exchanged.into(),
+            until.checked_sub(1).map_or(0, |i| records[i].ablated).into(),
+        ]);
+    }
+    table
+}
+
+register_strategy!(DynamicSparse, "dynamic_sparse", "trains sparse layers that exchange weights: SET, RigL, SRigL");
