@@ -322,6 +322,11 @@ fn spread(rule: Density, input: usize, mut nodes: Vec<NodeSpec>) -> Result<Vec<N
         }
         graph.add(Node { name, layer, inputs, params: Vec::new() })?;
     }
+    if chosen.is_empty() {
+        let problem =
+            "has a density and no layer that can leave weights out; give layers the kind `sparse` or `masked`";
+        return Err(Error::Network { problems: vec![problem.into()] });
+    }
     for ((index, stored), (columns, rows)) in chosen.into_iter().zip(rule.counts(&matrices)?).zip(matrices) {
         if let Some(layer) = nodes[index].layer.with_density(stored as f64 / (columns as f64 * rows as f64)) {
             nodes[index].layer = layer;

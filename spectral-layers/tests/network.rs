@@ -205,4 +205,6 @@ fn one_rule_gives_every_layer_that_has_a_choice_its_density() {
     assert_eq!(kept(&net), [1080, 600, 180]);
     let error = build(&net.density(Density::Erk(2.0))).unwrap_err().to_string();
     assert!(error.contains("`erk` is 2"), "{error}");
+    let error = build(&Network::new(4).dense(3, Relu).density(Density::Erk(0.5))).unwrap_err().to_string();
+    assert!(error.contains("kind `sparse` or `masked`"), "{error}");
 }

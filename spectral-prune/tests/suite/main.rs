@@ -9,6 +9,7 @@ mod coupling;
 mod criteria;
 mod criteria_by_sign;
 mod data_driven;
+mod dynamic_sparse;
 mod gates;
 mod gradual;
 mod images;
