@@ -1,11 +1,10 @@
 //! Training on a topology that moves.
 
+use super::phase;
 use crate::topology::{Topology, TopologyHook, TopologyRecord};
 use serde::{Deserialize, Serialize};
-use spectral_core::{
-    Cell, History, Model, Result, Seed, Strategy, StrategyCx, StrategyReport, Table, register_strategy,
-};
-use spectral_train::{Evaluator, TrainConfig};
+use spectral_core::{Cell, History, Model, Result, Strategy, StrategyCx, StrategyReport, Table, register_strategy};
+use spectral_train::TrainConfig;
 
 /// Trains layers of kind `sparse` while they exchange stored weights for absent ones.
 ///
@@ -30,16 +29,15 @@ pub struct DynamicSparse {
 impl Strategy for DynamicSparse {
     fn check(&self) -> Result<()> {
         self.method.check()?;
-        self.train.build(Seed(0))?;
-        Ok(())
+        phase::check(&self.train)
     }
 
     fn run(&self, model: &mut Model, cx: &mut StrategyCx<'_>) -> Result<StrategyReport> {
-        let trainer = self.train.build(cx.seed)?;
-        let mut hook = TopologyHook::new(self.method, cx.seed)?.growing_on(cx.train, self.train.loss, self.train.batch);
+        let data = cx.train;
+        let mut hook = TopologyHook::new(self.method, cx.seed)?.growing_on(data, self.train.loss, self.train.batch);
         let mut trained = model.duplicate()?;
-        let history = cx.watch.train("dynamic_sparse", &trainer, &mut trained, cx.train, &mut [&mut hook])?;
-        let measured = Evaluator::new(self.train.loss).run(&trained, cx.validation)?;
+        let history = phase::train(cx, "dynamic_sparse", &self.train, &mut trained, data, &mut [&mut hook])?;
+        let measured = phase::measure(&self.train, &trained, cx.validation)?;
         let (stored, positions) = stored(&trained);
         let summary = format!(
             "{} of {positions} weights stored ({:.2} %), {} updates exchanged {} of them, validation accuracy {:.4}",
@@ -55,8 +53,7 @@ impl Strategy for DynamicSparse {
             "stored": stored,
             "validation": measured,
         });
-        let steps = cx.train.len().div_ceil(self.train.batch.max(1)) as u64;
-        let table = epochs(&history, hook.records(), (stored, positions), steps);
+        let table = epochs(&history, hook.records(), (stored, positions));
         *model = trained;
         Ok(StrategyReport { summary, detail, tables: vec![table] })
     }
@@ -69,15 +66,13 @@ fn stored(model: &Model) -> (usize, u64) {
 }
 
 /// One row an epoch. `end` is what is stored at the end: all along, where nothing was ever exchanged.
-fn epochs(history: &History, records: &[TopologyRecord], end: (usize, u64), steps: u64) -> Table {
+fn epochs(history: &History, records: &[TopologyRecord], end: (usize, u64)) -> Table {
     let columns =
         ["epoch", "stored share", "train accuracy", "validation accuracy", "exchanged share", "ablated units"];
     let mut table = Table::new("Dynamic sparse training", columns).plotted(0, [2, 3]);
     for epoch in &history.epochs {
-        let last = epoch.epoch as u64 * steps;
-        let until = records.partition_point(|r| r.step <= last);
-        let from = records.partition_point(|r| r.step + steps <= last);
-        let here = &records[from.min(until)..until];
+        let until = records.partition_point(|r| r.epoch <= epoch.epoch);
+        let here = &records[records.partition_point(|r| r.epoch < epoch.epoch)..until];
         let stored = match (until.checked_sub(1), records.first()) {
             (Some(i), _) => records[i].stored as f64 / records[i].positions as f64,
             (None, Some(first)) => first.before as f64 / first.positions as f64,

@@ -51,6 +51,8 @@ struct Layer {
 pub struct TopologyRecord {
     /// Steps done before it.
     pub step: u64,
+    /// The epoch in which, or after which, it was; from 1.
+    pub epoch: usize,
     /// Entries that were exchanged, over all layers.
     pub exchanged: usize,
     /// Entries stored before it.
@@ -140,7 +142,7 @@ impl<'a> TopologyHook<'a> {
         Ok(())
     }
 
-    fn update(&mut self, model: &mut Model, at: &Progress) -> Result<()> {
+    fn update(&mut self, model: &mut Model, at: &Progress, epoch: usize) -> Result<()> {
         let Some(share) = self.topology.method().timing().share_at(at) else { return Ok(()) };
         let before = self.layers.iter().map(|l| model.params().get(l.weight).value().len()).sum();
         let gradients = match (self.growth, self.topology.method().reads_gradient()) {
@@ -151,7 +153,8 @@ impl<'a> TopologyHook<'a> {
             method.exchange(stored, share, gradient, stream)
         })?;
         let exchanged = self.carry_out(model, planned, self.topology.method().new_weights(), at.step)?;
-        let mut record = TopologyRecord { step: at.step, exchanged, before, stored: 0, positions: 0, ablated: 0 };
+        let mut record =
+            TopologyRecord { step: at.step, epoch, exchanged, before, stored: 0, positions: 0, ablated: 0 };
         for layer in &self.layers {
             let Some(pattern) = &model.params().get(layer.weight).pattern else { continue };
             record.stored += pattern.nonzeros();
@@ -273,7 +276,7 @@ impl TrainHook for TopologyHook<'_> {
         if let Every::Steps(steps) = self.topology.method().timing().every
             && at.step.is_multiple_of(steps)
         {
-            self.update(model, at)?;
+            self.update(model, at, at.epoch + 1)?;
         }
         Ok(Flow::Continue)
     }
@@ -282,7 +285,7 @@ impl TrainHook for TopologyHook<'_> {
         if let Every::Epochs(epochs) = self.topology.method().timing().every
             && at.epoch.is_multiple_of(epochs)
         {
-            self.update(model, at)?;
+            self.update(model, at, at.epoch)?;
         }
         Ok(Flow::Continue)
     }
