@@ -2,8 +2,8 @@
 
 use crate::{Error, Result};
 use spectral_core::{
-    Activation, Backend, DType, Element, Linear, Lowered, Matrix, Model, Shape, Source, SparseLinear, Tensor, Values,
-    Workspace,
+    Activation, Backend, DType, Element, Linear, Lowered, Matrix, Model, Penalty, Shape, Source, SparseLinear, Tensor,
+    Values, Workspace,
 };
 
 /// Entries of a weight gradient that exist at a time, if a row has fewer.
@@ -46,6 +46,10 @@ impl<'a> DenseGradient<'a> {
             _ => workspace.input(),
         };
         let mut dz = dy.duplicate()?;
+        let penalty = own.layer.output_penalty();
+        if penalty != Penalty::default() {
+            backend.penalty_vjp(penalty, 1.0 / dy.shape().columns() as f64, workspace.output(node), &mut dz)?;
+        }
         if affine.activation.slope_needs_input() {
             let op = SparseLinear { x, pattern, values, bias: affine.bias.as_ref(), activation: Activation::Identity };
             let mut z = backend.zeros(dy.shape(), dtype)?;
