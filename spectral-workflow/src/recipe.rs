@@ -19,7 +19,12 @@ use std::path::Path;
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits", include_str!("../../recipes/digits.toml")),
     ("fashion-mnist", include_str!("../../recipes/fashion-mnist.toml")),
+    ("learn-classes", include_str!("../../recipes/learn-classes.toml")),
     ("mnist", include_str!("../../recipes/mnist.toml")),
+    ("model-mixing", include_str!("../../recipes/model-mixing.toml")),
+    ("prune-convert", include_str!("../../recipes/prune-convert.toml")),
+    ("slimming", include_str!("../../recipes/slimming.toml")),
+    ("sub-model", include_str!("../../recipes/sub-model.toml")),
 ];
 
 /// A run from data to a proven small network.
@@ -207,6 +212,14 @@ mod tests {
             let recipe = Recipe::load(Some(name), &[]).unwrap();
             let again = Recipe::parse(&recipe.resolved().unwrap(), "resolved", &[]).unwrap();
             assert_eq!(again.resolved().unwrap(), recipe.resolved().unwrap(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_strategies_of_built_in_recipes_are_there_and_accept_their_parameters() {
+        for &(name, _) in BUILT_IN {
+            let recipe = Recipe::load(Some(name), &[]).unwrap();
+            assert_eq!(recipe.strategies().unwrap().len(), recipe.strategy.len(), "{name}");
         }
     }
 

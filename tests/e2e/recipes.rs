@@ -1,6 +1,105 @@
 //! The built-in recipes reach what they promise.
 
-use crate::support::{data_dir, ok};
+use crate::support::{data_dir, files, ok};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// What a recipe's report must show besides a verdict that holds.
+struct Expected {
+    name: &'static str,
+    /// Overrides that shorten it where its data is large.
+    set: &'static [&'static str],
+    /// Titles of its tables.
+    tables: &'static [&'static str],
+    /// What the numbers of the report must say.
+    check: fn(&Value),
+}
+
+const RECIPES: [Expected; 8] = [
+    Expected { name: "digits", set: &[], tables: &[], check: |_| {} },
+    Expected { name: "fashion-mnist", set: SHORT, tables: &[], check: |_| {} },
+    Expected {
+        name: "learn-classes",
+        set: &[],
+        tables: &["accuracy on old and new classes"],
+        check: less_is_forgotten,
+    },
+    Expected { name: "mnist", set: SHORT, tables: &[], check: |_| {} },
+    Expected { name: "model-mixing", set: &[], tables: &["mixed models"], check: the_mix_beats_the_mean },
+    Expected { name: "prune-convert", set: &[], tables: &[], check: something_is_sparse },
+    Expected { name: "slimming", set: &[], tables: &[], check: |_| {} },
+    Expected { name: "sub-model", set: &[], tables: &["sub-model training"], check: the_sub_model_helped },
+];
+
+const SHORT: &[&str] = &["train.epochs=1", "finetune.epochs=1", "report.sweep=[]"];
+
+/// Every recipe ends smaller and proven equal, and its tables show what it is about. The published examples are among
+/// them: Sparana K (prune and convert, forgetting).
+#[test]
+fn every_recipe_runs_to_a_report() {
+    let known: BTreeSet<String> = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes"))
+        .iter()
+        .map(|f| f.replace(".toml", ""))
+        .collect();
+    assert_eq!(known, RECIPES.iter().map(|r| r.name.to_string()).collect(), "every recipe is run here");
+    let data = data_dir("every_recipe_runs_to_a_report").is_some();
+    for Expected { name, set, tables, check } in RECIPES.iter().filter(|r| data || !r.name.contains("mnist")) {
+        let folder = tempfile::tempdir().unwrap();
+        let overrides = set.iter().flat_map(|s| ["--set", s]);
+        let args: Vec<&str> = ["run", name, "--out", "out", "--json"].into_iter().chain(overrides).collect();
+        let report = ok(folder.path(), &args).json();
+        for link in ["smaller", "equal"] {
+            assert_eq!(report["verdict"][link]["ok"], true, "{name}: {}", report["verdict"]);
+        }
+        let titles: Vec<&str> = array(&report["tables"]).iter().map(|t| t["title"].as_str().unwrap()).collect();
+        assert!(tables.iter().all(|t| titles.contains(t)), "{name}: {titles:?}");
+        let page = std::fs::read_to_string(folder.path().join("out/report.html")).unwrap();
+        assert!(titles.iter().all(|t| page.contains(&format!("<h2>{t}</h2>"))), "{name}");
+        check(&report);
+    }
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A number of the table called `title`, by the words of its first cell and the name of its column.
+fn cell(report: &Value, title: &str, row: &str, column: &str) -> f64 {
+    let table = array(&report["tables"]).iter().find(|t| t["title"] == title).unwrap();
+    let column = array(&table["columns"]).iter().position(|c| c == column).unwrap();
+    let row = array(&table["rows"]).iter().find(|r| r[0] == row).unwrap();
+    row[column].as_f64().unwrap()
+}
+
+fn accuracy(report: &Value, stage: usize) -> f64 {
+    report["stages"][stage]["accuracy"].as_f64().unwrap()
+}
+
+fn less_is_forgotten(report: &Value) {
+    let of = |row, column| cell(report, "accuracy on old and new classes", row, column);
+    assert!(of("all", "old before") > 0.9 && of("all", "new before") < 0.1);
+    assert!(of("selected", "new after") > 0.8, "{}", of("selected", "new after"));
+    let (all, selected) = (of("all", "old after"), of("selected", "old after"));
+    assert!(selected > all + 0.1, "old classes: {all} with all parameters, {selected} with selected ones");
+}
+
+fn the_mix_beats_the_mean(report: &Value) {
+    let of = |row: &str| cell(report, "mixed models", row, "accuracy");
+    let mean = (1..=3).map(|m| of(&format!("model {m}"))).sum::<f64>() / 3.0;
+    assert!(of("mix") > mean, "{} on average, {} mixed", mean, of("mix"));
+}
+
+fn something_is_sparse(report: &Value) {
+    let sparse = array(&report["layers"]).iter().filter(|l| l["plan"]["128"]["kernel"] == "csr").count();
+    assert!(sparse >= 1, "{}", report["layers"]);
+    assert!(accuracy(report, 4) > 0.93, "{}", accuracy(report, 4));
+}
+
+fn the_sub_model_helped(report: &Value) {
+    let of = |row| cell(report, "sub-model training", row, "accuracy");
+    assert!(of("original, sub-model put back") > of("original"));
+}
 
 #[test]
 fn digits_end_small_and_proven_equal() {

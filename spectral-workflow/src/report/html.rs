@@ -48,7 +48,7 @@ pub(crate) fn render_tables(title: &str, facts: &[String], machine: &Machine, ta
     let facts = facts.iter().map(|f| escape(f)).collect::<Vec<_>>().join("<br/>");
     let _ = write!(
         page,
-        r#"<header><div class="hero"><p class="kicker">spectral</p><h1>{}</h1><p class="facts">{facts}</p></div></header>"#,
+        r#"<header class="wide"><div class="hero"><p class="kicker">spectral</p><h1>{}</h1><p class="facts">{facts}</p></div></header>"#,
         escape(title)
     );
     results(&mut page, tables);

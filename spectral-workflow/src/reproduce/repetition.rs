@@ -40,12 +40,11 @@ impl Repetition {
         }
     }
 
-    /// How it was done, line by line.
+    /// The verdict and how it was done, line by line.
     fn facts(&self) -> Vec<String> {
-        let quick = self.quick.then(|| "QUICK VERSION".to_string());
         let took = format!("{} on {}, {} thread(s)", seconds(self.seconds), self.machine.cpu, self.machine.threads);
         let source = self.published.source.to_string();
-        quick.into_iter().chain([source]).chain(self.outcome.setting.iter().cloned()).chain([took]).collect()
+        [self.verdict(), source].into_iter().chain(self.outcome.setting.iter().cloned()).chain([took]).collect()
     }
 
     /// The tables that are not too long, with a table of the bars.
@@ -70,7 +69,6 @@ impl Repetition {
             let rows: Vec<Vec<String>> = table.rows.iter().map(|r| r.iter().map(cell_text).collect()).collect();
             let _ = writeln!(text, "\n{}\n{}", table.title, left_columns(&columns, &rows));
         }
-        let _ = write!(text, "\n{}", self.verdict());
         text
     }
 
@@ -102,7 +100,6 @@ impl Repetition {
                 text.push_str(&row(cells.iter().map(cell_text).collect()));
             }
         }
-        let _ = writeln!(text, "\n**{}**", self.verdict());
         text
     }
 
@@ -111,9 +108,7 @@ impl Repetition {
         let title = format!("{}: {}", self.published.id, self.published.title);
         let mut tables = self.shown().split_off(self.shown().len() - 1);
         tables.splice(0..0, self.outcome.tables.iter().cloned());
-        let mut facts = self.facts();
-        facts.insert(0, self.verdict());
-        write(&out.join("result.html"), &render_tables(&title, &facts, &self.machine, &tables))?;
+        write(&out.join("result.html"), &render_tables(&title, &self.facts(), &self.machine, &tables))?;
         write(&out.join("result.md"), &self.markdown())?;
         let json = serde_json::to_string_pretty(&self.json());
         let json = json.map_err(|e| Failure::Check(format!("cannot write the result: {e}")))?;

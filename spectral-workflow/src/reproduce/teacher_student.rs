@@ -109,7 +109,7 @@ fn run(lab: &Lab<'_>) -> Result<Outcome> {
             TEACHER[0], TEACHER[1], TEACHER[1]
         ),
         format!(
-            "{SAMPLES} training and {SAMPLES} test samples from N(0, I), {epochs} epochs of Adam, {} seeds",
+            "{SAMPLES} training and {SAMPLES} test samples from N(0, I), {epochs} epochs of Adam, {} seed(s)",
             seeds.len()
         ),
         "the width of the teacher's second layer is not published; 20 is assumed".into(),

@@ -24,8 +24,9 @@ pub(crate) fn figure(table: &Table) -> Option<Figure> {
     let column = |c: usize| table.columns.get(c).map_or("", String::as_str);
     let several = plot.y.len() > 1;
     let y_title = plot.y.first().map_or("", |&c| column(c));
-    let axes = Axes { name: &table.title, x: column(plot.x), y: if several { "" } else { y_title }, whole: false };
     let points = || series.iter().flat_map(|s| &s.points);
+    let whole = points().all(|p| p.0.fract() == 0.0);
+    let axes = Axes { name: &table.title, x: column(plot.x), y: if several { "" } else { y_title }, whole };
     let x = Scale::linear(points().map(|p| p.0));
     let y = Scale::linear(points().map(|p| p.1)).nice(4);
     let mut frame = Frame::new(&axes, x, y);
@@ -43,7 +44,8 @@ pub(crate) fn figure(table: &Table) -> Option<Figure> {
     if legend.len() == 1 {
         legend.clear();
     }
-    Some(Figure { title: table.title.clone(), note: String::new(), legend, svg: frame.svg.finish() })
+    // The section it stands in says what it shows.
+    Some(Figure { title: String::new(), note: String::new(), legend, svg: frame.svg.finish() })
 }
 
 /// The lines that have a point: one for each column drawn and each word of the column that tells lines apart.
