@@ -58,6 +58,20 @@ pub enum Init {
 }
 
 impl Init {
+    /// Normal with deviation `sqrt(3 / (inputs + outputs)) / density`: Xavier for a matrix of which a share of
+    /// `density` is there, stronger by as much as there is less of it (what Sparana calls `Xavier_2`, row A10).
+    ///
+    /// # Errors
+    /// The density is not above 0 and at most 1, or there are no inputs and outputs.
+    pub fn xavier_over_density(inputs: usize, outputs: usize, density: f64) -> Result<Self> {
+        if !(density > 0.0 && density <= 1.0) || inputs + outputs == 0 {
+            let problem =
+                format!("density {density} of {outputs} x {inputs} weights; it must be above 0 and at most 1");
+            return Err(Error::config("initialiser", problem));
+        }
+        Ok(Self::Normal { mean: 0.0, deviation: (3.0 / (inputs + outputs) as f64).sqrt() / density })
+    }
+
     /// Fills `values` from `stream`; `fan` is (inputs, outputs).
     ///
     /// # Errors
@@ -160,6 +174,16 @@ mod tests {
             init.fill(&mut v, (100, 300), &mut Seed(5).stream("test", 0)).unwrap();
             let square = v.iter().map(|x| x * x).sum::<f64>() / v.len() as f64;
             assert!((square.sqrt() / deviation - 1.0).abs() < 0.03, "{init:?}");
+        }
+    }
+
+    /// Sparana A10: Xavier over the density.
+    #[test]
+    fn xavier_over_density_grows_as_the_density_falls() {
+        let Init::Normal { mean, deviation } = Init::xavier_over_density(100, 300, 0.1).unwrap() else { panic!() };
+        assert_eq!((mean, deviation), (0.0, (3.0 / 400.0f64).sqrt() / 0.1));
+        for (inputs, density) in [(4, 0.0), (4, -0.1), (4, 1.1), (4, f64::NAN), (0, 0.5)] {
+            assert!(Init::xavier_over_density(inputs, 0, density).is_err(), "{density}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! A network with its parameters.
 
+mod parts;
+
 use crate::meta::Hasher;
 use crate::{
     BackendHandle, ContentHash, DType, Error, Graph, IntoBackend, Layer, LowerCx, Lowered, Mask, Meta, Node,

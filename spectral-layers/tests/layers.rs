@@ -1,10 +1,12 @@
-//! Layers through public interfaces: parameter counts, spectral identities, configurations.
+//! Layers through public interfaces: parameter counts, spectral identities, configurations, what training draws.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 use ndarray::Array2;
 use spectral_core::registry::all;
 use spectral_core::{
-    Constraint, DType, Init, LayerEntry, Lowered, Model, Param, Penalty, Plan, Reference, Role, Seed, Session, Shape,
-    Trainable, Units,
+    Constraint, DType, Gradients, Init, LayerEntry, Lowered, Mode, Model, Param, Penalty, Plan, Reference, Role, Seed,
+    Session, Shape, Trainable, Units, Workspace,
 };
 use spectral_layers::prelude::*;
 use spectral_layers::{ActivationLayer, Factors, Multiply, WeightConstraints, spectral};
@@ -216,6 +218,76 @@ fn sessions_run_products_of_three_and_softmax() {
     for b in 0..5 {
         assert_eq!(session.run(x.slice(ndarray::s![b..b + 1, ..])).unwrap().row(0), whole.row(b));
     }
+}
+
+/// The buffers after a forward pass over the inputs `x`, `[features, batch]`.
+fn passed(model: &Model, mode: Mode, key: u64, x: &[f64]) -> Workspace {
+    let batch = x.len() / model.graph().input().len();
+    let mut ws = Workspace::new(model, batch, Gradients::ParametersAndInput).unwrap();
+    model.backend().write(x, ws.begin(model, batch).unwrap()).unwrap();
+    ws.forward(model, mode, key).unwrap();
+    ws
+}
+
+/// Sparana B1, A1: nothing is scaled there, and one rate overwrites that of every layer.
+#[test]
+fn dropout_keeps_the_mean_in_training_and_sleeps_at_inference() {
+    let model = Network::new(500).dropout(0.2).dropout(0.5).dtype(DType::F64).build(&Reference, Seed(1)).unwrap();
+    let x = vec![1.0; 500 * 40];
+    let ws = passed(&model, Mode::Train, 7, &x);
+    for (node, rate) in [(0, 0.2), (1, 0.6)] {
+        let y = ws.output(node).host::<f64>().unwrap();
+        let mean = y.iter().sum::<f64>() / y.len() as f64;
+        let dropped = y.iter().filter(|v| **v == 0.0).count() as f64 / y.len() as f64;
+        assert!((mean - 1.0).abs() < 0.02 && (dropped - rate).abs() < 0.02, "{node}: mean {mean}, {dropped} dropped");
+        assert!(y.iter().all(|v| *v == 0.0 || (v - 1.0 / (1.0 - rate)).abs() < 1e-12));
+    }
+    let asleep = passed(&model, Mode::Infer, 7, &x);
+    assert_eq!(asleep.output(1).host::<f64>().unwrap(), x);
+}
+
+/// Sparana B2: the gradient of dropped weights is not masked there, and they move.
+#[test]
+fn dropped_connections_get_no_gradient_and_kept_ones_that_of_what_was_used() {
+    let net = Network::new(6).drop_connect(5, Identity, 0.5).dtype(DType::F64);
+    let model = net.build(&Reference, Seed(2)).unwrap();
+    let weight = model.params().by_name("drop_connect1.weight").unwrap();
+    let values = model.params().get(weight).value().host::<f64>().unwrap();
+    // One sample a feature: the outputs are the weights that were used.
+    let eye: Vec<f64> = Array2::<f64>::eye(6).into_iter().collect();
+    let mut ws = passed(&model, Mode::Train, 3, &eye);
+    let used = ws.output(0).host::<f64>().unwrap().to_vec();
+    let dropped = used.iter().filter(|w| **w == 0.0).count();
+    assert!(dropped > 5 && dropped < 25, "{dropped} of 30 dropped");
+    assert!(used.iter().zip(values).all(|(u, w)| *u == 0.0 || (u - 2.0 * w).abs() < 1e-15));
+    let ones = vec![1.0; 30];
+    let mut dy = model.backend().zeros(Shape::matrix(5, 6), DType::F64).unwrap();
+    model.backend().write(&ones, &mut dy).unwrap();
+    ws.seed_gradient(&model, 0, &dy).unwrap();
+    ws.backward(&model, 0).unwrap();
+    let gradient = ws.param_grad(weight).unwrap().host::<f64>().unwrap();
+    for (g, u) in gradient.iter().zip(&used) {
+        assert_eq!(*g, if *u == 0.0 { 0.0 } else { 2.0 });
+    }
+    let inputs = ws.input_grad().unwrap().host::<f64>().unwrap();
+    for (i, row) in inputs.chunks(6).enumerate() {
+        let column: f64 = (0..5).map(|o| used[o * 6 + i]).sum();
+        assert!(row.iter().all(|d| (d - column).abs() < 1e-12));
+    }
+}
+
+/// Sparana B3: without a shift the exponentials overflow there.
+#[test]
+fn softmax_of_large_inputs_is_finite_forward_and_backward() {
+    let model = Network::new(3).softmax().dtype(DType::F64).build(&Reference, Seed(1)).unwrap();
+    let mut ws = passed(&model, Mode::Train, 0, &[1e4, -1e300, 1e4, 0.0, -1e4, 1e300]);
+    let y = ws.output(0).host::<f64>().unwrap().to_vec();
+    assert_eq!(y, [0.5, 0.0, 0.5, 0.0, 0.0, 1.0]);
+    let mut dy = model.backend().zeros(Shape::matrix(3, 2), DType::F64).unwrap();
+    model.backend().write(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &mut dy).unwrap();
+    ws.seed_gradient(&model, 0, &dy).unwrap();
+    ws.backward(&model, 0).unwrap();
+    assert_eq!(ws.input_grad().unwrap().host::<f64>().unwrap(), [-0.5, 0.0, 0.5, 0.0, 0.0, 0.0]);
 }
 
 #[test]

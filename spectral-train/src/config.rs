@@ -19,6 +19,8 @@ use std::collections::BTreeMap;
 /// patience = 5
 /// keep_best = true
 /// clip_norm = 1.0
+/// clip_value = 0.5
+/// only = ["dense3"]
 /// penalty = { basis = { l2 = 1e-5 } }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +50,12 @@ pub struct TrainConfig {
     /// Largest norm of the gradients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
+    /// Largest size of an entry of a gradient.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_value: Option<f64>,
+    /// The nodes that train, by name; all, if none is named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
     /// Penalties per role, added to those of the layers.
     pub penalty: BTreeMap<Role, Penalty>,
 }
@@ -66,6 +74,8 @@ impl Default for TrainConfig {
             min_delta: 0.0,
             keep_best: false,
             clip_norm: None,
+            clip_value: None,
+            only: Vec::new(),
             penalty: BTreeMap::new(),
         }
     }
@@ -91,6 +101,8 @@ impl TrainConfig {
         trainer.validation = (self.validation != 0.0).then_some(self.validation);
         trainer.patience = self.patience;
         trainer.clip_norm = self.clip_norm;
+        trainer.clip_value = self.clip_value;
+        trainer.only = self.only.clone();
         trainer.penalties = self.penalty.clone();
         if self.keep_best {
             trainer = trainer.keep_best();
@@ -115,13 +127,15 @@ mod tests {
         let trainer = read(json!({
             "epochs": 3, "batch": 7, "optimizer": {"name": "rmsprop", "rate": 0.5}, "loss": "mse",
             "schedule": {"name": "step", "every": 2, "factor": 0.1}, "warmup": 4, "validation": 0.25, "patience": 2,
-            "min_delta": 0.01, "keep_best": true, "clip_norm": 1.5, "penalty": {"basis": {"l2": 0.5}}
+            "min_delta": 0.01, "keep_best": true, "clip_norm": 1.5, "clip_value": 0.75,
+            "only": ["dense2"], "penalty": {"basis": {"l2": 0.5}}
         }))
         .unwrap();
         let at = |step, epoch| spectral_core::Progress { step, steps: 40, epoch, epochs: 4 };
         assert_eq!((trainer.epochs, trainer.batch, trainer.loss), (3, 7, Loss::MeanSquaredError));
         assert_eq!((trainer.validation, trainer.patience, trainer.min_delta), (Some(0.25), Some(2), 0.01));
         assert_eq!((trainer.keep, trainer.clip_norm), (crate::trainer::Keep::Best, Some(1.5)));
+        assert_eq!((trainer.clip_value, trainer.only.as_slice()), (Some(0.75), &["dense2".to_owned()][..]));
         assert_eq!(trainer.extra(Role::Basis), Penalty { l1: 0.0, l2: 0.5 });
         assert_eq!(trainer.extra(Role::Bias), Penalty::default());
         assert_eq!((trainer.rate(&at(0, 0)), trainer.rate(&at(30, 3))), (0.125, 0.05));
@@ -146,6 +160,7 @@ mod tests {
             (json!({"patience": 0}), vec!["`patience` is 0"]),
             (json!({"min_delta": -1.0}), vec!["`min_delta` is -1"]),
             (json!({"clip_norm": 0.0}), vec!["`clip_norm` is 0"]),
+            (json!({"clip_value": -1.0}), vec!["`clip_value` is -1"]),
             (json!({"penalty": {"basis": {"l3": 1.0}}}), vec!["unknown field `l3`"]),
             (json!({"penalty": {"bases": {"l2": 1.0}}}), vec!["bases", "`basis`"]),
             (json!({"penalty": {"basis": {"l2": -1.0}}}), vec!["`penalty` is -1"]),

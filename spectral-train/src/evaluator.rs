@@ -1,8 +1,13 @@
 //! Measuring a model on data.
 
+mod outputs;
+
+pub use outputs::Logits;
+
 use crate::trainer::Feed;
 use crate::{Error, Loss, Result};
-use spectral_core::{Evaluate, Gradients, Metrics, Model, Samples};
+use spectral_core::ndarray::Array2;
+use spectral_core::{Evaluate, Gradients, Metrics, Mode, Model, Samples};
 
 /// Loss and accuracy of a model, run batch by batch on its own backend in its own element type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,15 +39,41 @@ impl Evaluator {
     /// # Errors
     /// The batch is 0, the data does not fit the model, or the device failed.
     pub fn run(&self, model: &Model, data: &Samples) -> Result<Metrics> {
+        let mut feed = self.feed(self.loss, model, data)?;
+        let mut result = Ok(Metrics::default());
+        model.backend().within(&mut || result = feed.measure(model, data));
+        result
+    }
+
+    /// What the network puts out for `data` before a final softmax, if it has one: accuracy among the first k,
+    /// probabilities and how sure the network is come from it.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn logits(&self, model: &Model, data: &Samples) -> Result<Logits> {
+        let mut feed = self.feed(Loss::CrossEntropy, model, data)?;
+        let mut values = Array2::zeros((data.len(), data.targets().outputs()));
+        let mut result = Ok(());
+        let rows: Vec<usize> = (0..data.len()).collect();
+        model.backend().within(&mut || {
+            result = rows.chunks(feed.workspace.capacity()).try_for_each(|rows| {
+                feed.forward(model, data, rows, Mode::Infer, 0)?;
+                let outputs = model.backend().download(feed.workspace.output(feed.node))?;
+                for (i, value) in outputs.into_iter().enumerate() {
+                    values[[rows[i % rows.len()], i / rows.len()]] = value;
+                }
+                Ok(())
+            });
+        });
+        result.map(|()| Logits::new(values))
+    }
+
+    fn feed(&self, loss: Loss, model: &Model, data: &Samples) -> Result<Feed> {
         if self.batch == 0 {
             return Err(Error::setting("batch", 0, "at least 1 sample must be run at a time"));
         }
-        self.loss.check(model, data)?;
-        let mut feed = Feed::new(model, self.loss, self.batch.min(data.len()), Gradients::None)?;
-        let backend = model.backend();
-        let mut result = Ok(Metrics::default());
-        backend.within(&mut || result = feed.measure(model, data));
-        result
+        loss.check(model, data)?;
+        Feed::new(model, loss, self.batch.min(data.len()), Gradients::None)
     }
 }
 

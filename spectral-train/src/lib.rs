@@ -31,16 +31,18 @@ mod evaluator;
 mod loss;
 mod optimizer;
 mod schedule;
+mod tracker;
 mod trainer;
 
 pub use by_name::ByName;
 pub use config::TrainConfig;
 pub use error::{Error, Result};
-pub use evaluator::Evaluator;
+pub use evaluator::{Evaluator, Logits};
 pub use loss::Loss;
 pub use optimizer::{
-    Adam, AdamW, Adamax, Momentum, Nesterov, Optimizer, OptimizerEntry, OptimizerState, ParamStep, RmsProp, Sgd,
-    StepContext,
+    Adam, AdamW, Adamax, Momentum, MomentumRestart, Nesterov, Optimizer, OptimizerEntry, OptimizerState, ParamStep,
+    RmsProp, Sgd, SignAgreement, StepContext,
 };
 pub use schedule::{Constant, Cosine, Schedule, ScheduleEntry, StepDecay, Warmup};
+pub use tracker::{Checkpoint, ClassDistances, DistanceTracker};
 pub use trainer::Trainer;

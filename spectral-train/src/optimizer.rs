@@ -5,12 +5,14 @@ mod adamax;
 mod fused;
 mod rmsprop;
 mod sgd;
+mod sign;
 mod state;
 
 pub use adam::{Adam, AdamW};
 pub use adamax::Adamax;
 pub use rmsprop::RmsProp;
 pub use sgd::{Momentum, Nesterov, Sgd};
+pub use sign::{MomentumRestart, SignAgreement};
 pub use state::{OptimizerState, ParamStep};
 
 use spectral_core::registry::Registered;
@@ -146,7 +148,8 @@ mod tests {
     fn every_default_builds_and_is_summarised() {
         let entries = all::<OptimizerEntry>().unwrap();
         let names: Vec<_> = entries.iter().map(|e| e.name).collect();
-        assert_eq!(names, ["adam", "adamax", "adamw", "momentum", "nesterov", "rmsprop", "sgd"]);
+        let built_in = ["adam", "adamax", "adamw", "momentum", "momentum_restart", "nesterov", "rmsprop", "sgd"];
+        assert_eq!(names, [&built_in[..], &["sign_agreement"]].concat());
         for entry in entries {
             let built = (entry.build)((entry.defaults)()).unwrap();
             assert!(built.rate() > 0.0 && !entry.summary.is_empty(), "{}", entry.name);
@@ -168,6 +171,9 @@ mod tests {
             ("adamw", json!({"weight_decay": -1.0}), ["`weight_decay` is -1", "0 or more"]),
             ("adamax", json!({"beta2": -1.0}), ["optimizer `adamax`", "`beta2` is -1"]),
             ("rmsprop", json!({"rho": 1.5}), ["optimizer `rmsprop`", "`rho` is 1.5"]),
+            ("sign_agreement", json!({"friction": 1.0}), ["optimizer `sign_agreement`", "`friction` is 1"]),
+            ("momentum_restart", json!({"friction": -1.0}), ["optimizer `momentum_restart`", "`friction` is -1"]),
+            ("momentum_restart", json!({"epsilon": 0.0}), ["`epsilon` is 0", "above 0"]),
         ] {
             let entry = find::<OptimizerEntry>(name).unwrap();
             match (entry.build)(config.clone()) {

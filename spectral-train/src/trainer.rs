@@ -4,9 +4,11 @@ mod best;
 mod clip;
 mod feed;
 mod finite;
+mod frozen;
 mod run;
 
 pub(crate) use feed::Feed;
+use frozen::Frozen;
 
 use crate::{Constant, Error, Loss, Optimizer, Result, Schedule, Warmup};
 use spectral_core::{History, Model, Penalty, Progress, Role, Samples, Seed, Train, TrainHook};
@@ -35,6 +37,8 @@ pub struct Trainer {
     pub(crate) min_delta: f64,
     pub(crate) keep: Keep,
     pub(crate) clip_norm: Option<f64>,
+    pub(crate) clip_value: Option<f64>,
+    pub(crate) only: Vec<String>,
     pub(crate) penalties: BTreeMap<Role, Penalty>,
 }
 
@@ -68,6 +72,8 @@ impl Trainer {
             min_delta: 0.0,
             keep: Keep::Last,
             clip_norm: None,
+            clip_value: None,
+            only: Vec::new(),
             penalties: BTreeMap::new(),
         }
     }
@@ -148,6 +154,19 @@ impl Trainer {
         self
     }
 
+    /// Limits every entry of a gradient, penalties not included, to `-limit..=limit`, before the norm is taken.
+    pub fn clip_value(mut self, limit: f64) -> Self {
+        self.clip_value = Some(limit);
+        self
+    }
+
+    /// Trains the parameters of these nodes alone (all, if there are none); the others are frozen while the run
+    /// lasts and can train again after it. A hook may thaw them. Sparana F3 (`backward_layers`).
+    pub fn only<N: Into<String>>(mut self, nodes: impl IntoIterator<Item = N>) -> Self {
+        self.only = nodes.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Adds a penalty on all parameters of one role to those the parameters carry.
     pub fn penalty(mut self, role: Role, penalty: Penalty) -> Self {
         self.penalties.insert(role, penalty);
@@ -179,7 +198,11 @@ impl Trainer {
             }
             None => (None, None),
         };
-        run::run(self, model, run::Sets { train: train.as_ref().unwrap_or(data), held_out: held_out.as_ref() }, hooks)
+        let sets = run::Sets { train: train.as_ref().unwrap_or(data), held_out: held_out.as_ref() };
+        let frozen = Frozen::all_but(&self.only, model)?;
+        let result = run::run(self, model, sets, hooks);
+        frozen.thaw(model)?;
+        result
     }
 
     /// Learning rate of the step after `at`.
@@ -207,6 +230,9 @@ impl Trainer {
         require(not_negative(self.min_delta), "min_delta", &self.min_delta, "it must be a finite number, 0 or more")?;
         if let Some(norm) = self.clip_norm {
             require(positive(norm), "clip_norm", &norm, "it must be a finite number above 0")?;
+        }
+        if let Some(limit) = self.clip_value {
+            require(positive(limit), "clip_value", &limit, "it must be a finite number above 0")?;
         }
         for penalty in self.penalties.values() {
             for value in [penalty.l1, penalty.l2] {

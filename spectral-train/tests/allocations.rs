@@ -8,6 +8,7 @@ use ndarray::Array2;
 use spectral_core::backend::{
     Accum, Dropout, GradSlot, Linear, LinearGrads, LossKernel, RowSum, SpectralGrads, SpectralWeight, Update,
 };
+use spectral_core::registry::all;
 use spectral_core::{
     Activation, Backend, BackendHandle, ConvKernels, DType, DenseKernels, Elementwise, Flow, Mask, Memory, Model,
     Penalty, Progress, Reduce, Reference, Result, Role, Samples, Seed, Shape, SparseKernels, SpectralKernels, Targets,
@@ -16,7 +17,7 @@ use spectral_core::{
 use spectral_cpu::Cpu;
 use spectral_layers::Network;
 use spectral_layers::prelude::*;
-use spectral_train::{Adam, Cosine, Trainer, Warmup};
+use spectral_train::{Cosine, OptimizerEntry, Trainer, Warmup};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -97,6 +98,9 @@ impl Elementwise for Idle {
     fn dropout(&self, _: Dropout, _: &Tensor, _: &mut Tensor, _: Accum) -> Result<()> {
         Ok(())
     }
+    fn clamp(&self, _: f64, _: &mut Tensor) -> Result<()> {
+        Ok(())
+    }
     fn zero_where(&self, _: &Mask, _: &mut Tensor) -> Result<()> {
         Ok(())
     }
@@ -149,32 +153,40 @@ impl Backend for Idle {
     }
 }
 
-/// Steps 20 to 60 of an epoch, with dropout, clipping, a schedule and a penalty.
+/// Steps 20 to 60 of an epoch with every optimiser, with dropout, clipping, a schedule and a penalty.
 fn main() {
     let mut stream = Seed(1).stream("data", 0);
     let inputs = Array2::from_shape_fn((64 * 50, 50), |_| stream.normal() as f32);
     let labels = (0..64 * 50).map(|_| stream.below(10) as u32).collect();
     let data = Samples::new("noise", inputs, Targets::Classes { labels, classes: 10 }).unwrap();
     let network = Network::new(50).spectral(130, Relu).dropout(0.1).dense(60, Tanh).dense(10, Identity);
-    let trainer = Trainer::new(Adam::default())
-        .batch(50)
-        .schedule(Cosine::default())
-        .warmup(Warmup::Steps(5))
-        .clip_norm(1.0)
-        .penalty(Role::Basis, Penalty { l1: 0.0, l2: 1e-4 });
+    let trainer = |optimizer: &OptimizerEntry| {
+        Trainer::with_optimizer((optimizer.build)((optimizer.defaults)()).unwrap())
+            .batch(50)
+            .schedule(Cosine::default())
+            .warmup(Warmup::Steps(5))
+            .clip_norm(1.0)
+            .clip_value(0.1)
+            .penalty(Role::Basis, Penalty { l1: 0.0, l2: 1e-4 })
+    };
     let cpu = |threads| -> BackendHandle { Arc::new(Cpu::with_threads(threads).unwrap()) };
     let mut failures = Vec::new();
     let backends: [&dyn Fn() -> BackendHandle; 3] = [&|| Arc::new(Idle), &|| cpu(1), &|| cpu(2)];
     for open in backends {
         let backend = open();
         let mut model = network.build(&backend, Seed(1)).unwrap();
-        // A thread that is still starting allocates.
-        trainer.fit(&mut model, &data).unwrap();
-        let mut window = Window { from: 20, to: 60, ..Window::default() };
-        let history = trainer.fit_with(&mut model, &data, &mut [&mut window]).unwrap();
-        assert_eq!(history.epochs[0].train.samples, 3200);
-        if window.requests != 0 {
-            failures.push(format!("{}: {} requests in 40 steps", backend.describe(), window.requests));
+        for (i, entry) in all::<OptimizerEntry>().unwrap().into_iter().enumerate() {
+            let trainer = trainer(entry);
+            if i == 0 {
+                // A thread that is still starting allocates.
+                trainer.fit(&mut model, &data).unwrap();
+            }
+            let mut window = Window { from: 20, to: 60, ..Window::default() };
+            let history = trainer.fit_with(&mut model, &data, &mut [&mut window]).unwrap();
+            assert_eq!(history.epochs[0].train.samples, 3200);
+            if window.requests != 0 {
+                failures.push(format!("{} on {}: {} requests", entry.name, backend.describe(), window.requests));
+            }
         }
     }
     assert!(failures.is_empty(), "{failures:?}");

@@ -146,6 +146,16 @@ pub trait Elementwise: Memory {
         accumulate(self, v, dx, Accum::Add)
     }
 
+    /// Brings every element into `-limit..=limit`; NaN stays NaN.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn clamp(&self, limit: f64, t: &mut Tensor) -> Result<()> {
+        let mut v = self.download(t)?;
+        v.iter_mut().for_each(|v| *v = v.clamp(-limit, limit));
+        self.write(&v, t)
+    }
+
     /// Sets the entries in `mask` to exactly `+0.0`, whatever they held.
     ///
     /// # Errors

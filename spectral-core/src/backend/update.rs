@@ -49,6 +49,21 @@ pub enum Rule {
         /// Add epsilon under the root.
         epsilon_inside: bool,
     },
+    /// `a = friction a + sign(g)` where `a` has the sign of `g`, else `a = sign(g)`; `w -= lr |a| g`. Sparana F4.
+    SignAgreement {
+        /// Share of the old agreement that is kept, in `0..1`.
+        friction: f64,
+    },
+    /// `w -= lr (g + v)`; then `v = friction v + g` where `g v > -epsilon`, else `v = g`, and `v = 0` before step
+    /// `start`. Sparana F5.
+    MomentumRestart {
+        /// Share of the old velocity that is kept, in `0..1`.
+        friction: f64,
+        /// How far a gradient may oppose the velocity before that is dropped.
+        epsilon: f64,
+        /// The first step that leaves a velocity behind.
+        start: u64,
+    },
 }
 
 impl Rule {
@@ -56,7 +71,7 @@ impl Rule {
     pub fn slots(&self) -> usize {
         match self {
             Self::Sgd { momentum, .. } => usize::from(*momentum != 0.0),
-            Self::RmsProp { .. } => 1,
+            Self::RmsProp { .. } | Self::SignAgreement { .. } | Self::MomentumRestart { .. } => 1,
             Self::Adam { .. } | Self::Adamax { .. } => 2,
         }
     }
@@ -121,8 +136,7 @@ pub trait UpdateKernels: Memory {
             if op.trainable.is_some_and(|m| !m.contains(i)) {
                 continue;
             }
-            let sign = if w[i] == 0.0 { 0.0 } else { w[i].signum() };
-            let g = op.gradient_scale * g[i] + 2.0 * op.l2 * w[i] + op.l1 * sign;
+            let g = op.gradient_scale * g[i] + 2.0 * op.l2 * w[i] + op.l1 * sign(w[i]);
             let step = match op.rule {
                 Rule::Sgd { momentum, nesterov } => match s.first_mut() {
                     None => g,
@@ -146,6 +160,17 @@ pub trait UpdateKernels: Memory {
                     s[0][i] = rho * s[0][i] + (1.0 - rho) * g * g;
                     g / if epsilon_inside { (s[0][i] + epsilon).sqrt() } else { s[0][i].sqrt() + epsilon }
                 }
+                Rule::SignAgreement { friction } => {
+                    let kept = if s[0][i] * sign(g) > 0.0 { friction * s[0][i] } else { 0.0 };
+                    s[0][i] = kept + sign(g);
+                    s[0][i].abs() * g
+                }
+                Rule::MomentumRestart { friction, epsilon, start } => {
+                    let v = s[0][i];
+                    let kept = if g * v > -epsilon { friction * v } else { 0.0 };
+                    s[0][i] = if op.step < start { 0.0 } else { kept + g };
+                    g + v
+                }
             };
             w[i] = cut(w[i] - op.rate * op.decay * w[i] - op.rate * step);
             s.iter_mut().for_each(|s| s[i] = cut(s[i]));
@@ -153,6 +178,11 @@ pub trait UpdateKernels: Memory {
         self.write(&w, value)?;
         state.iter_mut().zip(&s).try_for_each(|(t, s)| self.write(s, t))
     }
+}
+
+/// -1, 0 or 1.
+fn sign(x: f64) -> f64 {
+    if x == 0.0 { 0.0 } else { x.signum() }
 }
 
 impl Update<'_> {

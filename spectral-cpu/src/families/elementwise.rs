@@ -3,7 +3,7 @@
 use super::{GRAIN, expect, typed};
 use crate::Cpu;
 use crate::kernels::activation::{Activate, ActivateVjp};
-use crate::kernels::elementwise::{Binary, Drop, Multiplied, PenaltySlope, Scaled, Zip};
+use crate::kernels::elementwise::{Binary, Clamp, Drop, Multiplied, PenaltySlope, Scaled, Zip};
 use crate::kernels::math::Math;
 use crate::kernels::softmax::{softmax, softmax_vjp};
 use crate::kernels::vector::Lanes;
@@ -47,6 +47,11 @@ impl Elementwise for Cpu {
             let slope = PenaltySlope { l1: E::of(factor * penalty.l1), l2: E::of(2.0 * factor * penalty.l2) };
             zip::<E, _>(self, slope, x, x, dx, Accum::Add)
         })
+    }
+
+    fn clamp(&self, limit: f64, t: &mut Tensor) -> Result<()> {
+        typed!(t, E => clamp(self, E::of(limit), t.host_mut::<E>()?));
+        Ok(())
     }
 
     fn zero_where(&self, mask: &Mask, t: &mut Tensor) -> Result<()> {
@@ -120,6 +125,10 @@ fn dropout<E: Lanes>(cpu: &Cpu, op: Dropout, x: &Tensor, y: &mut Tensor, accum: 
         cpu.simd().run(Drop { op, first: from, x: &x[from..to], y, accum });
     });
     Ok(())
+}
+
+fn clamp<E: Lanes>(cpu: &Cpu, limit: E, values: &mut [E]) {
+    cpu.crew().share(values.len(), GRAIN, values, |_, _, y| cpu.simd().run(Clamp { limit, y }));
 }
 
 /// Few bits are set at either end of a pruning run, so whole words are told apart first.

@@ -81,6 +81,33 @@ impl<E: Lanes, F: Binary<E>> Kernel<E> for Zip<'_, E, F> {
     }
 }
 
+/// Brings every element into `-limit..=limit`.
+pub(crate) struct Clamp<'a, E> {
+    pub(crate) limit: E,
+    pub(crate) y: &'a mut [E],
+}
+
+impl<E: Lanes> Kernel<E> for Clamp<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Vector<Elem = E>>(self) {
+        let (len, y) = (self.y.len(), self.y.as_mut_ptr());
+        let high = V::splat(self.limit);
+        let low = V::zero().sub(high);
+        let mut i = 0;
+        while i < len {
+            let lanes = V::first((len - i).min(V::LANES));
+            // SAFETY: the flagged lanes stay below `len`.
+            unsafe {
+                // The element comes second, so that NaN stays.
+                let v = low.max(high.min(V::load_masked(y.add(i), lanes)));
+                v.store_masked(y.add(i), lanes);
+            }
+            i += V::LANES;
+        }
+    }
+}
+
 /// `y (+)= x` with dropout; `first` is the index of `x[0]` in the whole tensor.
 pub(crate) struct Drop<'a, E> {
     pub(crate) op: Dropout,

@@ -85,6 +85,41 @@ impl<E: Lanes> Step<E> for RmsProp<E> {
     }
 }
 
+#[derive(Clone, Copy)]
+struct SignAgreement<E> {
+    friction: E,
+}
+#[derive(Clone, Copy)]
+struct MomentumRestart<E> {
+    friction: E,
+    epsilon: E,
+    /// Whether this step leaves a velocity behind.
+    remembers: bool,
+}
+
+impl<E: Lanes> Step<E> for SignAgreement<E> {
+    const SLOTS: usize = 1;
+    #[inline(always)]
+    fn step<V: Vector<Elem = E>>(self, g: V, state: &mut [V; 2]) -> V {
+        let sign = signed(V::splat(E::of(1.0)), g);
+        let kept = V::select(state[0].mul(sign).gt(V::zero()), state[0], V::zero());
+        state[0] = V::splat(self.friction).fma(kept, sign);
+        state[0].abs().mul(g)
+    }
+}
+
+impl<E: Lanes> Step<E> for MomentumRestart<E> {
+    const SLOTS: usize = 1;
+    #[inline(always)]
+    fn step<V: Vector<Elem = E>>(self, g: V, state: &mut [V; 2]) -> V {
+        let step = g.add(state[0]);
+        let limit = V::zero().sub(V::splat(self.epsilon));
+        let kept = V::select(g.mul(state[0]).gt(limit), state[0], V::zero());
+        state[0] = if self.remembers { V::splat(self.friction).fma(kept, g) } else { V::zero() };
+        step
+    }
+}
+
 /// The part of an update from entry `first` (a multiple of 64) on.
 pub(crate) struct Update<'a, E> {
     pub(crate) op: Op<'a>,
@@ -111,6 +146,14 @@ impl<E: Lanes> Kernel<E> for Update<'_, E> {
                 take: E::of(1.0 - rho),
                 epsilon: E::of(epsilon),
                 inside: epsilon_inside,
+            }),
+            Rule::SignAgreement { friction } => {
+                self.masked::<V, _>(SignAgreement { friction: E::of(friction) });
+            }
+            Rule::MomentumRestart { friction, epsilon, start } => self.masked::<V, _>(MomentumRestart {
+                friction: E::of(friction),
+                epsilon: E::of(epsilon),
+                remembers: op.step >= start,
             }),
         }
     }
@@ -184,9 +227,7 @@ impl<E: Lanes> Update<'_, E> {
     #[inline(always)]
     fn entry<V: Vector<Elem = E>, S: Step<E>>(&self, w: V, g: V, s: &mut [V; 2], step: S) -> V {
         let of = |x: f64| V::splat(E::of(x));
-        let one = of(self.op.l1);
-        let sign = V::select(w.gt(V::zero()), one, V::select(V::zero().gt(w), V::zero().sub(one), V::zero()));
-        let g = g.fma(of(self.op.gradient_scale), w.fma(of(2.0 * self.op.l2), sign));
+        let g = g.fma(of(self.op.gradient_scale), w.fma(of(2.0 * self.op.l2), signed(of(self.op.l1), w)));
         let step = step.step(g, s);
         for s in s {
             *s = cut(*s);
@@ -194,6 +235,12 @@ impl<E: Lanes> Update<'_, E> {
         let kept = V::zero().sub(w).fma(of(self.op.rate * self.op.decay), w);
         cut(kept.sub(step.mul(of(self.op.rate))))
     }
+}
+
+/// `size` with the sign of `x`; 0 where `x` is.
+#[inline(always)]
+fn signed<V: Vector>(size: V, x: V) -> V {
+    V::select(x.gt(V::zero()), size, V::select(V::zero().gt(x), V::zero().sub(size), V::zero()))
 }
 
 /// 0 for what is closer to it than [`SUBNORMAL_CUT`].

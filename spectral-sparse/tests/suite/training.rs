@@ -80,6 +80,35 @@ fn gradients_and_steps_agree_on_stored_entries() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+/// Sparana B14: never built there.
+#[test]
+fn a_sparse_softmax_layer_is_built_from_a_recipe_and_learns() {
+    let config = serde_json::json!({ "units": 4, "density": 0.5, "activation": "softmax" });
+    let spec = spectral_layers::LayerSpec::new("sparse", config.as_object().unwrap().clone());
+    let network = spectral_layers::Network::from_specs(6, &[spec]).dtype(DType::F64);
+    let mut model = network.build(crate::networks::cpu(), Seed(4)).unwrap();
+    let probabilities = |model: &Model| {
+        let ws = gradients(model, 9);
+        model.backend().download(ws.output(1)).unwrap()
+    };
+    let before = probabilities(&model);
+    for sample in 0..BATCH {
+        let column: Vec<f64> = before.iter().skip(sample).step_by(BATCH).copied().collect();
+        assert!((column.iter().sum::<f64>() - 1.0).abs() < 1e-12 && column.iter().all(|p| *p > 0.0));
+    }
+    // `gradients` is of a weighted sum of the outputs, which descending lowers.
+    let mut stream = Seed(9).stream("x", 0);
+    let drawn: Vec<f64> = (0..10 * BATCH).map(|_| stream.uniform(-1.0, 1.0)).collect();
+    let weights = &drawn[6 * BATCH..];
+    let sum = |p: &[f64]| p.iter().zip(weights).map(|(p, w)| p * w).sum::<f64>();
+    for _ in 0..20 {
+        let ws = gradients(&model, 9);
+        descend(&mut model, &ws);
+    }
+    let stored = model.params().iter().next().unwrap().1.pattern.as_ref().unwrap().nonzeros();
+    assert_eq!((stored, sum(&probabilities(&model)) < sum(&before) - 0.1), (12, true));
+}
+
 #[test]
 fn nothing_of_the_size_of_the_matrix_is_kept() {
     let mut dense = spectral_layers::Network::new(400).masked(300, ACTIVATIONS[4], 0.01);

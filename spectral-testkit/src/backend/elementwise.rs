@@ -42,6 +42,7 @@ pub(super) fn run(f: &mut Fixture<'_>) {
             copies(f, rows, batch, accum);
         }
         f.case(format!("zero_where {shape}"), |f| zero_where(f, shape));
+        f.case(format!("clamp {shape}"), |f| clamp(f, shape));
     }
     f.case("multiply NaN and infinity", |f| {
         let shape = Shape::vector(4);
@@ -156,6 +157,23 @@ fn zero_where(f: &mut Fixture<'_>, shape: Shape) -> Result<()> {
         false => g.to_bits() == values[i].to_bits() || values[i].is_nan() && g.is_nan(),
     };
     f.require(got.iter().enumerate().all(right), "entries in the mask must be +0.0, the others unchanged");
+    Ok(())
+}
+
+/// Elements inside the limit keep their bits, and NaN stays NaN.
+fn clamp(f: &mut Fixture<'_>, shape: Shape) -> Result<()> {
+    let mut values = f.normal(shape.len());
+    for (v, special) in values.iter_mut().skip(1).step_by(3).zip([f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 0.5]) {
+        *v = special;
+    }
+    let mut t = f.pair(shape, &values)?;
+    f.backend.clamp(0.5, &mut t.device)?;
+    let got = f.backend.download(&t.device)?;
+    let right = |(g, v): (&f64, &f64)| {
+        if v.is_nan() { g.is_nan() } else { g.to_bits() == v.clamp(-0.5, 0.5).to_bits() }
+    };
+    let all = got.iter().zip(&Reference.download(&t.oracle)?).all(right);
+    f.require(all, "elements must be inside -0.5..=0.5, unchanged where they were");
     Ok(())
 }
 

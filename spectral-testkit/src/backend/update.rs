@@ -4,7 +4,7 @@ use super::fixture::{Fixture, Pair};
 use spectral_core::backend::{Rule, SUBNORMAL_CUT, Update, UpdateKernels};
 use spectral_core::{Mask, Memory, Reference, Result, Shape, Tensor};
 
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 11] = [
     Rule::Sgd { momentum: 0.0, nesterov: false },
     Rule::Sgd { momentum: 0.9, nesterov: false },
     Rule::Sgd { momentum: 0.9, nesterov: true },
@@ -13,6 +13,9 @@ const RULES: [Rule; 8] = [
     Rule::Adamax { beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
     Rule::RmsProp { rho: 0.9, epsilon: 1e-7, epsilon_inside: false },
     Rule::RmsProp { rho: 0.9, epsilon: 1e-7, epsilon_inside: true },
+    Rule::SignAgreement { friction: 0.9 },
+    Rule::MomentumRestart { friction: 0.9, epsilon: 1e-7, start: 1 },
+    Rule::MomentumRestart { friction: 0.9, epsilon: 1e-7, start: 3 },
 ];
 
 /// Learning rate of all steps.

@@ -65,6 +65,11 @@ impl<F: Fused> Optimizer for F {
                 share("rho", rho)?;
                 above_zero("epsilon", epsilon)
             }
+            Rule::SignAgreement { friction } => share("friction", friction),
+            Rule::MomentumRestart { friction, epsilon, .. } => {
+                share("friction", friction)?;
+                above_zero("epsilon", epsilon)
+            }
         }
     }
 }

@@ -178,6 +178,13 @@ impl<'a> Run<'a> {
         }
         feed.workspace.backward(model, feed.node)?;
         finite::check_gradients(model, &feed.workspace, step)?;
+        if let Some(limit) = self.trainer.clip_value {
+            for index in 0..model.params().len() {
+                if let Some(gradient) = feed.workspace.param_grad_mut(ParamId(index as u32)) {
+                    model.backend().clamp(limit, gradient)?;
+                }
+            }
+        }
         let gradient_scale = match clip {
             Some(clip) => clip.scale(model, &mut feed.workspace, step)?,
             None => 1.0,

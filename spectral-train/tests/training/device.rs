@@ -2,9 +2,11 @@
 
 use crate::support::{bits, blobs, network};
 use spectral_core::{
-    Backend, ConvKernels, DType, DenseKernels, Elementwise, Error, Evaluate, HostBuffer, Memory, Reduce, Reference,
-    Result, Seed, Shape, SparseKernels, SpectralKernels, Storage, Tensor, Unitwise, UpdateKernels, Values,
+    Backend, ConvKernels, DType, DenseKernels, Elementwise, Error, Evaluate, HostBuffer, Mask, Memory, Reduce,
+    Reference, Result, Seed, Shape, SparseKernels, SpectralKernels, Storage, Tensor, Trainable, Unitwise,
+    UpdateKernels, Values,
 };
+use spectral_cpu::Cpu;
 use spectral_train::{Adam, Evaluator, Trainer};
 use std::any::Any;
 
@@ -86,4 +88,22 @@ fn memory_elsewhere_gives_the_same_bits() {
     assert_eq!(a.epochs[2].validation, b.epochs[2].validation);
     let evaluator = Evaluator::default().batch(7);
     assert_eq!(evaluator.evaluate(&host, &data).unwrap(), evaluator.evaluate(&remote, &data).unwrap());
+}
+
+/// Sparana A11: the way back to the first device fails there, and masks stay behind.
+#[test]
+fn a_model_moves_to_another_backend_and_back_with_masks_and_frozen_entries() {
+    let mut model = network(3).build(&Reference, Seed(3)).unwrap();
+    let id = model.params().by_name("dense1.weight").unwrap();
+    let (params, backend) = model.params_mut();
+    params.prune(backend, id, &Mask::from_fn(30, |i| i % 4 == 0)).unwrap();
+    params.set_trainable(id, Trainable::Only(Mask::from_fn(30, |i| i % 3 == 0))).unwrap();
+    let there = model.to_backend(&Cpu::new().unwrap(), DType::F32).unwrap();
+    let back = there.to_backend(&Reference, DType::F32).unwrap();
+    assert_eq!((there.backend().name(), back.backend().name()), ("cpu", "reference"));
+    for moved in [&there, &back] {
+        assert_eq!(moved.content_hash().unwrap(), model.content_hash().unwrap());
+        assert_eq!(moved.params().get(id).pruned(), model.params().get(id).pruned());
+        assert_eq!(moved.params().get(id).trainable, model.params().get(id).trainable);
+    }
 }

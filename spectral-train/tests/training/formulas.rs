@@ -3,7 +3,10 @@
 use crate::support::{arena, tensor};
 use spectral_core::{Backend, DType, Penalty, Reference, Seed, Shape};
 use spectral_cpu::Cpu;
-use spectral_train::{Adam, AdamW, Adamax, Momentum, Nesterov, Optimizer, OptimizerState, ParamStep, RmsProp, Sgd};
+use spectral_train::{
+    Adam, AdamW, Adamax, Momentum, MomentumRestart, Nesterov, Optimizer, OptimizerState, ParamStep, RmsProp, Sgd,
+    SignAgreement,
+};
 
 const STEPS: usize = 9;
 const ENTRIES: usize = 21;
@@ -37,6 +40,24 @@ fn adam(g: &[f64], b1: f64, b2: f64, epsilon: f64) -> f64 {
     m / (v.sqrt() + epsilon)
 }
 
+/// Sparana F4: `|a|` is the sum of a geometric series over the last gradients of one sign.
+fn sign_agreement(g: &[f64], friction: f64) -> f64 {
+    let run = g.iter().rev().take_while(|x| x.signum() == last(g).signum()).count();
+    last(g) * (1.0 - friction.powi(run as i32)) / (1.0 - friction)
+}
+
+/// Sparana F5: the velocity is a sum over the gradients since one last opposed what was summed before it.
+fn momentum_restart(g: &[f64], friction: f64, epsilon: f64, start: usize) -> f64 {
+    let past = &g[..g.len() - 1];
+    let mut first = start - 1;
+    for t in start..past.len() {
+        if past[t] * faded(&past[first..t], friction, |g| g) <= -epsilon {
+            first = t;
+        }
+    }
+    last(g) + faded(past.get(first..).unwrap_or(&[]), friction, |g| g)
+}
+
 fn cases() -> Vec<Case> {
     let case = |optimizer: Box<dyn Optimizer>, formula: Formula, decay| Case { optimizer, formula, decay };
     let adamw = AdamW { rate: 0.02, beta1: 0.8, beta2: 0.95, epsilon: 1e-3, weight_decay: 0.3 };
@@ -64,49 +85,106 @@ fn cases() -> Vec<Case> {
             |g| last(g) / (0.1 * faded(g, 0.9, |g| g * g) + 1e-3).sqrt(),
             0.0,
         ),
+        case(Box::new(SignAgreement { rate: 0.1, friction: 0.7 }), |g| sign_agreement(g, 0.7), 0.0),
+        case(
+            Box::new(MomentumRestart { rate: 0.1, friction: 0.7, epsilon: 0.01, start: 1 }),
+            |g| momentum_restart(g, 0.7, 0.01, 1),
+            0.0,
+        ),
+        case(
+            Box::new(MomentumRestart { rate: 0.1, friction: 0.7, epsilon: 0.01, start: 3 }),
+            |g| momentum_restart(g, 0.7, 0.01, 3),
+            0.0,
+        ),
     ]
 }
 
 /// Largest relative difference between `STEPS` steps of the optimiser and of the formula.
-fn difference(case: &Case, backend: &dyn Backend, dtype: DType) -> f64 {
-    let shape = Shape::matrix(3, 7);
-    let (penalty, scale) = (Penalty { l1: 0.03, l2: 0.2 }, 0.5);
+fn difference(case: &Case, backend: &dyn Backend, dtype: DType, penalty: Penalty) -> f64 {
+    let (shape, scale) = (Shape::matrix(3, 7), 0.5);
     let mut stream = Seed(11).stream("formulas", 0);
     let round = |v: f64| if dtype == DType::F32 { f64::from(v as f32) } else { v };
     let mut expected: Vec<f64> = (0..ENTRIES).map(|_| round(stream.normal())).collect();
     let mut history = vec![Vec::new(); ENTRIES];
     let (mut params, id) = arena(&expected, shape, dtype);
-    params.set_penalty(id, Penalty { l1: 0.0, l2: 0.05 });
+    // What a parameter carries and what the run adds count as one.
+    let (carried, added) = (Penalty { l1: 0.0, l2: penalty.l2 / 5.0 }, Penalty { l2: penalty.l2 * 0.8, ..penalty });
+    params.set_penalty(id, carried);
     let mut state = OptimizerState::new();
     for step in 0..STEPS {
         let gradient: Vec<f64> = (0..ENTRIES).map(|_| round(stream.normal())).collect();
         let rate = case.optimizer.rate() / (step + 1) as f64;
         for (w, (g, history)) in expected.iter_mut().zip(gradient.iter().zip(&mut history)) {
-            history.push(scale * g + 2.0 * (0.2 + 0.05) * *w + 0.03 * w.signum());
+            history.push(scale * g + 2.0 * penalty.l2 * *w + penalty.l1 * w.signum());
             *w -= rate * case.decay * *w + rate * (case.formula)(history);
         }
-        let op = ParamStep { id, gradient: &tensor(&gradient, shape, dtype), rate, gradient_scale: scale, penalty };
+        let op =
+            ParamStep { id, gradient: &tensor(&gradient, shape, dtype), rate, gradient_scale: scale, penalty: added };
         state.step(&*case.optimizer, &mut params, backend, &op).unwrap();
     }
     let got = backend.download(params.get(id).value()).unwrap();
     got.iter().zip(&expected).map(|(a, b)| (a - b).abs() / b.abs().max(0.1)).fold(0.0, f64::max)
 }
 
+/// Sparana F1, F2, F4, F5: the originals do nothing or fail with an L1 penalty alone, or without an L2 penalty.
 #[test]
-fn every_optimiser_follows_its_formula_on_every_backend() {
+fn every_optimiser_follows_its_formula_on_every_backend_with_any_penalties() {
     let cpu = Cpu::with_threads(2).unwrap();
     let mut failures = Vec::new();
     for case in cases() {
         for (backend, dtype, tolerance) in
             [(&Reference as &dyn Backend, DType::F64, 1e-12), (&cpu, DType::F64, 1e-12), (&cpu, DType::F32, 2e-5)]
         {
-            let difference = difference(&case, backend, dtype);
-            if difference.is_nan() || difference > tolerance {
-                failures.push(format!("{:?} {} {dtype}: {difference:e}", case.optimizer, backend.name()));
+            for (l1, l2) in [(0.0, 0.0), (0.03, 0.0), (0.0, 0.25), (0.03, 0.25)] {
+                let difference = difference(&case, backend, dtype, Penalty { l1, l2 });
+                if difference.is_nan() || difference > tolerance {
+                    let name = backend.name();
+                    failures.push(format!("{:?} {name} {dtype} l1 {l1} l2 {l2}: {difference:e}", case.optimizer));
+                }
             }
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// Values of one entry after each of `gradients`, by `optimizer` at rate 1.
+fn path(optimizer: &dyn Optimizer, gradients: &[f64], penalty: Penalty) -> Vec<f64> {
+    let shape = Shape::vector(1);
+    let (mut params, id) = arena(&[0.0], shape, DType::F64);
+    let mut state = OptimizerState::new();
+    let step = |g: &f64| {
+        let op = ParamStep { id, gradient: &tensor(&[*g], shape, DType::F64), rate: 1.0, gradient_scale: 1.0, penalty };
+        state.step(optimizer, &mut params, &Reference, &op).unwrap();
+        params.get(id).value().host::<f64>().unwrap()[0]
+    };
+    gradients.iter().map(step).collect()
+}
+
+/// Sparana F4: the original fails without an L2 penalty.
+#[test]
+fn sign_agreement_grows_the_step_until_the_sign_changes() {
+    let optimizer = SignAgreement { rate: 1.0, friction: 0.5 };
+    let gradients = [1.0, 1.0, 1.0, -2.0, -2.0, 0.0, -2.0];
+    let sizes = [-1.0, -1.5, -1.75, 2.0, 3.0, 0.0, 2.0];
+    let mut at = 0.0;
+    for (got, step) in path(&optimizer, &gradients, Penalty::default()).into_iter().zip(sizes) {
+        at += step;
+        assert_eq!(got, at);
+    }
+}
+
+/// Sparana F5: the velocity is 0 while the step is below 10, and the original fails without an L2 penalty.
+#[test]
+fn momentum_restart_remembers_nothing_before_step_ten() {
+    let optimizer = MomentumRestart { rate: 1.0, friction: 0.5, ..MomentumRestart::default() };
+    assert_eq!(optimizer.start, 10);
+    let mut gradients = [1.0; 14];
+    gradients[12] = -1.0;
+    let path = path(&optimizer, &gradients, Penalty::default());
+    let steps: Vec<f64> = std::iter::once(path[0]).chain(path.windows(2).map(|w| w[1] - w[0])).collect();
+    // Step 10 is the first to leave a velocity, 11 to use it; 13 opposes it, so 14 starts from 13 alone.
+    assert_eq!(steps[..10], [-1.0; 10]);
+    assert_eq!(steps[10..], [-2.0, -2.5, -0.75, 0.0]);
 }
 
 #[test]

@@ -69,6 +69,30 @@ fn metrics_are_averages_over_samples_not_batches() {
     }
 }
 
+/// Sparana A5, A6, A15: whatever the batch, and with the softmax in the network or not.
+#[test]
+fn logits_agree_with_the_accuracy_and_pass_over_a_final_softmax() {
+    let data = blobs(53, 3, 2);
+    let plain = network(3).build(&Reference, Seed(3)).unwrap();
+    let softmax = network(3).softmax().build(&Reference, Seed(3)).unwrap();
+    let accuracy = Evaluator::default().evaluate(&plain, &data).unwrap().accuracy;
+    let logits = Evaluator::default().logits(&plain, &data).unwrap();
+    assert_eq!(logits.top_k_accuracy(&data, 1).unwrap(), accuracy);
+    for loss in [Loss::CrossEntropy, Loss::MeanSquaredError] {
+        assert_eq!(Evaluator::new(loss).batch(10).logits(&softmax, &data).unwrap(), logits);
+    }
+    let inputs = data.inputs().to_owned();
+    let mut session = spectral_core::Session::new(&softmax, &Default::default()).unwrap();
+    let outputs = session.run(inputs.view()).unwrap();
+    let difference = |(a, b): (&f64, &f32)| (a - f64::from(*b)).abs();
+    assert!(logits.probabilities().iter().zip(&outputs).map(difference).fold(0.0, f64::max) < 1e-6);
+    for (ratio, row) in logits.top_two_ratio().unwrap().iter().zip(outputs.rows()) {
+        let mut row: Vec<f64> = row.iter().map(|p| f64::from(*p)).collect();
+        row.sort_by(f64::total_cmp);
+        assert!((ratio / (row[2] / row[1]) - 1.0).abs() < 1e-5);
+    }
+}
+
 #[test]
 fn a_final_softmax_changes_nothing_but_the_output() {
     let data = blobs(60, 3, 1);

@@ -10,5 +10,7 @@ mod learn;
 mod masks;
 mod numbers;
 mod patterns;
+mod settings;
 mod stopping;
 mod support;
+mod tracker;

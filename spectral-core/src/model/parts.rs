@@ -1,0 +1,129 @@
+//! Models made of parts of another one, and values brought from elsewhere.
+
+use super::draw;
+use crate::{
+    ContentHash, Error, Graph, HistoryEntry, Meta, Model, Node, NodeSpec, ParamId, Params, Result, Seed, Source, Units,
+};
+use ndarray::ArrayViewD;
+use std::sync::Arc;
+
+impl Model {
+    /// The first `count` nodes as a model of their own, whose output is that of the last of them: what a network
+    /// computes halfway (Sparana A3).
+    ///
+    /// Values, masks and frozen entries are copied, history and plan are not.
+    ///
+    /// # Errors
+    /// `count` is 0 or more than there are nodes, or the device failed.
+    pub fn first_layers(&self, count: usize) -> Result<Self> {
+        let nodes = self.graph().nodes();
+        if count == 0 || count > nodes.len() {
+            let problem = format!("{count} cannot be taken of {0}; ask for 1 to {0}", nodes.len());
+            return Err(Error::config("first layers", problem));
+        }
+        let mut graph = Graph::new(self.graph().input())?;
+        let mut params = Params::default();
+        for node in &nodes[..count] {
+            let ids = copied(self, node, &mut params)?;
+            graph.add(Node { params: ids, ..node.clone() })?;
+        }
+        let meta = Meta { history: Vec::new(), plan: None, ..self.meta.clone() };
+        Self::from_parts(graph, params, self.backend().clone(), self.dtype(), meta)
+    }
+
+    /// The same network for a task with `outputs` outputs: every layer keeps its values, masks and frozen entries
+    /// but the last one with units of its own, which is drawn anew from `seed` (Sparana G6).
+    ///
+    /// The parameters of the last layer start as its settings say, without masks. The history says that and from
+    /// which model it was made; the data set and the plan of the old task are forgotten.
+    ///
+    /// # Errors
+    /// The network has no layer with units of its own, that layer cannot have another number of units, what follows
+    /// it is more than functions of its outputs (softmax), or the device failed.
+    pub fn with_outputs(&self, outputs: usize, seed: Seed) -> Result<Self> {
+        let (graph, backend) = (self.graph(), self.backend());
+        let last = graph.nodes().iter().rposition(|n| n.layer.units() == Units::Own);
+        let no = |problem: String| Err(Error::config("new outputs", problem));
+        let Some(last) = last else { return no("no layer of the network has units of its own".into()) };
+        let cut = &graph.nodes()[last];
+        let chain = (last + 1..graph.nodes().len()).all(|i| {
+            let (node, before) = (&graph.nodes()[i], Source::Node(i - 1));
+            node.params.is_empty() && node.inputs == [before] && graph.shape(Source::Node(i)) == graph.shape(before)
+        });
+        if !chain {
+            return no(format!("the outputs of the network are not just the units of its last layer `{}`", cut.name));
+        }
+        let Some(layer) = cut.layer.with_units(outputs) else {
+            return no(format!("layer `{}` ({}) cannot have another number of units", cut.name, cut.layer.kind()));
+        };
+        let mut target = Graph::new(graph.input())?;
+        let mut params = Params::default();
+        for (index, node) in graph.nodes().iter().enumerate() {
+            let mut node = node.clone();
+            if index == last {
+                node.layer = Arc::clone(&layer);
+                let spec = NodeSpec { name: node.name.clone(), layer: layer.clone(), inputs: node.inputs.clone() };
+                node.params = drawn(&spec, &target, self, seed, index, &mut params)?;
+            } else {
+                node.params = copied(self, &node, &mut params)?;
+            }
+            target.add(node)?;
+        }
+        let mut meta = Meta { data: None, plan: None, ..self.meta.clone() };
+        meta.origins.remove(&cut.name);
+        let parent: ContentHash = self.content_hash()?;
+        let detail = serde_json::json!({ "layer": cut.name, "outputs": outputs, "seed": seed.0 });
+        meta.history.push(HistoryEntry { action: "transfer".into(), parent, detail });
+        Self::from_parts(target, params, backend.clone(), self.dtype(), meta)
+    }
+
+    /// Replaces the values of all parameters by `values`, one array a parameter in their order: weights
+    /// `[out, in]`, biases `[out]`; of a sparse matrix the stored entries (Sparana A7, A9). Pruned entries stay 0.
+    ///
+    /// # Errors
+    /// The number of arrays, a shape or a value (NaN, infinite) does not fit; nothing has changed then. Or the
+    /// device failed.
+    pub fn load_values(&mut self, values: &[ArrayViewD<'_, f64>]) -> Result<()> {
+        let (params, backend) = self.params_mut();
+        let bad = |problem: String| Err(Error::Data(format!("values to load: {problem}")));
+        if values.len() != params.len() {
+            return bad(format!("{} arrays for {} parameters; give one for each", values.len(), params.len()));
+        }
+        for ((_, param), array) in params.iter().zip(values) {
+            let expected = param.value().shape();
+            if array.shape() != expected.extents() {
+                return bad(format!("`{}` has shape {expected}, its array {:?}", param.name, array.shape()));
+            }
+            if let Some(value) = array.iter().find(|v| !v.is_finite()) {
+                return bad(format!("the array for `{}` has the value {value}", param.name));
+            }
+        }
+        for (index, array) in values.iter().enumerate() {
+            let values: Vec<f64> = array.iter().copied().collect();
+            params.edit(backend, ParamId(index as u32), |tensor| backend.write(&values, tensor))?;
+        }
+        Ok(())
+    }
+}
+
+/// Copies the parameters of `node` to another arena.
+fn copied(model: &Model, node: &Node, to: &mut Params) -> Result<Vec<ParamId>> {
+    node.params.iter().map(|&id| Ok(to.push(model.params().get(id).duplicate()?))).collect()
+}
+
+/// Draws the parameters of a node that is about to be added to `graph` as number `index`.
+fn drawn(
+    spec: &NodeSpec,
+    graph: &Graph,
+    model: &Model,
+    seed: Seed,
+    index: usize,
+    to: &mut Params,
+) -> Result<Vec<ParamId>> {
+    let specs = spec.layer.params(&graph.input_shapes(&spec.inputs))?;
+    let drawn = specs.into_iter().enumerate().map(|(slot, p)| {
+        let stream = (index * 64 + slot) as u64;
+        Ok(to.push(draw(&spec.name, p, model.backend(), model.dtype(), seed, stream)?))
+    });
+    drawn.collect()
+}

@@ -1,0 +1,78 @@
+//! Optimisers that remember whether the sign of a gradient persists.
+
+use super::fused::Fused;
+use crate::register_optimizer;
+use serde::{Deserialize, Serialize};
+use spectral_core::Rule;
+
+/// Steps that grow while the sign of a gradient persists: `a = friction a + sign(g)` where the agreement `a` has
+/// the sign of `g`, else `a = sign(g)`; `w -= rate |a| g`.
+///
+/// `|a|` is 1 after a change of sign and rises towards `1 / (1 - friction)`. A relative of Rprop (Riedmiller &
+/// Braun 1993) and of delta-bar-delta (Jacobs 1988) that keeps the size of the gradient. Source: Sparana F4, there
+/// called `madadad`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SignAgreement {
+    /// Learning rate.
+    pub rate: f64,
+    /// Share of the old agreement that is kept, in `0..1`.
+    pub friction: f64,
+}
+
+/// Momentum that an entry loses when its gradient turns against it: `w -= rate (g + v)`, then `v = friction v + g`
+/// where `g v > -epsilon`, else `v = g`; `v` stays 0 before step `start`.
+///
+/// Adaptive restart by the gradient (O'Donoghue & Candès 2015), for each entry alone; momentum with the sign of the
+/// gradient, as in Rprop (Riedmiller & Braun 1993). Source: Sparana F5, there called `adadad`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MomentumRestart {
+    /// Learning rate.
+    pub rate: f64,
+    /// Share of the old velocity that is kept, in `0..1`.
+    pub friction: f64,
+    /// How far a gradient may oppose the velocity, as the negative product of both, before that is dropped.
+    pub epsilon: f64,
+    /// The first step, from 1, that leaves a velocity behind.
+    pub start: u64,
+}
+
+impl Default for SignAgreement {
+    fn default() -> Self {
+        Self { rate: 0.01, friction: 0.5 }
+    }
+}
+
+impl Default for MomentumRestart {
+    fn default() -> Self {
+        Self { rate: 0.01, friction: 0.9, epsilon: 1e-7, start: 10 }
+    }
+}
+
+impl Fused for SignAgreement {
+    const NAME: &'static str = "sign_agreement";
+    fn rate(&self) -> f64 {
+        self.rate
+    }
+    fn rule(&self) -> Rule {
+        Rule::SignAgreement { friction: self.friction }
+    }
+}
+
+impl Fused for MomentumRestart {
+    const NAME: &'static str = "momentum_restart";
+    fn rate(&self) -> f64 {
+        self.rate
+    }
+    fn rule(&self) -> Rule {
+        Rule::MomentumRestart { friction: self.friction, epsilon: self.epsilon, start: self.start }
+    }
+}
+
+register_optimizer!(SignAgreement, "sign_agreement", "steps that grow while the gradient's sign persists (madadad)");
+register_optimizer!(
+    MomentumRestart,
+    "momentum_restart",
+    "momentum that an entry loses when its gradient turns against it (adadad)"
+);
