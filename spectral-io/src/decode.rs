@@ -140,7 +140,7 @@ fn pattern(record: &ParamRecord<'_>, set: &SetRecord, shape: Shape, data: &Data<
 }
 
 /// How many positions a set of these bytes has.
-fn count(coding: Coding, bytes: &[u8], grid: Grid) -> Option<usize> {
+pub(crate) fn count(coding: Coding, bytes: &[u8], grid: Grid) -> Option<usize> {
     let columns = |width: usize| {
         let starts = grid.rows.checked_add(1)?.checked_mul(4)?;
         bytes.len().checked_sub(starts).map(|rest| rest / width)

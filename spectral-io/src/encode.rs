@@ -109,7 +109,7 @@ fn pays(grid: Grid, mask: &Mask, width: usize, choice: Choice) -> bool {
 }
 
 /// Appends a set of positions in its smallest coding; of equally small ones the first.
-fn set<I: Iterator<Item = usize>>(
+pub(crate) fn set<I: Iterator<Item = usize>>(
     grid: Grid,
     count: usize,
     positions: impl Fn() -> I,
@@ -129,7 +129,7 @@ fn bits(mask: &Mask, sections: &mut Sections) -> SectionRecord {
 }
 
 /// The raw little-endian values.
-fn value_bytes(param: &Param, backend: &dyn Backend) -> Result<Vec<u8>> {
+pub(crate) fn value_bytes(param: &Param, backend: &dyn Backend) -> Result<Vec<u8>> {
     let value = param.value();
     let dtype = value.dtype();
     let mut bytes = Vec::with_capacity(value.len() * dtype.bytes());

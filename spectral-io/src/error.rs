@@ -32,8 +32,21 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The file is something else.
-    #[error("is not a model file: it does not start with `SPECTRAL`")]
-    Magic,
+    #[error("is not a {kind} file: it does not start with `{start}`")]
+    Magic {
+        /// What was looked for: `model`, `delta`.
+        kind: &'static str,
+        /// The first bytes of such a file.
+        start: String,
+    },
+    /// A delta was applied to another model than the one it was made from.
+    #[error("is a delta on the model with content hash {expected}, this one has {found}; apply it to that model")]
+    Base {
+        /// Content hash of the model it was made from.
+        expected: String,
+        /// Content hash of the model that was given.
+        found: String,
+    },
     /// The file was written by a newer version of this program.
     #[error("has format version {found}, this program reads up to {newest}; use a newer version of it")]
     Newer {

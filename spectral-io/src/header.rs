@@ -105,6 +105,13 @@ pub(crate) struct SectionRecord {
     pub(crate) crc32: u32,
 }
 
+impl Header<'_> {
+    /// All sections in file order, each with the name of its parameter.
+    pub(crate) fn sections(&self) -> Vec<(&str, SectionRecord)> {
+        self.params.iter().flat_map(|p| p.sections().map(move |s| (p.name, *s))).collect()
+    }
+}
+
 impl ParamRecord<'_> {
     /// Its sections in file order.
     pub(crate) fn sections(&self) -> impl Iterator<Item = &SectionRecord> {

@@ -4,7 +4,7 @@
 
 use crate::codec;
 use crate::header::{Header, OthersRecord, ParamRecord, SourceRecord, TrainableRecord};
-use crate::layout::{self, PREFIX, PREFIX_END, Prefix};
+use crate::layout::{self, MODEL, PREFIX, PREFIX_END, Prefix};
 use crate::positions::Coding;
 use crate::{Error, Result};
 use spectral_core::{ContentHash, DType, LayerEntry, Meta, ParamId, Role, Shape, Source, registry};
@@ -208,7 +208,7 @@ pub fn read_header(path: impl AsRef<Path>) -> Result<Inspection> {
         file.rewind().map_err(refused)?;
         let mut start = Vec::new();
         file.by_ref().take(PREFIX_END).read_to_end(&mut start).map_err(refused)?;
-        let prefix = Prefix::parse(&start, length)?;
+        let prefix = Prefix::parse(MODEL, &start, length)?;
         let mut header = Vec::new();
         file.take(prefix.header).read_to_end(&mut header).map_err(refused)?;
         describe(&prefix, &header)
@@ -221,14 +221,14 @@ pub fn read_header(path: impl AsRef<Path>) -> Result<Inspection> {
 /// # Errors
 /// As [`read_header`].
 pub fn inspect(file: &[u8]) -> Result<Inspection> {
-    let prefix = Prefix::parse(file, u64::try_from(file.len()).unwrap_or(u64::MAX))?;
+    let prefix = Prefix::parse(MODEL, file, u64::try_from(file.len()).unwrap_or(u64::MAX))?;
     describe(&prefix, header_bytes(&prefix, file))
 }
 
 fn describe(prefix: &Prefix, header: &[u8]) -> Result<Inspection> {
     prefix.verify(header)?;
     let header: Header<'_> = codec::decode(prefix.codec, header)?;
-    layout::check_table(prefix, &header)?;
+    layout::check_table(prefix, &header.sections())?;
     Inspection::new(prefix, &header)
 }
 

@@ -3,11 +3,24 @@
 #![cfg_attr(not(test), deny(clippy::as_conversions, clippy::indexing_slicing))]
 
 use crate::codec::HEADER_LIMIT;
-use crate::header::{Header, ParamRecord, SectionRecord};
+use crate::header::SectionRecord;
 use crate::{Error, Result};
 
 /// The first bytes of every model file.
 pub const MAGIC: [u8; 8] = *b"SPECTRAL";
+
+/// What a file holds: its first bytes, and what errors call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kind {
+    magic: [u8; 8],
+    name: &'static str,
+}
+
+/// A whole model.
+pub(crate) const MODEL: Kind = Kind { magic: MAGIC, name: "model" };
+
+/// What turns one model into another.
+pub(crate) const DELTA: Kind = Kind { magic: *b"SPECDELT", name: "delta" };
 
 /// The format version written, and the newest one read.
 pub const VERSION: u16 = 1;
@@ -21,6 +34,7 @@ const ALIGN: u64 = 64;
 /// The fixed part.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Prefix {
+    kind: Kind,
     pub(crate) codec: u8,
     crc32: u32,
     /// Length of the file.
@@ -31,9 +45,9 @@ pub(crate) struct Prefix {
 
 impl Prefix {
     /// For a file of `total` bytes with this header.
-    pub(crate) fn new(codec: u8, header: &[u8], total: u64) -> Self {
+    pub(crate) fn new(kind: Kind, codec: u8, header: &[u8], total: u64) -> Self {
         let header_len = u64::try_from(header.len()).unwrap_or(u64::MAX);
-        let mut prefix = Self { codec, crc32: 0, total, header: header_len };
+        let mut prefix = Self { kind, codec, crc32: 0, total, header: header_len };
         prefix.crc32 = prefix.checksum(header);
         prefix
     }
@@ -41,7 +55,7 @@ impl Prefix {
     /// Its bytes.
     pub(crate) fn to_bytes(self) -> [u8; PREFIX] {
         let mut bytes = [0; PREFIX];
-        let fields = MAGIC.into_iter().chain(VERSION.to_le_bytes()).chain([self.codec, 0]);
+        let fields = self.kind.magic.into_iter().chain(VERSION.to_le_bytes()).chain([self.codec, 0]);
         let fields = fields.chain(self.crc32.to_le_bytes());
         let fields = fields.chain(self.total.to_le_bytes()).chain(self.header.to_le_bytes());
         bytes.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
@@ -49,12 +63,11 @@ impl Prefix {
     }
 
     /// Reads the start of a file of `available` bytes.
-    pub(crate) fn parse(bytes: &[u8], available: u64) -> Result<Self> {
+    pub(crate) fn parse(kind: Kind, bytes: &[u8], available: u64) -> Result<Self> {
         let damaged = |problem: String| Error::damaged("the file", problem);
-        if bytes.get(..MAGIC.len()) != Some(MAGIC.as_slice()) {
-            return Err(Error::Magic);
-        }
-        let mut rest = bytes.get(MAGIC.len()..).unwrap_or_default();
+        let Some(mut rest) = bytes.strip_prefix(kind.magic.as_slice()) else {
+            return Err(Error::Magic { kind: kind.name, start: String::from_utf8_lossy(&kind.magic).into_owned() });
+        };
         let truncated = || damaged(format!("it ends after {available} bytes, inside its first {PREFIX}"));
         let version = u16::from_le_bytes(take(&mut rest).ok_or_else(truncated)?);
         let [codec, zero] = take(&mut rest).ok_or_else(truncated)?;
@@ -74,7 +87,7 @@ impl Prefix {
         if end.is_none_or(|end| end > total) || usize::try_from(header).is_ok_and(|h| h > HEADER_LIMIT) {
             return Err(damaged(format!("it says that its header is {header} bytes long")));
         }
-        Ok(Self { codec, crc32, total, header })
+        Ok(Self { kind, codec, crc32, total, header })
     }
 
     /// Checks the header against the checksum.
@@ -134,6 +147,11 @@ impl Sections {
         self.all.iter()
     }
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Where the last section ends.
     pub(crate) fn end(&self) -> u64 {
         self.end
@@ -143,18 +161,18 @@ impl Sections {
 /// Checks that the sections follow each other as [`Sections`] lays them out and fill the file to its end.
 ///
 /// After this every section lies inside the file, so what its length allows to be allocated is bounded.
-pub(crate) fn check_table(prefix: &Prefix, header: &Header<'_>) -> Result<()> {
+///
+/// Each section comes with the name of what it belongs to.
+pub(crate) fn check_table(prefix: &Prefix, sections: &[(&str, SectionRecord)]) -> Result<()> {
     let damaged = |what: &str| Error::damaged("the header", format!("the place of `{what}` does not fit the file"));
     let mut end = 0;
-    for param in &header.params {
-        for section in param.sections() {
-            if section.offset != aligned(end) {
-                return Err(damaged(param.name));
-            }
-            end = section.offset.checked_add(section.len).ok_or_else(|| damaged(param.name))?;
+    for (name, section) in sections {
+        if section.offset != aligned(end) {
+            return Err(damaged(name));
         }
+        end = section.offset.checked_add(section.len).ok_or_else(|| damaged(name))?;
     }
-    let start = if header.params.is_empty() { prefix.header.saturating_add(PREFIX_END) } else { prefix.data() };
+    let start = if sections.is_empty() { prefix.header.saturating_add(PREFIX_END) } else { prefix.data() };
     if start.checked_add(end) != Some(prefix.total) {
         return Err(Error::damaged("the header", "its sections do not end where the file does"));
     }
@@ -169,7 +187,7 @@ pub(crate) struct Data<'a> {
 
 impl<'a> Data<'a> {
     /// The data of `file`, after checking that all padding is zero.
-    pub(crate) fn new(file: &'a [u8], prefix: &Prefix, params: &[ParamRecord<'_>]) -> Result<Self> {
+    pub(crate) fn new(file: &'a [u8], prefix: &Prefix, sections: &[(&str, SectionRecord)]) -> Result<Self> {
         let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
         let gap = |from: u64, to: u64, bytes: &[u8]| match bytes.get(at(from)..at(to)) {
             Some(padding) if padding.iter().all(|b| *b == 0) => Ok(()),
@@ -179,14 +197,14 @@ impl<'a> Data<'a> {
         gap(prefix.header.saturating_add(PREFIX_END), data, file)?;
         let bytes = file.get(at(data)..).unwrap_or_default();
         let mut end = 0;
-        for section in params.iter().flat_map(ParamRecord::sections) {
+        for (_, section) in sections {
             gap(end, section.offset, bytes)?;
             end = section.offset.saturating_add(section.len);
         }
         Ok(Self { bytes })
     }
 
-    /// The bytes of one section of the parameter called `name`, checked against its checksum.
+    /// The bytes of one section of what is called `name`, checked against its checksum.
     pub(crate) fn section(&self, name: &str, section: &SectionRecord) -> Result<&'a [u8]> {
         let start = usize::try_from(section.offset).ok();
         let end = section.offset.checked_add(section.len).and_then(|e| usize::try_from(e).ok());

@@ -18,11 +18,16 @@
 //! meta data are JSON inside the header, so that layers nobody linked can still be listed. Every tensor takes the
 //! smallest of a few encodings, see [`Encoding`]; the positions of the stored entries *are* its mask.
 //!
+//! A delta file ([`save_delta`]) has the same layout under the magic "SPECDELT": it holds what turns one model into
+//! another of the same form, and the content hashes of both.
+//!
 //! Never does: computing with a model, deciding where files go, changing a file in place. Depends on
 //! `spectral-core` only.
 
 mod codec;
+mod container;
 mod decode;
+mod delta;
 mod encode;
 mod error;
 mod find;
@@ -33,6 +38,7 @@ mod positions;
 mod reader;
 mod writer;
 
+pub use delta::{DeltaReport, delta_from_bytes, delta_to_bytes, load_delta, save_delta};
 pub use error::{Error, Result};
 pub use find::{EXTENSION, find_by_hash, find_parent};
 pub use inspect::{Encoding, Inspection, NodeInfo, Others, TensorReport, inspect, read_header};

@@ -2,13 +2,13 @@
 
 #![cfg_attr(not(test), deny(clippy::as_conversions, clippy::indexing_slicing))]
 
+use crate::container;
 use crate::header::{Header, NodeRecord};
-use crate::layout::{self, Data, PREFIX_END, Prefix};
+use crate::layout::{self, Data, MODEL};
 use crate::{Error, Result, codec, decode, inspect};
 use spectral_core::{
     BackendHandle, DType, Graph, IntoBackend, LayerEntry, Meta, Model, Node, ParamId, Params, Role, registry,
 };
-use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Loads the model at `path` onto a backend, to the bits that were saved.
@@ -18,19 +18,8 @@ use std::path::Path;
 /// registered, or the device failed.
 pub fn load(path: impl AsRef<Path>, backend: impl IntoBackend) -> Result<Model> {
     let path = path.as_ref();
-    let refused = |source| Error::Read { path: path.into(), source };
-    let read = || -> Result<Model> {
-        let mut file = std::fs::File::open(path).map_err(refused)?;
-        let length = file.seek(SeekFrom::End(0)).map_err(refused)?;
-        file.rewind().map_err(refused)?;
-        // The first bytes decide whether the rest is worth reading.
-        let mut bytes = Vec::new();
-        file.by_ref().take(PREFIX_END).read_to_end(&mut bytes).map_err(refused)?;
-        Prefix::parse(&bytes, length)?;
-        file.take(length.saturating_sub(PREFIX_END)).read_to_end(&mut bytes).map_err(refused)?;
-        from_bytes(&bytes, backend)
-    };
-    read().map_err(|e| e.in_file(path))
+    let model = container::read(MODEL, path).and_then(|bytes| from_bytes(&bytes, backend));
+    model.map_err(|e| e.in_file(path))
 }
 
 /// Loads a model from the bytes of a file.
@@ -39,18 +28,16 @@ pub fn load(path: impl AsRef<Path>, backend: impl IntoBackend) -> Result<Model> 
 /// As [`load`], but for reading.
 pub fn from_bytes(file: &[u8], backend: impl IntoBackend) -> Result<Model> {
     let backend = backend.into_backend();
-    let prefix = Prefix::parse(file, u64::try_from(file.len()).unwrap_or(u64::MAX))?;
-    let header = inspect::header_bytes(&prefix, file);
-    prefix.verify(header)?;
-    let header: Header<'_> = codec::decode(prefix.codec, header)?;
-    layout::check_table(&prefix, &header)?;
+    let (prefix, header): (_, Header<'_>) = container::open(MODEL, file)?;
+    let sections = header.sections();
+    layout::check_table(&prefix, &sections)?;
     if !decode::within_limits(&header.params, prefix.total) {
         return Err(Error::damaged("the header", "its tensors are out of all proportion to the length of the file"));
     }
     let meta: Meta = codec::from_json("meta data", header.meta)?;
     let graph = graph(&header)?;
     let dtype = check_params(&header, &graph)?;
-    let data = Data::new(file, &prefix, &header.params)?;
+    let data = Data::new(file, &prefix, &sections)?;
     let params = params(&header, &data, &backend)?;
     Ok(Model::from_parts(graph, params, backend, dtype, meta)?)
 }

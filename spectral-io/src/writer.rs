@@ -1,14 +1,14 @@
 //! Model to file.
 
-use crate::codec::{self, BINCODE};
+use crate::codec;
+use crate::container::Container;
 use crate::decode::within_limits;
 use crate::encode::{self, Choice};
 use crate::header::{Header, NodeRecord, ParamRecord, SourceRecord};
 use crate::inspect::TensorReport;
-use crate::layout::{PREFIX, Prefix, Sections};
+use crate::layout::{MODEL, Sections};
 use crate::{Error, Result};
 use spectral_core::{ContentHash, Model, Source};
-use std::io::Write;
 use std::path::Path;
 
 /// What was written.
@@ -30,22 +30,9 @@ pub struct FileReport {
 /// The system refuses to write, a layer cannot give its configuration, or the device failed.
 pub fn save(path: impl AsRef<Path>, model: &Model) -> Result<FileReport> {
     let path = path.as_ref();
-    let refused = |source| Error::Write { path: path.into(), source };
-    let mut file = File::new(model).map_err(|e| e.in_file(path))?;
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".spectral-");
-    // A temporary file is private by default; a model is as readable as any other new file.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut temporary = builder.tempfile_in(folder).map_err(refused)?;
-    file.write(temporary.as_file_mut()).map_err(refused)?;
-    temporary.as_file().sync_all().map_err(refused)?;
-    temporary.persist(path).map_err(|e| refused(e.error))?;
-    Ok(file.report)
+    let (file, report) = file(model).map_err(|e| e.in_file(path))?;
+    file.save(path)?;
+    Ok(report)
 }
 
 /// The bytes that [`save`] writes.
@@ -53,10 +40,8 @@ pub fn save(path: impl AsRef<Path>, model: &Model) -> Result<FileReport> {
 /// # Errors
 /// A layer cannot give its configuration, or the device failed.
 pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
-    let mut file = File::new(model)?;
-    let mut bytes = Vec::new();
-    file.write(&mut bytes).map_err(|e| Error::Unsupported(e.to_string()))?;
-    Ok(bytes)
+    let (file, _) = file(model)?;
+    file.to_bytes().map_err(|e| Error::Unsupported(e.to_string()))
 }
 
 /// How [`save`] would store each parameter.
@@ -68,65 +53,31 @@ pub fn encodings(model: &Model) -> Result<Vec<TensorReport>> {
     records.iter().map(TensorReport::new).collect()
 }
 
-/// A file that is ready to be written.
-struct File {
-    prefix: [u8; PREFIX],
-    header: Vec<u8>,
-    data: u64,
-    sections: Sections,
-    report: FileReport,
-}
-
-impl File {
-    fn new(model: &Model) -> Result<Self> {
-        let hash = model.content_hash()?;
-        let (params, sections) = tensors(model)?;
-        let configs = model.graph().nodes().iter().map(|n| codec::to_json(&n.name, &n.layer.config()?));
-        let configs = configs.collect::<Result<Vec<_>>>()?;
-        let nodes = model.graph().nodes().iter().zip(&configs).map(|(node, config)| NodeRecord {
-            name: &node.name,
-            kind: node.layer.kind(),
-            inputs: node.inputs.iter().map(source).collect(),
-            params: node.params.iter().map(|id| id.0).collect(),
-            config,
-        });
-        let hash_text = hash.to_string();
-        let header = Header {
-            hash: &hash_text,
-            input: model.graph().input().into(),
-            nodes: nodes.collect(),
-            params,
-            meta: &codec::to_json("meta data", &model.meta)?,
-        };
-        let header_bytes = codec::encode(&header)?;
-        let data = Prefix::new(BINCODE, &header_bytes, 0).data();
-        let total = match header.params.is_empty() {
-            true => (PREFIX + header_bytes.len()) as u64,
-            false => data + sections.end(),
-        };
-        let report = FileReport {
-            bytes: total,
-            header_bytes: header_bytes.len() as u64,
-            hash,
-            tensors: header.params.iter().map(TensorReport::new).collect::<Result<_>>()?,
-        };
-        let prefix = Prefix::new(BINCODE, &header_bytes, total).to_bytes();
-        Ok(Self { prefix, header: header_bytes, data, sections, report })
-    }
-
-    fn write(&mut self, to: &mut impl Write) -> std::io::Result<()> {
-        to.write_all(&self.prefix)?;
-        to.write_all(&self.header)?;
-        let mut at = (self.prefix.len() + self.header.len()) as u64;
-        for (record, bytes) in self.sections.iter() {
-            let start = self.data + record.offset;
-            // Less than one alignment.
-            to.write_all(&vec![0; (start - at) as usize])?;
-            to.write_all(bytes)?;
-            at = start + record.len;
-        }
-        to.flush()
-    }
+/// The file of `model`, ready to be written.
+fn file(model: &Model) -> Result<(Container, FileReport)> {
+    let hash = model.content_hash()?;
+    let (params, sections) = tensors(model)?;
+    let configs = model.graph().nodes().iter().map(|n| codec::to_json(&n.name, &n.layer.config()?));
+    let configs = configs.collect::<Result<Vec<_>>>()?;
+    let nodes = model.graph().nodes().iter().zip(&configs).map(|(node, config)| NodeRecord {
+        name: &node.name,
+        kind: node.layer.kind(),
+        inputs: node.inputs.iter().map(source).collect(),
+        params: node.params.iter().map(|id| id.0).collect(),
+        config,
+    });
+    let hash_text = hash.to_string();
+    let header = Header {
+        hash: &hash_text,
+        input: model.graph().input().into(),
+        nodes: nodes.collect(),
+        params,
+        meta: &codec::to_json("meta data", &model.meta)?,
+    };
+    let tensors = header.params.iter().map(TensorReport::new).collect::<Result<_>>()?;
+    let file = Container::new(MODEL, &header, sections)?;
+    let report = FileReport { bytes: file.bytes(), header_bytes: file.header_bytes(), hash, tensors };
+    Ok((file, report))
 }
 
 fn source(source: &Source) -> SourceRecord {

@@ -41,6 +41,10 @@ enum Verb {
     Explain(verbs::explain::Options),
     /// Go back over the last pruning steps, bit for bit
     Undo(verbs::undo::Options),
+    /// Write what turns one model into another of the same form into one small file
+    Delta(verbs::delta::Options),
+    /// Apply such a file to the model it was made from
+    Apply(verbs::delta::ApplyOptions),
     /// Fetch, list and split data sets
     Data(verbs::data::Options),
     /// Everything that is registered: criteria, strategies, layers, optimisers, schedules, data sets, backends
@@ -151,6 +155,8 @@ fn dispatch(matches: &ArgMatches, extras: &[Extra]) -> Result<()> {
         Verb::Inspect(o) => verbs::inspect::run(&o),
         Verb::Explain(o) => verbs::explain::run(&cx, &o),
         Verb::Undo(o) => verbs::undo::run(&cx, &o),
+        Verb::Delta(o) => verbs::delta::run(&cx, &o),
+        Verb::Apply(o) => verbs::delta::apply(&cx, &o),
         Verb::Data(o) => verbs::data::run(&cx, &o),
         Verb::Plugins(o) => verbs::plugins::run(&o),
         Verb::New(o) => verbs::new::run(&o),

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod compact;
 pub(crate) mod data;
+pub(crate) mod delta;
 pub(crate) mod eval;
 pub(crate) mod explain;
 pub(crate) mod finetune;

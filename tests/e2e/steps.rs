@@ -42,6 +42,28 @@ fn the_single_steps_add_up_to_the_chain() {
     assert!(explained.contains("magnitude"), "{explained}");
 }
 
+/// Sparana G7 to G10, A15.
+#[test]
+fn a_delta_turns_its_base_into_the_tuned_model_bit_for_bit() {
+    let folder = folder(&[]);
+    let at = folder.path();
+    ok(at, &["train", "small.toml", "--out", "base.spectral"]);
+    ok(at, &["finetune", "base.spectral", "--out", "tuned.spectral", "--epochs", "1", "--batch", "50"]);
+    let base = ["--base", "base.spectral", "--out"];
+    let made = ok(at, &[&["delta", "tuned.spectral", "--json"], &base[..], &["tuned.delta"]].concat()).json();
+    assert!(made["changed"]["dense2.bias"] == 10 && made["bytes"].as_u64().unwrap() > 0, "{made}");
+    ok(at, &[&["apply", "tuned.delta"], &base[..], &["again.spectral"]].concat());
+    let read = |name: &str| std::fs::read(at.join(name)).unwrap();
+    assert!(read("again.spectral") == read("tuned.spectral"));
+    let other = ["apply", "tuned.delta", "--base", "tuned.spectral", "--out", "wrong.spectral"];
+    let refused = crate::support::xtask(at, &other);
+    assert!(refused.code == 2 && refused.err.contains("content hash"), "{}", refused.err);
+    assert!(!at.join("wrong.spectral").exists());
+    let eval = ok(at, &["eval", "tuned.spectral", "--top", "10", "--batch", "1", "--json"]).json();
+    assert_eq!((&eval["top_k"]["k"], &eval["top_k"]["accuracy"]), (&10.into(), &1.0.into()));
+    assert_eq!(crate::support::xtask(at, &["eval", "tuned.spectral", "--top", "11"]).code, 2);
+}
+
 #[test]
 fn undo_restores_bits() {
     let folder = folder(&[]);

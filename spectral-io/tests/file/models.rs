@@ -40,7 +40,7 @@ pub(crate) fn masked(dtype: DType) -> Model {
         })
         .unwrap();
     let parent = ContentHash::try_from("00112233445566778899aabbccddeeff".to_owned()).unwrap();
-    model.meta.data = Some(DataOrigin { name: "digits".into(), split_seed: Some(3) });
+    model.meta.data = Some(DataOrigin { name: "digits".into(), split_seed: Some(3), ..DataOrigin::default() });
     model.meta.preprocessing = Preprocessing { scale: 1.0 / 255.0, mean: 0.1 + 0.2, deviation: 1.0 / 3.0 };
     let detail = serde_json::json!({ "criterion": "magnitude", "amount": 0.30000000000000004 });
     model.meta.history = vec![HistoryEntry { action: "prune".into(), parent, detail }];

@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::output::{Answer, bytes, columns};
 use crate::{Failure, Result, stage};
+use spectral_train::Evaluator;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -15,6 +16,9 @@ pub(crate) struct Options {
     /// Batch size to time (1 and 128, if not given)
     #[arg(long)]
     batch: Option<usize>,
+    /// Also the share of samples whose class is among the K largest outputs
+    #[arg(long, value_name = "K")]
+    top: Option<usize>,
 }
 
 /// Larger batches tell nothing new about latency.
@@ -42,6 +46,17 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
     for (batch, l) in &stage.latency_us {
         rows.push(vec![format!("latency, batch {batch}"), format!("p50 {:.1} us, p95 {:.1} us", l.p50, l.p95)]);
     }
+    let top = match options.top {
+        Some(k) => Some((k, Evaluator::default().logits(&model, &data.test)?.top_k_accuracy(&data.test, k)?)),
+        None => None,
+    };
+    if let Some((k, accuracy)) = top {
+        rows.insert(1, vec![format!("accuracy, top {k}"), format!("{accuracy:.4}")]);
+    }
     let title = format!("{} on {} test samples of {}", options.model.display(), data.test.len(), data.origin.name);
-    Answer::new(columns(&[&title, ""], &rows), &stage)
+    let mut answer = Answer::new(columns(&[&title, ""], &rows), &stage)?;
+    if let (Some((k, accuracy)), Some(json)) = (top, answer.json.as_object_mut()) {
+        json.insert("top_k".into(), serde_json::json!({ "k": k, "accuracy": accuracy }));
+    }
+    Ok(answer)
 }
