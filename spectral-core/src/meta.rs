@@ -31,12 +31,18 @@ impl Meta {
 }
 
 /// Which data a model was trained on, precisely enough to load it again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DataOrigin {
     /// Registry name or path.
     pub name: String,
     /// Seed of the train/test split, where the set does not come split.
     pub split_seed: Option<u64>,
+    /// Share of the samples in the test set, if it is not the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_share: Option<f64>,
+    /// The column with the labels, if it is not the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
 }
 
 /// `x' = (x * scale - mean) / deviation`, on every raw value.

@@ -52,6 +52,12 @@ pub struct DataOptions {
 }
 
 impl DataOptions {
+    /// What loads the data of `origin` again, split as it was.
+    pub fn again(self, origin: &DataOrigin) -> Self {
+        let DataOrigin { name: _, split_seed, test_share, label } = origin.clone();
+        Self { split_seed, test_share, label, ..self }
+    }
+
     /// The data folder: the own one, else that of the environment.
     pub fn folder(&self) -> Option<PathBuf> {
         let from_env = || std::env::var_os(ENV_DIR).filter(|d| !d.is_empty()).map(PathBuf::from);
@@ -62,16 +68,25 @@ impl DataOptions {
 /// Loads the registered set called `source`, or the file at that path (`.csv`, `.npy`, `.npz`).
 ///
 /// # Errors
-/// The name is unknown, files are missing, damaged or of another set, or the data is not usable.
+/// The name is unknown, files are missing, damaged or of another set, an option does not fit the source, or the data
+/// is not usable.
 pub fn load(source: &str, options: &DataOptions) -> Result<Dataset> {
     let extension = Path::new(source).extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-    match extension.as_deref() {
+    let unfit = |problem: &str| spectral_core::Error::Data(format!("{source}: {problem}"));
+    if options.label.is_some() && extension.as_deref() != Some("csv") {
+        return Err(unfit("a label column can be named in a .csv file only; leave it out").into());
+    }
+    let loaded = match extension.as_deref() {
         Some("csv") => crate::table::load(source, options),
         Some("npy") => crate::npy::load_npy(source, options),
         Some("npz") => crate::npy::load_npz(source, options),
         _ if Path::new(source).is_file() => Err(Error::format(Path::new(source), "is no .csv, .npy or .npz file")),
         _ => (registry::find::<DatasetEntry>(source)?.load)(options),
+    }?;
+    if options.test_share.is_some() && loaded.rows.is_none() {
+        return Err(unfit("comes split into training and test samples; leave the test share out").into());
     }
+    Ok(loaded)
 }
 
 /// All samples of a source that does not come split.
@@ -110,7 +125,12 @@ impl Unsplit {
         Ok(Dataset {
             train: all.subset(&rows.train)?,
             test: all.subset(&rows.test)?,
-            origin: DataOrigin { name: self.name, split_seed: Some(seed) },
+            origin: DataOrigin {
+                name: self.name,
+                split_seed: Some(seed),
+                test_share: options.test_share,
+                label: options.label.clone(),
+            },
             preprocessing: self.preprocessing,
             classes,
             class_names: self.class_names,

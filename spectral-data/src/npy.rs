@@ -79,7 +79,7 @@ fn ready(name: &str, train: (Array2<f32>, Vec<String>), test: (Array2<f32>, Vec<
     Ok(Dataset {
         train: side(train.0, first)?,
         test: side(test.0, second)?,
-        origin: DataOrigin { name: name.into(), split_seed: None },
+        origin: DataOrigin { name: name.into(), ..DataOrigin::default() },
         preprocessing: Preprocessing::default(),
         classes: class_names.len(),
         class_names,

@@ -107,6 +107,28 @@ mod tests {
         }
     }
 
+    /// A model remembers the origin; what judges it later must be the samples it never saw.
+    #[test]
+    fn the_origin_loads_the_same_split_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.csv");
+        let rows: String = (0..40).map(|i| format!("{},{i},{}\n", i % 2, i * i)).collect();
+        std::fs::write(&path, rows).unwrap();
+        let (source, label) = (path.to_str().unwrap(), Some("0".to_owned()));
+        let options = DataOptions { label, test_share: Some(0.3), split_seed: Some(5), ..Default::default() };
+        let set = load(source, &options).unwrap();
+        assert_eq!((set.train.len(), set.test.len()), (28, 12));
+        let again = load(source, &DataOptions::default().again(&set.origin)).unwrap();
+        assert_eq!((again.rows, again.test.inputs()), (set.rows, set.test.inputs()));
+    }
+
+    #[test]
+    fn options_that_do_not_fit_the_source_are_refused() {
+        let label = DataOptions { label: Some("x".into()), ..Default::default() };
+        let error = load("digits", &label).unwrap_err().to_string();
+        assert!(error.contains("digits: a label column can be named in a .csv file only"), "{error}");
+    }
+
     #[test]
     fn bad_tables_are_one_clear_error() {
         let cases = [

@@ -2,7 +2,7 @@
 
 use crate::output::{Format, note};
 use crate::{Failure, Result, machine};
-use spectral_core::{BackendEntry, BackendHandle, BackendOptions, Model, Samples, registry};
+use spectral_core::{BackendEntry, BackendHandle, BackendOptions, DataOrigin, Model, Samples, registry};
 use spectral_data::{DataOptions, Dataset};
 use std::path::{Path, PathBuf};
 
@@ -55,7 +55,12 @@ impl Context {
 
     /// Loads a data set by name or path.
     pub(crate) fn dataset(&self, name: &str, split_seed: Option<u64>) -> Result<Dataset> {
-        Ok(spectral_data::load(name, &DataOptions { split_seed, ..self.data_options() })?)
+        self.dataset_as(&DataOrigin { name: name.into(), split_seed, ..DataOrigin::default() })
+    }
+
+    /// Loads a data set as `origin` says.
+    pub(crate) fn dataset_as(&self, origin: &DataOrigin) -> Result<Dataset> {
+        Ok(spectral_data::load(&origin.name, &self.data_options().again(origin))?)
     }
 
     /// Where data is looked for.
@@ -85,9 +90,9 @@ impl Context {
     pub(crate) fn dataset_of(&self, model: &Model, asked: Option<&str>) -> Result<Dataset> {
         let origin = model.meta.data.as_ref();
         match (asked, origin) {
-            (Some(name), origin) => self.dataset(name, origin.filter(|o| o.name == name).and_then(|o| o.split_seed)),
-            (None, Some(origin)) => self.dataset(&origin.name, origin.split_seed),
-            (None, None) => Err(Failure::input("the model does not say what it was trained on; pass --data SET")),
+            (Some(name), origin) if origin.is_none_or(|o| o.name != name) => self.dataset(name, None),
+            (_, Some(origin)) => self.dataset_as(origin),
+            (_, None) => Err(Failure::input("the model does not say what it was trained on; pass --data SET")),
         }
     }
 }

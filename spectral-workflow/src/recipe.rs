@@ -9,7 +9,7 @@ pub(crate) use strategies::Planned;
 use crate::{Failure, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use spectral_core::{DType, Density};
+use spectral_core::{DType, DataOrigin, Density};
 use spectral_layers::LayerSpec;
 use spectral_prune::PruneConfig;
 use spectral_train::{ByName, TrainConfig};
@@ -72,6 +72,20 @@ pub struct DataSection {
     /// the training data.
     #[serde(default = "a_tenth")]
     pub validation: f64,
+    /// Share of the samples to judge by, of sets that come in one piece.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_share: Option<f64>,
+    /// The column with the label of a .csv file, by name or by number from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+}
+
+impl DataSection {
+    /// Where the data comes from, as models remember it.
+    pub(crate) fn origin(&self) -> DataOrigin {
+        let Self { set, split_seed, test_share, label, .. } = self.clone();
+        DataOrigin { name: set, split_seed, test_share, label }
+    }
 }
 
 /// `[network]`.

@@ -67,7 +67,7 @@ fn chain(cx: &Context, job: &Job<'_>) -> Result<Report> {
     }
     recipe.prune.iter().try_for_each(PruneConfig::check)?;
     let strategies = recipe.strategies()?;
-    let mut data = cx.dataset(&recipe.data.set, recipe.data.split_seed)?;
+    let mut data = cx.dataset_as(&recipe.data.origin())?;
     let held_out = strategies::hold_out(recipe, &mut data)?;
     let counts = report::Dataset { name: data.origin.name.clone(), train: data.train.len(), test: data.test.len() };
     let machine = machine::describe(&*cx.backend, cx.threads);

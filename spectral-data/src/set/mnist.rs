@@ -109,7 +109,7 @@ fn load(set: &Official, options: &DataOptions) -> Result<Dataset> {
     Ok(Dataset {
         train: side(train_images, train_labels)?,
         test: side(test_images, test_labels)?,
-        origin: DataOrigin { name: set.name.into(), split_seed: None },
+        origin: DataOrigin { name: set.name.into(), ..DataOrigin::default() },
         preprocessing,
         classes: set.classes.len(),
         class_names: set.classes.map(String::from).into(),

@@ -27,7 +27,7 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
     let mut recipe = Recipe::load(Some(&options.recipe), &options.set)?;
     recipe.seed = options.seed.unwrap_or(recipe.seed);
     check_writable(&options.out)?;
-    let data = cx.dataset(&recipe.data.set, recipe.data.split_seed)?;
+    let data = cx.dataset_as(&recipe.data.origin())?;
     let mut model = phases::build(cx, &recipe, &data)?;
     let history = phases::train(&mut model, &data.train, &recipe.train, recipe.seed, "train", &mut [])?;
     let accuracy = phases::accuracy(&model, &data.test)?;
