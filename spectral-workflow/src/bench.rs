@@ -1,14 +1,24 @@
 //! Benchmarks: our kernels and what people use otherwise, interleaved in one run.
 
+mod contest;
+mod document;
+mod file;
+mod grid;
+mod inference;
 mod rival;
+mod sparse_infer;
+mod sparse_train;
 mod train;
 
 pub(crate) use rival::Rival;
 
 use crate::context::Context;
 use crate::output::columns;
+use crate::progress::during;
 use crate::report::Machine;
-use crate::{Result, machine};
+use crate::{Failure, Result, machine};
+use contest::{Contest, Times};
+use rival::{Rivals, Variant};
 use serde::Serialize;
 use spectral_core::registry::Unknown;
 
@@ -17,6 +27,8 @@ use spectral_core::registry::Unknown;
 pub(crate) struct BenchReport {
     schema: u32,
     machine: Machine,
+    /// Who was measured beside us.
+    rivals: Vec<String>,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -35,6 +47,9 @@ pub(crate) struct Row {
     bar: Option<Bar>,
     /// Whether the bar was met; absent if the rival was not measured.
     pub(crate) pass: Option<bool>,
+    /// Bytes of the file, where one is measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
 }
 
 /// A rival's figure.
@@ -44,6 +59,9 @@ struct Measured {
     ms: f64,
     /// The rival's time over ours: more than 1 is a win.
     ratio: f64,
+    /// Bytes of its file, where one is measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
 }
 
 /// What a ratio must at least be.
@@ -53,22 +71,81 @@ struct Bar {
     least: f64,
 }
 
-/// The suites, by name.
-const SUITES: [(&str, Suite); 1] = [("train", train::run)];
+/// The suites, by name, and whether a run that names none has them.
+const SUITES: [(&str, Suite, bool); 8] = [
+    ("dense", inference::dense, true),
+    ("spectral", train::spectral, true),
+    ("train", train::dense, true),
+    ("sparse-infer", sparse_infer::run, true),
+    ("grid", grid::run, true),
+    ("sparse-train", sparse_train::run, true),
+    ("compact", inference::compact, true),
+    ("file", file::run, true),
+];
 
-type Suite = fn(&Context, Option<Rival>) -> Result<Vec<Row>>;
+type Suite = fn(&mut Arena<'_>) -> Result<Vec<Row>>;
 
-/// Runs the named suites, or all.
+/// What the suites share: the rivals, and a place for the files they read.
+pub(crate) struct Arena<'a> {
+    cx: &'a Context,
+    rivals: Rivals,
+    files: tempfile::TempDir,
+}
+
+impl<'a> Arena<'a> {
+    fn new(cx: &'a Context, against: Option<Rival>) -> Result<Self> {
+        let rivals = match against {
+            Some(Rival::Torch) => Rivals::start()?,
+            None => Rivals::default(),
+        };
+        let files = tempfile::tempdir().map_err(|e| Failure::writing(&std::env::temp_dir(), e))?;
+        Ok(Self { cx, rivals, files })
+    }
+
+    /// One thread, and all of them.
+    fn threads(&self) -> Vec<usize> {
+        let mut threads = vec![1, self.cx.threads];
+        threads.dedup();
+        threads
+    }
+
+    /// Our backend with so many threads.
+    fn cpu(&self, threads: usize) -> Result<spectral_core::BackendHandle> {
+        Ok(std::sync::Arc::new(spectral_cpu::Cpu::with_threads(threads)?))
+    }
+
+    /// Has the rivals prepare a piece of work, if there are any; the ways in which it can be done.
+    fn make(&mut self, kind: &str, threads: usize, arguments: &str) -> Result<Vec<Variant>> {
+        self.rivals.make(kind, threads, arguments)
+    }
+
+    /// Runs a contest against those ways to do what was made last.
+    fn compete(&mut self, contest: Contest<'_>, variants: &[Variant]) -> Result<Times> {
+        contest.run(&mut self.rivals, variants)
+    }
+
+    /// Writes a file for the rivals to read.
+    fn hand_over(&self, name: &str, parts: &[&[u8]]) -> Result<String> {
+        let path = self.files.path().join(name);
+        std::fs::write(&path, parts.concat()).map_err(|e| Failure::writing(&path, e))?;
+        Ok(path.display().to_string())
+    }
+}
+
+/// Runs the named suites, or all that are not for special occasions.
 pub(crate) fn run(cx: &Context, names: &[String], against: Option<Rival>) -> Result<BenchReport> {
-    let known: Vec<&str> = SUITES.iter().map(|(n, _)| *n).collect();
+    let known: Vec<&str> = SUITES.iter().map(|(n, ..)| *n).collect();
     if let Some(name) = names.iter().find(|n| !known.contains(&n.as_str())) {
         return Err(spectral_core::Error::from(Unknown::new("suite", name, &known)).into());
     }
+    let wanted = |name: &str, usual: bool| if names.is_empty() { usual } else { names.iter().any(|n| n == name) };
+    let mut arena = Arena::new(cx, against)?;
     let mut rows = Vec::new();
-    for (_, suite) in SUITES.iter().filter(|(n, _)| names.is_empty() || names.iter().any(|a| a == n)) {
-        rows.extend(suite(cx, against)?);
+    for (name, suite, _) in SUITES.iter().filter(|(name, _, usual)| wanted(name, *usual)) {
+        rows.extend(during(name, || suite(&mut arena))?);
     }
-    Ok(BenchReport { schema: 1, machine: machine::describe(&*cx.backend, cx.threads), rows })
+    let machine = machine::describe(&*cx.backend, cx.threads);
+    Ok(BenchReport { schema: 1, machine, rivals: arena.rivals.versions(), rows })
 }
 
 impl BenchReport {
@@ -124,28 +201,50 @@ fn summary(times: &mut [f64]) -> (f64, f64) {
 }
 
 impl Row {
-    /// A row from our times and those of rivals, in milliseconds.
-    fn new(
-        name: String,
-        threads: usize,
-        flops: f64,
-        ours: &mut [f64],
-        rivals: Vec<(String, Vec<f64>)>,
-        bar: Option<Bar>,
-    ) -> Self {
-        let (ours_ms, spread) = summary(ours);
-        let rivals: Vec<Measured> = rivals
+    /// A row from everybody's times; `flops` are those of one run.
+    fn new(name: String, threads: usize, flops: f64, mut times: Times, bar: Option<Bar>) -> Self {
+        let (ours_ms, spread) = summary(&mut times.ours);
+        let rivals: Vec<Measured> = times
+            .rivals
             .into_iter()
             .map(|(name, mut times)| {
                 let (ms, _) = summary(&mut times);
-                Measured { name, ms, ratio: ms / ours_ms }
+                Measured { name, ms, ratio: ms / ours_ms, bytes: None }
             })
             .collect();
-        // The bar is against the rival at its best.
-        let best =
-            |bar: &Bar| rivals.iter().filter(|r| r.name.starts_with(bar.rival)).map(|r| r.ratio).min_by(f64::total_cmp);
-        let pass = bar.as_ref().and_then(|b| Some(best(b)? >= b.least));
-        Self { name, threads, ours_ms, spread, gflops: flops / ours_ms / 1e6, rivals, bar, pass }
+        Self { name, threads, ours_ms, spread, gflops: flops / ours_ms / 1e6, rivals, bar, pass: None, bytes: None }
+            .judged()
+    }
+
+    /// A row that sums up others: the geometric means of our times and of the ratios to each rival.
+    fn mean_of(name: String, rows: &[&Self], bar: Option<Bar>) -> Option<Self> {
+        let first = rows.first()?;
+        let mean = |of: &dyn Fn(&Self) -> Option<f64>| {
+            let logs: Option<Vec<f64>> = rows.iter().map(|r| Some(of(r)?.ln())).collect();
+            logs.map(|logs| (logs.iter().sum::<f64>() / logs.len() as f64).exp())
+        };
+        let ours_ms = mean(&|r| Some(r.ours_ms))?;
+        let ratio = |rival: &str| mean(&|r| Some(r.rivals.iter().find(|m| m.name == rival)?.ratio));
+        let rivals = first
+            .rivals
+            .iter()
+            .filter_map(|m| Some((m.name.clone(), ratio(&m.name)?)))
+            .map(|(name, ratio)| Measured { name, ms: ratio * ours_ms, ratio, bytes: None })
+            .collect();
+        let (spread, gflops) = (rows.iter().map(|r| r.spread).fold(0.0, f64::max), mean(&|r| Some(r.gflops))?);
+        Some(
+            Self { name, threads: first.threads, ours_ms, spread, gflops, rivals, bar, pass: None, bytes: None }
+                .judged(),
+        )
+    }
+
+    /// The verdict: the bar is against the rival at its best.
+    fn judged(mut self) -> Self {
+        self.pass = self.bar.as_ref().and_then(|bar| {
+            let named = self.rivals.iter().filter(|r| r.name.starts_with(bar.rival));
+            Some(named.map(|r| r.ratio).min_by(f64::total_cmp)? >= bar.least)
+        });
+        self
     }
 }
 
@@ -153,18 +252,24 @@ impl Row {
 mod tests {
     use super::*;
 
+    fn row(least: f64, theirs: f64) -> Row {
+        let rivals = vec![("torch eager".into(), vec![3.0; 3]), ("torch fused".into(), vec![theirs; 3])];
+        let times = Times { ours: vec![1.0; 3], rivals };
+        Row::new("x".into(), 1, 1e6, times, Some(Bar { rival: "torch", least }))
+    }
+
     #[test]
     fn the_bar_is_against_the_best_rival() {
-        let rivals = [("torch eager".into(), vec![3.0, 3.0, 3.0]), ("torch fused".into(), vec![2.0, 2.0, 2.0])];
-        let row = |least| {
-            let bar = Some(Bar { rival: "torch", least });
-            Row::new("x".into(), 1, 1e6, &mut [1.0, 1.0, 1.0], vec![rivals[0].clone(), rivals[1].clone()], bar)
-        };
-        assert_eq!((row(1.9).pass, row(2.1).pass), (Some(true), Some(false)));
-        assert_eq!(row(1.0).gflops, 1.0);
-        assert_eq!(
-            Row::new("x".into(), 1, 1.0, &mut [1.0], vec![], Some(Bar { rival: "torch", least: 1.0 })).pass,
-            None
-        );
+        assert_eq!((row(1.9, 2.0).pass, row(2.1, 2.0).pass), (Some(true), Some(false)));
+        assert_eq!(row(1.0, 2.0).gflops, 1.0);
+        let alone = Times { ours: vec![1.0], rivals: vec![] };
+        assert_eq!(Row::new("x".into(), 1, 1.0, alone, Some(Bar { rival: "torch", least: 1.0 })).pass, None);
+    }
+
+    #[test]
+    fn means_are_geometric() {
+        let mean = Row::mean_of("mean".into(), &[&row(1.0, 2.0), &row(1.0, 0.5)], None).unwrap();
+        assert!((mean.rivals[1].ratio - 1.0).abs() < 1e-12 && (mean.rivals[0].ratio - 3.0).abs() < 1e-12);
+        assert!(Row::mean_of("none".into(), &[], None).is_none());
     }
 }

@@ -44,6 +44,8 @@ pub struct Paired {
     pub ratio_median: f64,
     /// First and third quartile of `a / b`.
     pub quartiles: (f64, f64),
+    /// 95 % confidence interval of the median of `a / b`, from order statistics.
+    pub interval: (f64, f64),
     /// Median time of `a`.
     pub a_median: f64,
     /// Median time of `b`.
@@ -120,10 +122,19 @@ pub fn paired_timed<E>(
     Ok(Paired {
         ratio_median: quantile(&ratios, 0.5),
         quartiles: (quantile(&ratios, 0.25), quantile(&ratios, 0.75)),
+        interval: interval(&ratios),
         a_median: quantile(&times_a, 0.5),
         b_median: quantile(&times_b, 0.5),
         pairs: ratios.len(),
     })
+}
+
+/// Order statistics that enclose the median with at least 95 % probability, whatever the distribution: the number
+/// of ratios below it is binomial with share 1/2, so its standard deviation is `sqrt(n) / 2`.
+fn interval(sorted: &[f64]) -> (f64, f64) {
+    let n = sorted.len();
+    let beyond = (n as f64 / 2.0 - 0.98 * (n as f64).sqrt() - 0.5).floor().max(0.0) as usize;
+    (sorted.get(beyond).copied().unwrap_or(0.0), sorted.get(n.saturating_sub(1 + beyond)).copied().unwrap_or(0.0))
 }
 
 fn timed<E>(clock: &dyn Clock, repeats: u32, run: &mut impl FnMut() -> Result<(), E>) -> Result<Duration, E> {
@@ -179,6 +190,15 @@ mod tests {
     fn a_clock_that_stands_still_ends() {
         let p = compare(&Timing { pairs: 6, ..Timing::default() }, || 0, || 0);
         assert_eq!((p.ratio_median, p.pairs), (1.0, 6));
+    }
+
+    #[test]
+    fn the_interval_narrows_with_more_pairs() {
+        let ramp = |n: usize| interval(&(0..n).map(|i| i as f64 / (n - 1) as f64).collect::<Vec<_>>());
+        assert_eq!(ramp(5), (0.0, 1.0));
+        let (low, high) = ramp(101);
+        assert!(low > 0.38 && low < 0.42 && high < 0.62 && high > 0.58, "{low} {high}");
+        assert_eq!(interval(&[]), (0.0, 0.0));
     }
 
     #[test]

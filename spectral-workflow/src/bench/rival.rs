@@ -1,58 +1,118 @@
-//! Rivals that run in Python, in a process of their own that works when it is told to.
+//! Rivals, each in a process of its own that works when it is told to.
 
 use crate::verbs::setup;
 use crate::{Failure, Result};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
-/// The program that measures PyTorch.
-const SCRIPT: &str = include_str!("torch.py");
+/// The program that measures what there is in Python.
+const SCRIPT: &str = include_str!("../../rivals/rivals.py");
 
 /// What can be compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Rival {
-    /// PyTorch, at its best of foreach and fused optimisers
+    /// What `setup bench` put into the project folder: PyTorch, MKL, SciPy, ONNX Runtime, sprs and faer
     Torch,
 }
 
+/// All rivals.
+#[derive(Default)]
+pub(super) struct Rivals(Vec<Process>);
+
+/// One way in which a rival does a piece of work.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Variant {
+    pub(super) name: String,
+    /// Mean absolute value of what it gave, or what the kind of work says.
+    pub(super) answer: Option<f64>,
+    /// Which process it is of.
+    process: usize,
+}
+
+#[cfg(test)]
+impl Variant {
+    pub(super) fn answering(name: &str, answer: Option<f64>) -> Self {
+        Self { name: name.into(), answer, process: 0 }
+    }
+}
+
+impl Rivals {
+    /// Starts everything that `setup bench` installed.
+    pub(super) fn start() -> Result<Self> {
+        let missing = || Failure::input("no benchmark environment; run `cargo xtask setup bench` first");
+        let python = setup::python().ok_or_else(missing)?;
+        let crates = setup::crates().ok_or_else(missing)?;
+        let kinds = &["matmul", "mlp", "train", "spectral", "masked", "set", "load"];
+        Ok(Self(vec![
+            Process::start(Command::new(python).args(["-c", SCRIPT]), kinds)?,
+            Process::start(&mut Command::new(crates), &["matmul"])?,
+        ]))
+    }
+
+    /// Prepares a piece of work for `threads` threads; the ways in which it can be done.
+    pub(super) fn make(&mut self, kind: &str, threads: usize, arguments: &str) -> Result<Vec<Variant>> {
+        let mut variants = Vec::new();
+        for (at, process) in self.0.iter_mut().enumerate().filter(|(_, p)| p.kinds.contains(&kind)) {
+            for text in process.order(&format!("make {kind} {threads} {arguments}"))? {
+                let odd = || Failure::Check(format!("a rival answered `{text}` instead of a variant"));
+                let (name, answer) = text.rsplit_once('=').ok_or_else(odd)?;
+                variants.push(Variant { name: name.into(), answer: answer.parse().ok(), process: at });
+            }
+        }
+        Ok(variants)
+    }
+
+    /// Milliseconds of single runs of one variant of what was made last, for about `span`.
+    pub(super) fn times(&mut self, variant: &Variant, span: Duration) -> Result<Vec<f64>> {
+        let order = format!("time {} {}", variant.name.replace(' ', "_"), span.as_secs_f64());
+        let numbers = self.0[variant.process].order(&order)?;
+        let odd = |n: &str| Failure::Check(format!("a rival answered `{n}` instead of a time"));
+        numbers.iter().map(|n| n.parse().map_err(|_| odd(n))).collect()
+    }
+
+    /// What the table calls a variant: PyTorch's with its version, `torch-csr-i64 2.13.0`.
+    pub(super) fn title(&self, variant: &Variant) -> String {
+        let versions = &self.0[variant.process].version;
+        let torch = versions.strip_prefix("torch ").and_then(|v| v.split(',').next());
+        match torch.filter(|_| variant.name.starts_with("torch")) {
+            Some(version) => format!("{} {version}", variant.name),
+            None => variant.name.clone(),
+        }
+    }
+
+    /// Versions, for the report.
+    pub(super) fn versions(&self) -> Vec<String> {
+        self.0.iter().map(|p| p.version.clone()).collect()
+    }
+}
+
 /// A running rival.
-pub(crate) struct Process {
+struct Process {
     child: Child,
     ask: ChildStdin,
     answer: BufReader<ChildStdout>,
-}
-
-/// One thing a rival can be told to do.
-#[derive(Debug, Clone)]
-pub(crate) struct Work {
-    /// What the table calls it.
-    pub(crate) name: String,
-    /// What the process is told.
-    pub(crate) order: String,
+    version: String,
+    kinds: &'static [&'static str],
 }
 
 impl Process {
-    /// Starts PyTorch with as many threads as we use.
-    pub(crate) fn start(threads: usize) -> Result<Self> {
-        let missing = || Failure::input("no benchmark environment; run `cargo xtask setup bench` first");
-        let python = setup::python().ok_or_else(missing)?;
-        let mut child = Command::new(python)
-            .args(["-c", SCRIPT, &threads.to_string()])
-            .env("OMP_NUM_THREADS", threads.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|e| {
-                Failure::input(format!("the benchmark environment does not start: {e}; run `cargo xtask setup bench`"))
-            })?;
+    fn start(command: &mut Command, kinds: &'static [&'static str]) -> Result<Self> {
+        let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = started.map_err(|e| {
+            let next = "run `cargo xtask setup bench`";
+            Failure::input(format!("the benchmark environment does not start: {e}; {next}"))
+        })?;
         let broken = || Failure::Check("the rival's process has no pipes".into());
         let ask = child.stdin.take().ok_or_else(broken)?;
         let answer = BufReader::new(child.stdout.take().ok_or_else(broken)?);
-        Ok(Self { child, ask, answer })
+        let mut process = Self { child, ask, answer, version: String::new(), kinds };
+        process.version = process.order("version")?.join("");
+        Ok(process)
     }
 
-    /// Sends one order and returns the numbers it answers with.
-    pub(crate) fn order(&mut self, order: &str) -> Result<Vec<String>> {
+    /// Sends one order and returns the words it answers with.
+    fn order(&mut self, order: &str) -> Result<Vec<String>> {
         let died = |e: std::io::Error| Failure::Check(format!("the rival's process ended: {e}"));
         writeln!(self.ask, "{order}").and_then(|()| self.ask.flush()).map_err(died)?;
         let mut line = String::new();
@@ -60,15 +120,6 @@ impl Process {
             return Err(Failure::Check(format!("the rival's process ended on `{order}`; see its messages above")));
         }
         Ok(line.split('\t').map(|s| s.trim().to_string()).collect())
-    }
-
-    /// Milliseconds of every repetition of one piece of work.
-    pub(crate) fn times(&mut self, work: &Work) -> Result<Vec<f64>> {
-        let numbers = self.order(&work.order)?;
-        numbers
-            .iter()
-            .map(|n| n.parse().map_err(|_| Failure::Check(format!("the rival answered `{n}` instead of a time"))))
-            .collect()
     }
 }
 

@@ -1,97 +1,125 @@
-//! Training steps: forward, loss, backward and Adam on dense relu networks.
+//! Training steps: forward, loss, backward and Adam, on dense and on spectral relu networks.
 
-use super::rival::{Process, Rival, Work};
-use super::{Bar, Row};
+use super::contest::{Burst, Contest};
+use super::{Arena, Bar, Row};
 use crate::Result;
-use crate::context::Context;
 use ndarray::Array2;
 use spectral_core::{Activation, DType, Flow, Model, Progress, Samples, Seed, Targets, TrainHook};
-use spectral_layers::Network;
+use spectral_layers::{LayerSpec, Network};
 use spectral_train::{Adam, Trainer};
 use std::time::{Duration, Instant};
 
-/// Networks and batch sizes.
-const WORK: [(&[usize], usize); 3] =
-    [(&[784, 300, 100, 10], 100), (&[784, 1000, 800, 400, 10], 250), (&[3072, 1024, 1024, 10], 100)];
+/// Networks, batch sizes, and how much faster than PyTorch at its best we must be.
+const DENSE: [(&[usize], usize, f64); 3] =
+    [(&[784, 300, 100, 10], 100, 1.6), (&[784, 1000, 800, 400, 10], 250, 1.25), (&[3072, 1024, 1024, 10], 100, 1.25)];
 
-/// Steps of one round, and rounds.
-const STEPS: usize = 100;
-const ROUNDS: usize = 7;
+/// The spectral network.
+const SPECTRAL: (&[usize], usize) = (&[784, 1000, 800, 10], 250);
 
-pub(super) fn run(cx: &Context, against: Option<Rival>) -> Result<Vec<Row>> {
-    let mut rival = match against {
-        Some(Rival::Torch) => Some(Process::start(cx.threads)?),
-        None => None,
-    };
-    let version = match &mut rival {
-        Some(process) => process.order("version")?.join(""),
-        None => String::new(),
-    };
-    WORK.iter().map(|(widths, batch)| row(cx, widths, *batch, rival.as_mut(), &version)).collect()
-}
+/// Batches in the data, as on the other side.
+const BATCHES: usize = 100;
 
-fn row(cx: &Context, widths: &[usize], batch: usize, mut rival: Option<&mut Process>, version: &str) -> Result<Row> {
-    let shape = widths.iter().map(ToString::to_string).collect::<Vec<_>>().join("-");
-    let work = |variant: &str| Work {
-        name: format!("torch {version} {variant}"),
-        order: format!("train {shape} {batch} {variant} {STEPS}"),
-    };
-    let variants = [work("foreach"), work("fused")];
-    let mut rivals: Vec<(String, Vec<f64>)> = variants.iter().map(|w| (w.name.clone(), Vec::new())).collect();
-    let (mut model, data) = setup(cx, widths, batch)?;
-    let mut ours = Vec::new();
-    for round in 0..=ROUNDS {
-        let times = steps(&mut model, &data, batch)?;
-        // The first round warms up.
-        if round > 0 {
-            ours.extend(times);
-        }
-        if let Some(process) = rival.as_deref_mut() {
-            for (work, (_, all)) in variants.iter().zip(&mut rivals) {
-                settle();
-                let times = process.times(work)?;
-                if round > 0 {
-                    all.extend(times);
-                }
+pub(super) fn dense(arena: &mut Arena<'_>) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for threads in arena.threads() {
+        for (widths, batch, least) in DENSE {
+            let shape = name(widths);
+            let rivals = arena.make("train", threads, &format!("{shape} {batch}"))?;
+            let mut network = Network::new(widths[0]);
+            for (i, &units) in widths.iter().enumerate().skip(1) {
+                let last = i + 1 == widths.len();
+                network = network.dense(units, if last { Activation::Identity } else { Activation::Relu });
             }
-            settle();
+            let mut model = network.dtype(DType::F32).build(&arena.cpu(threads)?, Seed(0))?;
+            let data = data(widths, batch)?;
+            let times = arena.compete(Contest::new(training(&mut model, &data, batch)), &rivals)?;
+            let bar = Some(Bar { rival: "torch", least });
+            rows.push(Row::new(
+                format!("train/{shape}/adam/b{batch}/t{threads}"),
+                threads,
+                flops(widths, batch),
+                times,
+                bar,
+            ));
         }
     }
-    rivals.retain(|(_, times)| !times.is_empty());
-    let bar = (widths == WORK[0].0).then_some(Bar { rival: "torch", least: 1.25 });
-    Ok(Row::new(format!("train/{shape}/adam/b{batch}"), cx.threads, flops(widths, batch), &mut ours, rivals, bar))
+    Ok(rows)
 }
 
-/// Lets the threads of whoever ran last go to sleep.
-fn settle() {
-    std::thread::sleep(Duration::from_millis(30));
-}
-
-fn setup(cx: &Context, widths: &[usize], batch: usize) -> Result<(Model, Samples)> {
-    let mut network = Network::new(widths[0]);
-    for (i, &units) in widths.iter().enumerate().skip(1) {
-        let last = i + 1 == widths.len();
-        network = network.dense(units, if last { Activation::Identity } else { Activation::Relu });
+/// The full step against PyTorch, and steps that train eigenvalues alone against our own full step.
+pub(super) fn spectral(arena: &mut Arena<'_>) -> Result<Vec<Row>> {
+    let (widths, batch) = SPECTRAL;
+    let (shape, data) = (name(widths), data(widths, batch)?);
+    let mut rows = Vec::new();
+    for threads in arena.threads() {
+        for (trains, bar) in [
+            ("all", Bar { rival: "torch", least: 1.6 }),
+            ("lambda_out", Bar { rival: "our full step", least: 1.0 / 0.6 }),
+            ("lambda_in+lambda_out", Bar { rival: "our full step", least: 1.0 / 0.9 }),
+        ] {
+            let rivals = arena.make("spectral", threads, &format!("{shape} {batch} {trains}"))?;
+            let mut model = spectral_network(arena, widths, trains, threads)?;
+            let mut full = spectral_network(arena, widths, "all", threads)?;
+            let mut contest = Contest::new(training(&mut model, &data, batch));
+            if trains != "all" {
+                contest = contest.against("our full step", training(&mut full, &data, batch));
+            }
+            let times = arena.compete(contest, &rivals)?;
+            let title = format!("spectral/{shape}/{trains}/b{batch}/t{threads}");
+            rows.push(Row::new(title, threads, flops(widths, batch), times, Some(bar)));
+        }
     }
-    let model = network.dtype(DType::F32).build(&cx.backend, Seed(0))?;
+    Ok(rows)
+}
+
+/// A spectral network that trains the named factors, and its biases.
+fn spectral_network(arena: &Arena<'_>, widths: &[usize], trains: &str, threads: usize) -> Result<Model> {
+    let trained = |role: &str| trains == "all" || trains.split('+').any(|t| t == role);
+    let specs: Vec<LayerSpec> = (1..widths.len())
+        .map(|i| {
+            let last = i + 1 == widths.len();
+            serde_json::from_value(serde_json::json!({
+                "kind": "spectral",
+                "units": widths[i],
+                "activation": if last { "identity" } else { "relu" },
+                "trainable": {
+                    "basis": trained("basis"), "lambda_in": trained("lambda_in"), "lambda_out": trained("lambda_out"),
+                },
+            }))
+        })
+        .collect::<Result<_, _>>()
+        .map_err(|e| crate::Failure::Check(format!("the benchmark's network: {e}")))?;
+    Ok(Network::from_specs(widths[0], &specs).build(&arena.cpu(threads)?, Seed(0))?)
+}
+
+pub(super) fn name(widths: &[usize]) -> String {
+    widths.iter().map(ToString::to_string).collect::<Vec<_>>().join("-")
+}
+
+/// Random inputs and labels.
+pub(super) fn data(widths: &[usize], batch: usize) -> Result<Samples> {
     let mut stream = Seed(1).stream("bench", 0);
     let classes = widths[widths.len() - 1];
-    let inputs = Array2::from_shape_simple_fn((batch * STEPS, widths[0]), || stream.unit() as f32);
-    let labels = (0..batch * STEPS).map(|_| stream.below(classes) as u32).collect();
-    Ok((model, Samples::new("bench", inputs, Targets::Classes { labels, classes })?))
+    let inputs = Array2::from_shape_simple_fn((batch * BATCHES, widths[0]), || stream.unit() as f32);
+    let labels = (0..batch * BATCHES).map(|_| stream.below(classes) as u32).collect();
+    Ok(Samples::new("bench", inputs, Targets::Classes { labels, classes })?)
 }
 
-/// Milliseconds of each of [`STEPS`] steps, gathering of the batch included.
-fn steps(model: &mut Model, data: &Samples, batch: usize) -> Result<Vec<f64>> {
-    let mut stopwatch = Stopwatch { last: None, times: Vec::with_capacity(STEPS) };
-    Trainer::new(Adam::default()).epochs(1).batch(batch).fit_with(model, data, &mut [&mut stopwatch])?;
-    Ok(stopwatch.times)
+/// Steps, each with the gathering of its batch, until the time is up.
+fn training<'a>(model: &'a mut Model, data: &'a Samples, batch: usize) -> Burst<'a> {
+    Box::new(move |span| {
+        let mut stopwatch = Stopwatch { start: Instant::now(), span, last: None, times: Vec::new() };
+        Trainer::new(Adam::default()).epochs(1).batch(batch).fit_with(model, data, &mut [&mut stopwatch])?;
+        Ok(stopwatch.times)
+    })
 }
 
 /// Times from the end of one step to the end of the next.
-struct Stopwatch {
-    last: Option<Instant>,
-    times: Vec<f64>,
+pub(super) struct Stopwatch {
+    pub(super) start: Instant,
+    pub(super) span: Duration,
+    pub(super) last: Option<Instant>,
+    pub(super) times: Vec<f64>,
 }
 
 impl TrainHook for Stopwatch {
@@ -101,7 +129,8 @@ impl TrainHook for Stopwatch {
             self.times.push(1e3 * (now - last).as_secs_f64());
         }
         self.last = Some(now);
-        Ok(Flow::Continue)
+        let enough = self.times.len() >= 3 && now - self.start >= self.span;
+        Ok(if enough { Flow::Stop } else { Flow::Continue })
     }
 }
 

@@ -8,14 +8,18 @@ use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Suites to run; all, if none is named: train
+    /// Suites to run (all but sparse-train-large, if none is named): dense, spectral, train, sparse-infer, grid,
+    /// sparse-train, sparse-train-large, compact, file
     suites: Vec<String>,
-    /// What to compare with, side by side: torch
+    /// What to compare with, side by side: torch (with MKL, SciPy and ONNX Runtime)
     #[arg(long, value_name = "RIVAL")]
     against: Option<Rival>,
     /// File to write the figures to as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// File to write the figures to as a page of Markdown
+    #[arg(long, value_name = "FILE")]
+    document: Option<PathBuf>,
     /// Fail if a bar is missed
     #[arg(long, requires = "against")]
     strict: bool,
@@ -27,6 +31,9 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
     if let Some(path) = &options.json {
         let text = serde_json::to_string_pretty(&answer.json).unwrap_or_default();
         std::fs::write(path, text).map_err(|e| Failure::writing(path, e))?;
+    }
+    if let Some(path) = &options.document {
+        std::fs::write(path, report.document()).map_err(|e| Failure::writing(path, e))?;
     }
     let missed: Vec<&str> = report.rows.iter().filter(|r| r.pass == Some(false)).map(|r| r.name.as_str()).collect();
     if options.strict && !missed.is_empty() {

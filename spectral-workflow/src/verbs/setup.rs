@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The Python packages that benchmarks compare with.
-const RIVALS: [&str; 3] = ["torch", "numpy", "scipy"];
+const RIVALS: [&str; 6] = ["torch", "numpy", "scipy", "mkl", "onnxruntime", "onnx"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -16,7 +16,7 @@ pub(crate) struct Options {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// A Python environment with PyTorch, NumPy and SciPy in .venv, for `bench --against torch`
+    /// A Python environment with PyTorch, SciPy, MKL and ONNX Runtime in .venv, for `bench --against torch`
     Bench,
 }
 
@@ -32,6 +32,16 @@ pub(crate) fn python() -> Option<PathBuf> {
     path.exists().then(|| path.to_path_buf())
 }
 
+/// The program that measures Rust crates, if it was built.
+pub(crate) fn crates() -> Option<PathBuf> {
+    let path = Path::new(CRATES_TARGET).join("release/rivals");
+    path.exists().then_some(path)
+}
+
+/// The folder of that program, and where it is built.
+const CRATES: &str = "spectral-workflow/rivals";
+const CRATES_TARGET: &str = "target/rivals";
+
 fn bench() -> Result<Answer> {
     let python = Path::new(".venv/bin/python");
     if !python.exists() {
@@ -42,7 +52,14 @@ fn bench() -> Result<Answer> {
     execute(
         Command::new(python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(RIVALS),
     )?;
-    let text = "the benchmark environment is in .venv; now `cargo xtask bench train --against torch`";
+    note("building the rivals that are Rust crates");
+    let manifest = format!("{CRATES}/Cargo.toml");
+    execute(
+        Command::new("cargo")
+            .args(["build", "--release", "--quiet", "--locked", "--manifest-path", &manifest])
+            .env("CARGO_TARGET_DIR", CRATES_TARGET),
+    )?;
+    let text = "the benchmark environment is in .venv; now `cargo xtask bench --against torch`";
     Ok(Answer { text: text.into(), json: serde_json::json!({ "python": python.display().to_string() }) })
 }
 

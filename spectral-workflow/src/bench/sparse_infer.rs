@@ -1,0 +1,87 @@
+//! Sparse products: a matrix of stored entries times a batch, `[in, batch]` to `[out, batch]`, on the same matrices.
+
+use super::contest::{Contest, repeated, same};
+use super::{Arena, Bar, Row};
+use crate::Result;
+use spectral_core::{Activation, DType, Pattern, Seed, Shape, SparseLinear, Tensor};
+
+/// Output and input widths, with the batches that each is measured at.
+const SHAPES: [(usize, usize, &[usize]); 3] =
+    [(1024, 1024, &[128, 256]), (4096, 4096, &[1, 128, 256]), (1000, 784, &[128, 256])];
+
+/// Shares of zeros, and how much faster than PyTorch's dense product 4096x4096 must be.
+const SPARSITIES: [(f64, f64); 3] = [(0.9, 4.5), (0.95, 8.0), (0.98, 15.0)];
+
+/// Rivals of which the geometric mean over all shapes and sparsities counts, and the least ratios.
+const MEANS: [(&str, f64); 4] = [("torch-csr", 1.8), ("mkl-csr", 1.1), ("sprs", 2.5), ("faer", 10.0)];
+
+pub(super) fn run(arena: &mut Arena<'_>) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for threads in arena.threads() {
+        let mut products = Vec::new();
+        for (outputs, inputs, batches) in SHAPES {
+            for (zeros, over_dense) in SPARSITIES {
+                for &batch in batches {
+                    let large = outputs == 4096 && batch <= 128;
+                    let bar = match large {
+                        true => Bar { rival: "torch-dense", least: over_dense },
+                        false => Bar { rival: "torch-csr", least: 1.3 },
+                    };
+                    products.push(product(arena, [outputs, inputs, batch], zeros, threads, bar)?);
+                }
+            }
+        }
+        let batched: Vec<&Row> = products.iter().filter(|r| !r.name.contains("/b1/")).collect();
+        for (rival, least) in MEANS {
+            let name = format!("sparse-infer/geometric mean over {rival}/t{threads}");
+            let mean = Row::mean_of(name, &batched, Some(Bar { rival, least }));
+            rows.extend(mean.filter(|row| row.pass.is_some()));
+        }
+        rows.extend(products);
+    }
+    Ok(rows)
+}
+
+/// `y = W x` with every way to do it.
+fn product(
+    arena: &mut Arena<'_>,
+    [outputs, inputs, batch]: [usize; 3],
+    zeros: f64,
+    threads: usize,
+    bar: Bar,
+) -> Result<Row> {
+    let backend = arena.cpu(threads)?;
+    let mut stream = Seed(2).stream("bench", 0);
+    let pattern = Pattern::from_fn(outputs, inputs, |_, _| stream.unit() >= zeros)?;
+    let mut random = |len: usize| -> Vec<f32> { (0..len).map(|_| stream.unit() as f32 - 0.5).collect() };
+    let (weights, data) = (random(pattern.nonzeros()), random(inputs * batch));
+    let rivals = arena.make("matmul", threads, &hand_over(arena, &pattern, batch, &weights, &data)?)?;
+
+    let tensor = |shape, values: &[f32]| -> Result<Tensor> {
+        let mut t = Tensor::host_zeros(shape, DType::F32);
+        t.host_mut::<f32>()?.copy_from_slice(values);
+        Ok(t)
+    };
+    let values = tensor(Shape::vector(weights.len()), &weights)?;
+    let x = tensor(Shape::matrix(inputs, batch), &data)?;
+    let mut y = Tensor::host_zeros(Shape::matrix(outputs, batch), DType::F32);
+    let op = SparseLinear { x: &x, pattern: &pattern, values: &values, bias: None, activation: Activation::Identity };
+    backend.sparse_linear(&op, &mut y, None)?;
+    let sum: f64 = y.host::<f32>()?.iter().map(|v| f64::from(v.abs())).sum();
+    same("sparse product", sum / (outputs * batch) as f64, &rivals)?;
+
+    let ours = repeated(|| Ok(backend.sparse_linear(&op, &mut y, None)?));
+    let times = arena.compete(Contest::new(ours), &rivals)?;
+    let flops = (2 * pattern.nonzeros() * batch) as f64;
+    let name = format!("sparse-infer/{outputs}x{inputs}/{:.0}%/b{batch}/t{threads}", 100.0 * zeros);
+    Ok(Row::new(name, threads, flops, times, Some(bar)))
+}
+
+/// The matrix and the batch, as the other side reads them.
+fn hand_over(arena: &Arena<'_>, pattern: &Pattern, batch: usize, weights: &[f32], data: &[f32]) -> Result<String> {
+    let head = [pattern.rows(), pattern.columns(), pattern.nonzeros(), batch].map(|n| n as i64);
+    let mut bytes: Vec<u8> = head.iter().flat_map(|n| n.to_le_bytes()).collect();
+    bytes.extend(pattern.starts().iter().chain(pattern.indices()).flat_map(|n| n.to_le_bytes()));
+    bytes.extend(weights.iter().chain(data).flat_map(|v| v.to_le_bytes()));
+    arena.hand_over("matrix.bin", &[&bytes])
+}
