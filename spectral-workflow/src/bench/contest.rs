@@ -7,12 +7,16 @@ use std::time::{Duration, Instant};
 /// Runs one contestant for about the given time; milliseconds of single runs.
 pub(super) type Burst<'a> = Box<dyn FnMut(Duration) -> Result<Vec<f64>> + 'a>;
 
-/// Who takes part, and for how long.
+/// Rounds that count.
+const ROUNDS: usize = 7;
+
+/// How long everyone runs in a round.
+const SPAN: Duration = Duration::from_millis(60);
+
+/// Who takes part.
 pub(super) struct Contest<'a> {
     ours: Burst<'a>,
     local: Vec<(String, Burst<'a>)>,
-    rounds: usize,
-    span: Duration,
 }
 
 /// Milliseconds of single runs.
@@ -24,13 +28,7 @@ pub(super) struct Times {
 
 impl<'a> Contest<'a> {
     pub(super) fn new(ours: Burst<'a>) -> Self {
-        Self { ours, local: Vec::new(), rounds: 7, span: Duration::from_millis(60) }
-    }
-
-    /// Fewer, longer rounds for long work.
-    pub(super) fn rounds(mut self, rounds: usize, span: Duration) -> Self {
-        (self.rounds, self.span) = (rounds, span);
-        self
+        Self { ours, local: Vec::new() }
     }
 
     /// A contestant in this process.
@@ -44,18 +42,18 @@ impl<'a> Contest<'a> {
         let mut names: Vec<String> = self.local.iter().map(|(n, _)| n.clone()).collect();
         names.extend(variants.iter().map(|v| rivals.title(v)));
         let mut times = Times { ours: Vec::new(), rivals: names.into_iter().map(|n| (n, Vec::new())).collect() };
-        for round in 0..=self.rounds {
+        for round in 0..=ROUNDS {
             // The first round warms up.
             let keep = |all: &mut Vec<f64>, new: Vec<f64>| all.extend(new.into_iter().filter(|_| round > 0));
-            keep(&mut times.ours, (self.ours)(self.span)?);
+            keep(&mut times.ours, (self.ours)(SPAN)?);
             let (local, remote) = times.rivals.split_at_mut(self.local.len());
             for ((_, burst), (_, all)) in self.local.iter_mut().zip(local) {
                 settle();
-                keep(all, burst(self.span)?);
+                keep(all, burst(SPAN)?);
             }
             for (variant, (_, all)) in variants.iter().zip(remote) {
                 settle();
-                keep(all, rivals.times(variant, self.span)?);
+                keep(all, rivals.times(variant, SPAN)?);
             }
             settle();
         }
@@ -110,12 +108,10 @@ mod tests {
             turns.borrow_mut().push(letter);
             Ok(vec![1.0])
         };
-        let contest = Contest::new(Box::new(|_| burst('a', &turns)))
-            .against("b", Box::new(|_| burst('b', &turns)))
-            .rounds(2, Duration::ZERO);
+        let contest = Contest::new(Box::new(|_| burst('a', &turns))).against("b", Box::new(|_| burst('b', &turns)));
         let times = contest.run(&mut Rivals::default(), &[]).unwrap();
-        assert_eq!(*turns.borrow(), "ababab");
-        assert_eq!((times.ours.len(), times.rivals[0].1.len()), (2, 2));
+        assert_eq!(*turns.borrow(), "ab".repeat(ROUNDS + 1));
+        assert_eq!((times.ours.len(), times.rivals[0].1.len()), (ROUNDS, ROUNDS));
     }
 
     #[test]
