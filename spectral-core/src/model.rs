@@ -57,8 +57,8 @@ impl Model {
             let in_node = |e: Error| Error::Graph { node: spec.name.clone(), problem: e.to_string() };
             let mut ids = Vec::new();
             for (slot, p) in spec.layer.params(&shapes).map_err(in_node)?.into_iter().enumerate() {
-                let stream_index = (index * 64 + slot) as u64;
-                ids.push(params.push(draw(&spec.name, p, &backend, dtype, seed, stream_index).map_err(in_node)?));
+                let drawn = draw(&spec.name, p, &backend, dtype, seed, stream_index(index, slot));
+                ids.push(params.push(drawn.map_err(in_node)?));
             }
             graph.add(Node {
                 name: spec.name.clone(),
@@ -208,6 +208,27 @@ impl Model {
         Self::from_parts(self.graph.clone(), params, backend, dtype, self.meta.clone())
     }
 
+    /// Draws every value anew: with the seed it was built with, those it was built with. Masks, patterns, penalties and
+    /// what may train stay. A parameter that several nodes share is drawn as that of the first.
+    ///
+    /// # Errors
+    /// An initialiser is impossible or the device failed; the model is then unchanged.
+    pub fn redraw(&mut self, seed: Seed) -> Result<()> {
+        let mut params = self.params.duplicate()?;
+        let mut drawn = vec![false; params.len()];
+        for (index, node) in self.graph.nodes().iter().enumerate() {
+            let specs = node.layer.params(&self.graph.input_shapes(&node.inputs))?;
+            for (slot, (spec, &id)) in specs.iter().zip(&node.params).enumerate() {
+                if !std::mem::replace(&mut drawn[id.index()], true) {
+                    let values = initial(spec, params.get(id).value().len(), seed, stream_index(index, slot))?;
+                    params.edit(&*self.backend, id, |value| self.backend.write(&values, value))?;
+                }
+            }
+        }
+        self.params = params;
+        Ok(())
+    }
+
     /// Hash of all that determines the function: graph, values, masks, patterns.
     ///
     /// # Errors
@@ -258,6 +279,18 @@ fn inputs_of(graph: &Graph, spec: &NodeSpec) -> Result<Vec<Shape>> {
     }
 }
 
+/// Which stream of a seed the parameter in `slot` of a node draws from.
+fn stream_index(node: usize, slot: usize) -> u64 {
+    (node * 64 + slot) as u64
+}
+
+/// The initial values of a parameter that stores `stored` entries.
+fn initial(spec: &ParamSpec, stored: usize, seed: Seed, index: u64) -> Result<Vec<f64>> {
+    let mut values = vec![0.0; stored];
+    spec.init.fill(&mut values, spec.fan, &mut seed.stream("init", index))?;
+    Ok(values)
+}
+
 /// Allocates and initialises one parameter.
 fn draw(node: &str, spec: ParamSpec, backend: &BackendHandle, dtype: DType, seed: Seed, index: u64) -> Result<Param> {
     if !(0.0..=1.0).contains(&spec.density) {
@@ -270,8 +303,7 @@ fn draw(node: &str, spec: ParamSpec, backend: &BackendHandle, dtype: DType, seed
         Stored::Pattern => Some(Arc::new(draw_pattern(spec.shape, present, &mut seed.stream("mask", index))?)),
     };
     let shape = pattern.as_ref().map_or(spec.shape, |p| Shape::vector(p.nonzeros()));
-    let mut values = vec![0.0; shape.len()];
-    spec.init.fill(&mut values, spec.fan, &mut seed.stream("init", index))?;
+    let values = initial(&spec, shape.len(), seed, index)?;
     let mut value = backend.zeros(shape, dtype)?;
     backend.write(&values, &mut value)?;
     let mut arena = Params::default();

@@ -31,6 +31,7 @@ pub mod strategies;
 mod submodel;
 mod subnetwork;
 pub mod topology;
+mod unmask;
 mod weighted;
 mod worth;
 
@@ -50,6 +51,7 @@ pub use schedule::{Gradual, GradualPruning, Iterative, Schedule, Spacing};
 pub use select::{SelectConfig, Selected, Selection, Subset, WasTrainable};
 pub use submodel::{SubLayer, SubModel, SubModelConfig};
 pub use subnetwork::{Judge, SubnetworkConfig, SubnetworkScores};
+pub use unmask::{UNMASK, unmask};
 
 impl From<Error> for spectral_core::Error {
     fn from(error: Error) -> Self {

@@ -1,4 +1,4 @@
-//! Conformance suites and gradient checks for backends, layers and criteria: what a crate that brings one of its
+//! Conformance suites and gradient checks for backends, layers, criteria and strategies: what a crate that brings one of its
 //! own runs in its tests.
 //!
 //! | suite | for |
@@ -7,6 +7,7 @@
 //! | [`layer::conformance`] | everything core expects of a [`Layer`](spectral_core::Layer) |
 //! | [`backend::conformance`] | every kernel against [`Reference`](spectral_core::Reference) |
 //! | [`pruner::conformance`] | everything core expects of a [`Pruner`](spectral_core::Pruner) |
+//! | [`strategy::conformance`] | everything core expects of a [`Strategy`](spectral_core::Strategy) |
 //!
 //! Every suite counts its cases and reports all failures, not the first.
 //!
@@ -19,5 +20,6 @@ pub mod layer;
 mod probe;
 pub mod pruner;
 mod report;
+pub mod strategy;
 
 pub use report::{Failed, Report};

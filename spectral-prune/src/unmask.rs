@@ -1,0 +1,45 @@
+//! Taking masks off again.
+
+use crate::{Error, Result};
+use serde_json::json;
+use spectral_core::{HistoryEntry, Model, Param};
+
+/// The action of the history entry that [`unmask`] leaves.
+pub const UNMASK: &str = "unmask";
+
+/// Takes every mask off `model`, and returns how many entries that frees.
+///
+/// The freed entries take the values they have in `values`, usually the model before it was pruned: that undoes the
+/// pruning and keeps what was trained since (spectraltools C6, `original_model`). Without it they start at 0 and can
+/// grow back in training. To go back to an earlier model as it was, bit for bit, restore its file (`undo`).
+///
+/// # Errors
+/// `values` has other parameters, or the device failed. The model is then unchanged.
+pub fn unmask(model: &mut Model, values: Option<&Model>) -> Result<usize> {
+    let mut bare = model.duplicate()?;
+    let mut freed = 0;
+    for (id, param) in model.params().iter() {
+        let Some(mask) = param.pruned() else { continue };
+        freed += mask.count();
+        let (params, backend) = bare.params_mut();
+        params.set_pruned(backend, id, None)?;
+        let Some(from) = values else { continue };
+        let same = from.params().by_name(&param.name).map(|id| from.params().get(id));
+        let fits = |old: &&Param| old.value().shape() == param.value().shape() && old.pattern == param.pattern;
+        let Some(old) = same.filter(fits) else {
+            let problem =
+                format!("`{}` is masked, and the model to take values from has none of this size", param.name);
+            return Err(Error::Config(format!("{problem}; give the model before it was pruned")));
+        };
+        let mut merged = backend.download(param.value())?;
+        let old = from.backend().download(old.value())?;
+        mask.iter().for_each(|k| merged[k] = old[k]);
+        params.edit(backend, id, |value| backend.write(&merged, value))?;
+    }
+    if freed > 0 {
+        let detail = json!({ "freed": freed, "values": values.map(Model::content_hash).transpose()? });
+        bare.meta.history.push(HistoryEntry { action: UNMASK.into(), parent: model.content_hash()?, detail });
+        *model = bare;
+    }
+    Ok(freed)
+}
