@@ -221,7 +221,7 @@ impl Selection {
     /// # Errors
     /// The selection is of another model.
     pub fn freeze_others(&self, model: &mut Model) -> Result<WasTrainable> {
-        let before = WasTrainable(model.params().iter().map(|(_, p)| p.trainable.clone()).collect());
+        let before = WasTrainable::of(model);
         let mut now = vec![Trainable::None; before.0.len()];
         let biases = self.layers.iter().filter_map(|l| l.biases.as_ref()).map(|(id, mask)| (*id, mask));
         for (id, mask) in self.layers.iter().map(|l| (l.param, &l.mask)).chain(biases) {
@@ -265,6 +265,11 @@ impl Selection {
 }
 
 impl WasTrainable {
+    /// What can train now.
+    pub(crate) fn of(model: &Model) -> Self {
+        Self(model.params().iter().map(|(_, p)| p.trainable.clone()).collect())
+    }
+
     /// Puts back which parameters can train.
     ///
     /// # Errors

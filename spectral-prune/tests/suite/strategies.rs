@@ -33,7 +33,7 @@ fn network() -> Network {
 }
 
 fn fresh() -> Model {
-    network().build(Cpu::with_threads(1).unwrap(), Seed(5)).unwrap()
+    network().build(&Cpu::with_threads(1).unwrap(), Seed(5)).unwrap()
 }
 
 fn phase(epochs: usize) -> Value {
@@ -314,7 +314,7 @@ fn distillation_keeps_the_found_weights_in_a_smaller_network() {
 fn every_strategy_conforms() {
     let (train, validation, unfit) = (blobs(160, FEATURES, 1), blobs(80, FEATURES, 2), blobs(40, FEATURES + 1, 3));
     let models = [1, 3]
-        .map(|threads| trained().to_backend(Cpu::with_threads(threads).unwrap(), spectral_core::DType::F32).unwrap());
+        .map(|threads| trained().to_backend(&Cpu::with_threads(threads).unwrap(), spectral_core::DType::F32).unwrap());
     let entries = all::<StrategyEntry>().unwrap();
     assert!(entries.len() >= 3, "strategies are not linked");
     for entry in entries {
