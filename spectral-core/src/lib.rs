@@ -63,7 +63,7 @@ pub use param::{
 pub use pattern::{ByColumn, Pattern};
 pub use plan::{BATCH_CLASSES, Choice, Kernel, Plan, batch_class};
 pub use proof::{Named, Proof, RANDOM_INPUTS, TOLERANCE_F32, TOLERANCE_F64, prove};
-pub use pruner::{Needs, Pruner, PrunerEntry, SpectralFactors, Statistics, Target};
+pub use pruner::{Distribution, Needs, Pruner, PrunerEntry, SpectralFactors, Statistics, Target};
 pub use samples::{Loader, MixedLoader, Samples, Targets};
 pub use seed::{Seed, Stream, hash64};
 pub use session::Session;

@@ -31,6 +31,15 @@ pub trait Pruner: std::fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// What percentiles of units are taken over, where that is not their scores.
+    ///
+    /// # Errors
+    /// As [`score`](Self::score).
+    fn distribution(&self, target: &Target<'_>) -> Result<Option<Distribution>> {
+        let _ = target;
+        Ok(None)
+    }
+
     /// What must be measured on data before scoring, and which layers can be scored.
     fn needs(&self) -> Needs {
         Needs::default()
@@ -81,6 +90,22 @@ pub struct SpectralFactors<'a> {
     pub lambda_in: Values<'a>,
     /// `[out]`.
     pub lambda_out: Values<'a>,
+    /// `[in]`: whether training may move it.
+    pub trains_in: &'a [bool],
+    /// `[out]`: whether training may move it.
+    pub trains_out: &'a [bool],
+    /// `[out]`: the eigenvalues by which the next spectral layers take the unit in, across merges and whatever leaves
+    /// units as they are. Empty where one of them is frozen, or something that is not spectral takes the unit in too.
+    pub next: &'a [Vec<f64>],
+}
+
+/// What percentiles of the units of one layer are taken over; see [`Pruner::distribution`].
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Distribution {
+    /// One value a unit, `[out]`; counts as long as the unit may go.
+    pub units: Vec<f64>,
+    /// More values, which always count.
+    pub inputs: Vec<f64>,
 }
 
 /// What a criterion must be given: statistics over calibration data, and kinds of layers.

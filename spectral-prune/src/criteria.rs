@@ -15,7 +15,7 @@ mod taylor;
 mod value;
 
 pub use activation_weight::ActivationWeight;
-pub use eigenvalue::Eigenvalue;
+pub use eigenvalue::{Eigenvalue, Link};
 pub use gain::Gain;
 pub use magnitude::Magnitude;
 pub use mean_activation_weight::MeanActivationWeight;

@@ -48,6 +48,17 @@ pub enum Error {
         /// The layers that were chosen.
         layers: String,
     },
+    /// The criterion ranks units by eigenvalues, and none of those in question trains.
+    #[error(
+        "criterion `{criterion}` ranks units by eigenvalues that train, and those of {layers} are frozen; let \
+         `lambda_out` train, or take another criterion"
+    )]
+    FrozenEigenvalues {
+        /// The criterion.
+        criterion: String,
+        /// The layers that were chosen.
+        layers: String,
+    },
     /// Nothing in the chosen layers may be pruned.
     #[error("nothing to prune in {layers}: {reason}")]
     Protected {

@@ -14,6 +14,7 @@ mod change;
 mod compact;
 mod config;
 pub mod criteria;
+mod eigenvalues;
 mod error;
 mod granularity;
 mod groups;

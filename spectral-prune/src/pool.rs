@@ -4,7 +4,7 @@ use crate::groups::Coupling;
 use crate::selection::{Fit, Members, Pool};
 use crate::weighted::Weighted;
 use crate::{Budget, Error, Granularity, Result, Scope};
-use spectral_core::{Mask, Model};
+use spectral_core::{Distribution, Mask, Model};
 use std::collections::BTreeSet;
 
 /// A chosen layer with the score of each of its entries.
@@ -13,6 +13,8 @@ pub(crate) struct Scored {
     pub(crate) layer: Weighted,
     /// By position in the whole matrix, or by unit.
     pub(crate) scores: Vec<f64>,
+    /// What percentiles are taken over, if not the scores.
+    pub(crate) distribution: Option<Distribution>,
 }
 
 /// How pools are made and what they must reach.
@@ -71,6 +73,7 @@ pub(crate) fn cut_weights(model: &Model, chosen: Vec<Scored>, terms: Terms) -> R
             place: place(&layers, &chosen, terms.scope),
             what: Granularity::Weight.plural(),
             scores: Vec::new(),
+            distribution: None,
             members: Members::One(Vec::new()),
             spare: Vec::new(),
             total: 0,
@@ -80,7 +83,7 @@ pub(crate) fn cut_weights(model: &Model, chosen: Vec<Scored>, terms: Terms) -> R
         };
         let (mut owners, mut entries) = (Vec::new(), Vec::new());
         for (own, &index) in layers.iter().enumerate() {
-            let Scored { layer, scores } = &chosen[index];
+            let Scored { layer, scores, .. } = &chosen[index];
             let mut kept = 0usize;
             for (position, stored) in layer.kept(layer.matrix(model)) {
                 kept += 1;
@@ -134,6 +137,7 @@ pub(crate) fn cut_units(model: &Model, chosen: Vec<Scored>, terms: Terms) -> Res
             place: place(layers, &chosen, terms.scope),
             what: Granularity::Unit.plural(),
             scores: candidates.iter().map(mean).collect(),
+            distribution: distribution(&chosen, layers, &candidates),
             members: match candidates.iter().all(|g| g.len() == 1) {
                 true => Members::One(owners.flatten().collect()),
                 false => Members::Many(owners.map(Iterator::collect).collect()),
@@ -150,6 +154,17 @@ pub(crate) fn cut_units(model: &Model, chosen: Vec<Scored>, terms: Terms) -> Res
         cut.count(&pool, going.len());
     }
     Ok(cut)
+}
+
+/// What percentiles are taken over, if a criterion says something else than its scores about one of `layers`.
+fn distribution(chosen: &[Scored], layers: &[usize], candidates: &[Vec<(usize, usize)>]) -> Option<Vec<f64>> {
+    layers.iter().find(|l| chosen[**l].distribution.is_some())?;
+    let unit = |&(i, unit): &(usize, usize)| {
+        let Scored { scores, distribution, .. } = &chosen[i];
+        distribution.as_ref().map_or(scores[unit], |d| d.units[unit])
+    };
+    let inputs = layers.iter().filter_map(|l| chosen[*l].distribution.as_ref()).flat_map(|d| &d.inputs);
+    Some(candidates.iter().flatten().map(unit).chain(inputs.copied()).collect())
 }
 
 /// The groups of units that may go, as (chosen layer, unit).

@@ -3,7 +3,7 @@
 use crate::change::{Change, Snapshot};
 use crate::pool::{Cut, Scored, Terms, cut_units, cut_weights};
 use crate::selection::Fit;
-use crate::weighted::{Weighted, choose_layers, weighted_layers};
+use crate::weighted::{Weighted, check_unshared, choose_layers, weighted_layers};
 use crate::worth::Worth;
 use crate::{Budget, Error, Granularity, PruneConfig, PruneReport, Result, Schedule, Scope};
 use serde_json::Value;
@@ -229,7 +229,13 @@ impl Prune {
             |l| l.eigenvalues.is_some(),
             |criterion, layers| Error::NotSpectral { criterion, layers },
         )?;
+        require(
+            needs.spectral && config.granularity == Granularity::Unit,
+            |l| l.trains_eigenvalues,
+            |criterion, layers| Error::FrozenEigenvalues { criterion, layers },
+        )?;
         require(needs.gain, |l| l.gate.is_some(), |criterion, layers| Error::NotGated { criterion, layers })?;
+        check_unshared(model, &layers)?;
         Ok(layers)
     }
 

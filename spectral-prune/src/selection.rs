@@ -16,6 +16,8 @@ pub(crate) struct Pool {
     pub(crate) what: &'static str,
     /// Score of every candidate, in the order of the network.
     pub(crate) scores: Vec<f64>,
+    /// What percentiles are taken over, if not the scores.
+    pub(crate) distribution: Option<Vec<f64>>,
     /// The layers of every candidate's entries.
     pub(crate) members: Members,
     /// How many entries each layer may lose.
@@ -62,16 +64,18 @@ impl Pool {
         let mut chosen = match budget.check()? {
             Budget::Fraction(share) => self.by_share(share, fit)?,
             Budget::Count(count) => self.by_count(&[count], fit)?,
-            Budget::Threshold(cut) => self.below(cut)?,
+            Budget::Threshold(cut) => self.below(cut, true)?,
             Budget::Percentile(percentile) => {
-                let mut sorted: Vec<f64> =
-                    (0..self.scores.len()).flat_map(|i| std::iter::repeat_n(self.scores[i], self.size(i))).collect();
+                let scores =
+                    || (0..self.scores.len()).flat_map(|i| std::iter::repeat_n(self.scores[i], self.size(i))).collect();
+                let mut sorted: Vec<f64> = self.distribution.clone().unwrap_or_else(scores);
                 sorted.sort_unstable_by(f64::total_cmp);
+                let from_scores = self.distribution.is_none();
                 match percentile_cut(&sorted, self.pruned, percentile) {
                     None => Vec::new(),
                     // A cut between two f32 scores is an f32 (spectraltools, facts from running the originals).
-                    Some(cut) if self.dtype == DType::F32 => self.below(f64::from(cut as f32))?,
-                    Some(cut) => self.below(cut)?,
+                    Some(cut) if self.dtype == DType::F32 => self.below(f64::from(cut as f32), from_scores)?,
+                    Some(cut) => self.below(cut, from_scores)?,
                 }
             }
         };
@@ -218,10 +222,19 @@ impl Pool {
         chosen
     }
 
-    /// Everything that scores below `cut`, as far as layers may lose it.
-    fn below(&self, cut: f64) -> Result<Vec<usize>> {
+    /// Everything that scores below `cut`, as far as layers may lose it. A cut that does not come from the scores may
+    /// well be above all of them; what every layer keeps stays then.
+    fn below(&self, cut: f64, from_scores: bool) -> Result<Vec<usize>> {
+        let everything = |low: &[usize]| low.len() == self.scores.len() && !low.is_empty() && self.protected == 0;
         let mut low: Vec<usize> = (0..self.scores.len()).filter(|&i| self.scores[i] < cut).collect();
-        if low.len() == self.scores.len() && !low.is_empty() && self.protected == 0 {
+        let asked_for_all = from_scores && everything(&low);
+        low.sort_unstable_by(|a, b| self.order(*a, *b));
+        let mut spare = self.spare.clone();
+        low.retain(|&i| match &self.members {
+            Members::One(layers) => take_all(&mut spare, &layers[i..=i]),
+            Members::Many(groups) => take_all(&mut spare, &groups[i]),
+        });
+        if asked_for_all || everything(&low) {
             return Err(Error::Infeasible {
                 asked: self.total,
                 closest: self.pruned + self.most().below.0,
@@ -231,12 +244,6 @@ impl Pool {
                 reason: format!("every score is below the cut of {cut}, and that would prune everything"),
             });
         }
-        low.sort_unstable_by(|a, b| self.order(*a, *b));
-        let mut spare = self.spare.clone();
-        low.retain(|&i| match &self.members {
-            Members::One(layers) => take_all(&mut spare, &layers[i..=i]),
-            Members::Many(groups) => take_all(&mut spare, &groups[i]),
-        });
         Ok(low)
     }
 

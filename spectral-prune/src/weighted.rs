@@ -1,6 +1,7 @@
 //! What pruning sees of a model: its weighted layers, as host slices.
 
 use crate::Result;
+use crate::eigenvalues::trains;
 use spectral_core::{
     DType, Error, Lowered, Mask, Model, Param, ParamId, Role, Source, SpectralFactors, Statistics, Target, UnitAxis,
     Units, Values, registry,
@@ -18,6 +19,8 @@ pub(crate) struct Weighted {
     pub(crate) matrix: ParamId,
     /// Eigenvalues in and out, if the layer is spectral.
     pub(crate) eigenvalues: Option<[ParamId; 2]>,
+    /// Whether training may move any of its eigenvalues of outputs.
+    pub(crate) trains_eigenvalues: bool,
     /// The nearest gate or normalisation behind the layer, and its factor.
     pub(crate) gate: Option<(usize, ParamId)>,
 }
@@ -36,13 +39,15 @@ pub(crate) fn weighted_layers(model: &Model) -> Vec<Weighted> {
         let shape = params.get(matrix).full_shape();
         let spectral = params.get(matrix).role == Role::Basis;
         let eigenvalues = with(Role::EigenvalueIn).zip(with(Role::EigenvalueOut)).map(<[_; 2]>::from);
+        let eigenvalues = eigenvalues.filter(|_| spectral);
         layers.push(Weighted {
             node: index,
             name: node.name.clone(),
             rows: shape.rows(),
             columns: shape.columns(),
             matrix,
-            eigenvalues: eigenvalues.filter(|_| spectral),
+            eigenvalues,
+            trains_eigenvalues: eigenvalues.is_some_and(|[_, outer]| params.get(outer).is_trainable()),
             gate: gates.get(&index).copied(),
         });
     }
@@ -67,6 +72,27 @@ pub(crate) fn choose_layers(model: &Model, names: &[String], except: &[String]) 
         true => Err(crate::Error::Config("no layer is left to prune after `layers` and `except`".into())),
         false => Ok(layers),
     }
+}
+
+/// Refuses layers one of whose parameters another node has too: cutting one layer would cut the other, whose units may
+/// have to stay.
+pub(crate) fn check_unshared(model: &Model, layers: &[Weighted]) -> Result<()> {
+    let mut users: BTreeMap<ParamId, Vec<&str>> = BTreeMap::new();
+    let nodes = model.graph().nodes();
+    for node in nodes {
+        node.params.iter().for_each(|id| users.entry(*id).or_default().push(&node.name));
+    }
+    for layer in layers {
+        let own = nodes[layer.node].params.iter().copied();
+        let own = own.chain(layer.gate.into_iter().flat_map(|(gate, _)| nodes[gate].params.iter().copied()));
+        if let Some((id, names)) = own.filter_map(|id| Some((id, users.get(&id)?))).find(|(_, names)| names.len() > 1) {
+            let names: Vec<String> = names.iter().map(|n| format!("`{n}`")).collect();
+            let (names, param) = (names.join(" and "), &model.params().get(id).name);
+            let problem = format!("{names} share `{param}`, so that one cannot be pruned without the other");
+            return Err(crate::Error::Config(format!("{problem}; leave them out with `except`, or give each its own")));
+        }
+    }
+    Ok(())
 }
 
 /// Behind each node that owns its units: the first node with a factor for each unit that is reached from it through
@@ -124,7 +150,10 @@ impl Weighted {
         let param = self.matrix(model);
         if let Some([inner, outer]) = self.eigenvalues {
             let factors = [get(self.matrix)?, get(inner)?, get(outer)?];
-            return Ok(Loaded { weight: product(&factors, self.columns), factors: Some(factors), gain });
+            let trains = [inner, outer].map(|id| trains(model.params().get(id)));
+            let weight = product(&factors, self.columns);
+            let spectral = Factors { values: factors, trains, next: vec![Vec::new(); self.rows] };
+            return Ok(Loaded { weight, spectral: Some(spectral), gain });
         }
         let weight = match (&param.pattern, param.role) {
             (None, Role::Weight) => get(self.matrix)?,
@@ -143,16 +172,20 @@ impl Weighted {
                 }
             },
         };
-        Ok(Loaded { weight, factors: None, gain })
+        Ok(Loaded { weight, spectral: None, gain })
     }
 
     /// What a criterion is shown.
     pub(crate) fn target<'a>(&'a self, loaded: &'a Loaded, statistics: &'a Statistics, key: u64) -> Target<'a> {
-        let spectral = loaded.factors.as_ref().map(|[basis, inner, outer]| SpectralFactors {
-            basis: basis.values(),
-            lambda_in: inner.values(),
-            lambda_out: outer.values(),
-        });
+        let spectral =
+            loaded.spectral.as_ref().map(|Factors { values: [basis, inner, outer], trains, next }| SpectralFactors {
+                basis: basis.values(),
+                lambda_in: inner.values(),
+                lambda_out: outer.values(),
+                trains_in: &trains[0],
+                trains_out: &trains[1],
+                next,
+            });
         let (rows, columns, weight) = (self.rows, self.columns, loaded.weight.values());
         let gain = loaded.gain.as_ref().map(Owned::values);
         Target { node: &self.name, rows, columns, weight, spectral, gain, statistics, key }
@@ -163,7 +196,7 @@ impl Weighted {
 #[derive(Debug)]
 pub(crate) struct Loaded {
     weight: Owned,
-    factors: Option<[Owned; 3]>,
+    spectral: Option<Factors>,
     gain: Option<Owned>,
 }
 
@@ -172,6 +205,25 @@ impl Loaded {
     pub(crate) fn weight(&self) -> Values<'_> {
         self.weight.values()
     }
+}
+
+impl Loaded {
+    /// With the eigenvalues by which other layers take the units in, if there are any.
+    pub(crate) fn with_next(mut self, next: Option<Vec<Vec<f64>>>) -> Self {
+        if let (Some(spectral), Some(next)) = (&mut self.spectral, next) {
+            spectral.next = next;
+        }
+        self
+    }
+}
+
+#[derive(Debug)]
+struct Factors {
+    /// Basis, eigenvalues of inputs and of outputs.
+    values: [Owned; 3],
+    /// Which eigenvalues of inputs and of outputs training may move.
+    trains: [Vec<bool>; 2],
+    next: Vec<Vec<f64>>,
 }
 
 #[derive(Debug)]

@@ -2,8 +2,9 @@
 
 use crate::pool::Scored;
 use crate::weighted::Weighted;
-use crate::{CriterionConfig, Error, Granularity, Result, statistics};
+use crate::{CriterionConfig, Error, Granularity, Result, eigenvalues, statistics};
 use spectral_core::{Model, Pruner, Samples, Seed};
+use std::collections::BTreeMap;
 
 /// A criterion, and what it is asked about.
 #[derive(Debug)]
@@ -32,12 +33,16 @@ impl Worth<'_> {
             (true, None) => return Err(Error::NeedsCalibration { criterion: name.into() }),
             (true, Some(data)) => statistics::measure(model, &layers, data, needs)?,
         };
+        let by_unit = self.granularity == Granularity::Unit;
+        let mut next = match by_unit && needs.spectral {
+            true => eigenvalues::next(model)?,
+            false => BTreeMap::new(),
+        };
         let mut scored = Vec::with_capacity(layers.len());
         for (layer, statistics) in layers.into_iter().zip(&statistics) {
-            let loaded = layer.load(model)?;
+            let loaded = layer.load(model)?.with_next(next.remove(&layer.node));
             let target = layer.target(&loaded, statistics, self.seed.key("prune", layer.node as u64));
             let param = layer.matrix(model);
-            let by_unit = self.granularity == Granularity::Unit;
             let mut scores = vec![0.0; if by_unit { layer.rows } else { layer.rows * layer.columns }];
             let nan = if by_unit {
                 pruner.score_units(&target, &mut scores)?;
@@ -51,7 +56,8 @@ impl Worth<'_> {
             if let Some(entry) = nan {
                 return Err(Error::Score { criterion: name.into(), layer: layer.name.clone(), entry });
             }
-            scored.push(Scored { layer, scores });
+            let distribution = if by_unit { pruner.distribution(&target)? } else { None };
+            scored.push(Scored { layer, scores, distribution });
         }
         Ok(scored)
     }

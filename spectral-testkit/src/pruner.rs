@@ -92,10 +92,15 @@ impl Sample {
             Width::F32 => Values::F32(&narrow[i]),
             Width::F64 => Values::F64(&parts[i]),
         };
+        let trains = vec![true; self.rows.max(self.columns)];
+        let next: Vec<Vec<f64>> = self.gain.iter().map(|g| vec![*g]).collect();
         let spectral = (self.kind == Kind::Spectral).then(|| SpectralFactors {
             basis: values(1),
             lambda_in: values(2),
             lambda_out: values(3),
+            trains_in: &trains[..self.columns],
+            trains_out: &trains[..self.rows],
+            next: &next,
         });
         with(&Target {
             node: "layer",
