@@ -3,7 +3,7 @@
 use crate::{Failed, Report};
 use serde_json::{Value, json};
 use spectral_core::{
-    Error, History, Model, Result, Samples, Seed, Strategy, StrategyCx, StrategyEntry, StrategyReport, Train,
+    Cell, Error, History, Model, Result, Samples, Seed, Strategy, StrategyCx, StrategyEntry, StrategyReport, Train,
     TrainHook, Unwatched, Watch,
 };
 
@@ -26,7 +26,7 @@ pub struct Trial<'a> {
 ///
 /// * the usual parameters can be written and read, unknown ones are refused by name, and those of the trial pass
 ///   [`check`](Strategy::check);
-/// * it runs, with the same result for every number of threads, and pruned entries are exactly zero afterwards;
+/// * it runs, with the same result for every number of threads (columns of `seconds` apart), and pruned entries are exactly zero afterwards;
 /// * it reports a sentence and tables whose rows and plots fit their columns;
 /// * where data does not fit, or any of its training phases fails, it returns an error and leaves the model, its masks,
 ///   what may train and its history as they were.
@@ -61,7 +61,7 @@ fn runs(strategy: &dyn Strategy, trial: &Trial<'_>, report: &mut Report) {
     for model in trial.models {
         let Some(mut model) = report.attempt("copying the model", model.duplicate()) else { return };
         let Some(done) = report.attempt("run", run(strategy, &mut model, trial, &mut Unwatched)) else { return };
-        results.push((state(&model, report), done));
+        results.push((state(&model, report), untimed(done)));
         masks(&model, report);
     }
     for other in results.iter().skip(1) {
@@ -76,6 +76,18 @@ fn runs(strategy: &dyn Strategy, trial: &Trial<'_>, report: &mut Report) {
         let plotted = table.plot.iter().flat_map(|p| p.y.iter().copied().chain([p.x]).chain(p.by));
         report.expect(plotted.max().is_none_or(|column| column < width), format!("the plot of `{title}` does not fit"));
     }
+}
+
+/// The report without its columns of wall-clock time, which no two runs share.
+fn untimed(mut done: StrategyReport) -> StrategyReport {
+    for table in &mut done.tables {
+        let timed: Vec<bool> = table.columns.iter().map(|name| name.contains("seconds")).collect();
+        for row in &mut table.rows {
+            let clocks = row.iter_mut().zip(&timed).filter(|(_, timed)| **timed);
+            clocks.for_each(|(cell, _)| *cell = Cell::from(0.0));
+        }
+    }
+    done
 }
 
 /// Every pruned entry is +0.
