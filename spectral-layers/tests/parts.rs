@@ -175,7 +175,8 @@ fn deviation(values: &[f64]) -> f64 {
 /// Sparana A8 (`XSparse`): the kept weights have mean 0 and Xavier's spread; there their mean grows with the mask.
 #[test]
 fn masked_xavier_weights_have_mean_zero_and_the_density_asked_for() {
-    let layer = Masked { init: Init::Xavier, ..Masked::new(120, Identity, 0.25) };
+    let mut layer = Masked::new(120, Identity, 0.25);
+    layer.dense.init = Init::Xavier;
     let model = Network::new(80).layer(layer).build(&Reference, Seed(2)).unwrap();
     let param = model.params().get(model.params().by_name("masked1.weight").unwrap());
     assert_eq!(param.kept(), 2400);

@@ -106,6 +106,7 @@ mod tests {
         let paired = |dense: f64, csr: f64, low: f64| Paired {
             ratio_median: dense / csr,
             quartiles: (low, dense / csr),
+            interval: (low, dense / csr),
             a_median: dense,
             b_median: csr,
             pairs: 25,
