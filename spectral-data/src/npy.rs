@@ -283,22 +283,24 @@ mod tests {
     fn archives_are_read_split_or_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("set.npz");
-        let write = |arrays: &[(&str, Vec<u8>)]| {
+        let write = |arrays: &[(&str, Vec<u8>)], options: &DataOptions| {
             let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
             for (name, bytes) in arrays {
                 zip.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
                 zip.write_all(bytes).unwrap();
             }
             zip.finish().unwrap();
-            load(path.to_str().unwrap(), &options()).map_err(|e| e.to_string())
+            load(path.to_str().unwrap(), options).map_err(|e| e.to_string())
         };
         let x = || npy("|u1", "False", "(2, 1)", &[7, 9]);
         let y = || npy("|u1", "False", "(2,)", &[0, 1]);
-        let set = write(&[("x", x()), ("y", y())]).unwrap();
+        let set = write(&[("x", x()), ("y", y())], &options()).unwrap();
         assert_eq!(rows(&set), [(0, vec![7.0], 0), (1, vec![9.0], 1)]);
-        let set = write(&[("x_train", x()), ("y_train", y()), ("x_test", x()), ("y_test", y())]).unwrap();
+        let split = [("x_train", x()), ("y_train", y()), ("x_test", x()), ("y_test", y())];
+        assert!(write(&split, &options()).unwrap_err().contains("leave the test share out"));
+        let set = write(&split, &DataOptions::default()).unwrap();
         assert_eq!((set.train.len(), set.test.len(), set.rows, set.classes), (2, 2, None, 2));
-        let error = write(&[("a", x())]).unwrap_err();
+        let error = write(&[("a", x())], &options()).unwrap_err();
         assert!(error.contains("has the arrays a; needed are `x` and `y`"), "{error}");
         std::fs::write(&path, "no archive").unwrap();
         assert!(load(path.to_str().unwrap(), &options()).unwrap_err().to_string().contains("not an npz file"));

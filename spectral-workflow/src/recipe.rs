@@ -24,6 +24,8 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("model-mixing", include_str!("../../recipes/model-mixing.toml")),
     ("prune-convert", include_str!("../../recipes/prune-convert.toml")),
     ("slimming", include_str!("../../recipes/slimming.toml")),
+    ("spectral-distil", include_str!("../../recipes/spectral-distil.toml")),
+    ("spectral-pretrain", include_str!("../../recipes/spectral-pretrain.toml")),
     ("sub-model", include_str!("../../recipes/sub-model.toml")),
 ];
 

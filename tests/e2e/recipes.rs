@@ -16,7 +16,7 @@ struct Expected {
     check: fn(&Value),
 }
 
-const RECIPES: [Expected; 8] = [
+const RECIPES: [Expected; 11] = [
     Expected { name: "digits", set: &[], tables: &[], check: |_| {} },
     Expected { name: "fashion-mnist", set: SHORT, tables: &[], check: |_| {} },
     Expected {
@@ -28,7 +28,9 @@ const RECIPES: [Expected; 8] = [
     Expected { name: "mnist", set: SHORT, tables: &[], check: |_| {} },
     Expected { name: "model-mixing", set: &[], tables: &["mixed models"], check: the_mix_beats_the_mean },
     Expected { name: "prune-convert", set: &[], tables: &[], check: something_is_sparse },
-    Expected { name: "slimming", set: &[], tables: &[], check: |_| {} },
+    Expected { name: "slimming", set: &[], tables: &[], check: channels_are_gone },
+    Expected { name: "spectral-distil", set: &[], tables: &["distillation"], check: small_and_accurate },
+    Expected { name: "spectral-pretrain", set: &[], tables: &["accuracy by pruning level"], check: small_and_accurate },
     Expected { name: "sub-model", set: &[], tables: &["sub-model training"], check: the_sub_model_helped },
 ];
 
@@ -88,6 +90,13 @@ fn the_mix_beats_the_mean(report: &Value) {
     let of = |row: &str| cell(report, "mixed models", row, "accuracy");
     let mean = (1..=3).map(|m| of(&format!("model {m}"))).sum::<f64>() / 3.0;
     assert!(of("mix") > mean, "{} on average, {} mixed", mean, of("mix"));
+}
+
+/// Half of the channels is gone, and with them the values that `flatten` makes of them.
+fn channels_are_gone(report: &Value) {
+    let bytes = |stage: usize| report["stages"][stage]["file_bytes"].as_f64().unwrap();
+    assert!(bytes(4) < 0.75 * bytes(0), "{} of {} bytes", bytes(4), bytes(0));
+    assert!(accuracy(report, 4) > 0.93, "{}", accuracy(report, 4));
 }
 
 fn something_is_sparse(report: &Value) {

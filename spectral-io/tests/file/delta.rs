@@ -106,15 +106,18 @@ fn a_delta_on_another_base_is_refused_with_both_hashes() {
 #[test]
 fn models_of_different_form_have_no_delta() {
     let [a, b] = [DType::F32, DType::F64].map(models::dense);
-    let spectral = models::spectral(DType::F32);
-    let mut sparse = models::sparse(DType::F32);
+    let beside = |network: spectral_layers::Network| {
+        network.dense(3, spectral_core::Activation::Identity).build(&Reference, spectral_core::Seed(1)).unwrap()
+    };
+    let spectral = beside(spectral_layers::Network::new(4).spectral(5, spectral_core::Activation::Tanh));
+    let sparse = beside(spectral_layers::Network::new(4).layer(models::sparse_layer(5, 0.5)));
+    let wide = models::sparse(DType::F32);
     let config = serde_json::json!({ "units": 5, "activation": "tanh", "penalties": { "weight": { "l1": 1.0 } } });
-    sparse.meta.seed = None;
     let layer: spectral_layers::Dense = serde_json::from_value(config).unwrap();
-    let network = spectral_layers::Network::new(4).layer(layer).dense(3, spectral_core::Activation::Identity);
-    let other = network.build(&Reference, spectral_core::Seed(1)).unwrap();
+    let other = beside(spectral_layers::Network::new(4).layer(layer));
     for (x, y, word) in [
         (&a, &b, "element types"),
+        (&a, &wide, "inputs"),
         (&a, &sparse, "`dense1` and `sparse1`"),
         (&a, &spectral, "`dense1` and `spectral1`"),
         (&a, &other, "layers `dense1` and `dense1`"),

@@ -5,10 +5,10 @@ use crate::dense::keeps_input;
 use spectral_core::backend::{
     Accum, Diagonal, DiagonalGrads, GradSlot, Linear, LinearGrads, SpectralGrads, SpectralWeight,
 };
-use spectral_core::{Activation, Forward, NodeParams, Result, Saved, Shape, Tensor, Vjp};
+use spectral_core::{Activation, Backend, Forward, NodeParams, Result, Saved, Shape, Tensor, Vjp};
 
 /// How `z = W x + b` with `W[o, i] = basis[o, i] * (lambda_in[i] - lambda_out[o])` is computed. Which one is a function
-/// of what is trainable alone, so that forward and backward agree.
+/// of what is trainable, and of whether a frozen `lambda_in` is zero, so that forward and backward agree.
 ///
 /// With `U = basis x`, `P = basis^T dz` and `Q = basis^T (lambda_out * dz)`: `d lambda_in = rowsum(x * P)`,
 /// `d lambda_out = -rowsum(dz * U)`, `dx = lambda_in * P - Q`. So neither form without the weight needs a gradient of
@@ -25,22 +25,28 @@ enum Form {
 }
 
 impl Form {
-    fn of(params: NodeParams<'_>) -> Self {
+    fn of(backend: &dyn Backend, params: NodeParams<'_>) -> Result<Self> {
         let trains = |slot| params.get(slot).is_trainable();
-        if !trains(LAMBDA_IN) && is_zero(params.value(LAMBDA_IN)) {
+        Ok(if !trains(LAMBDA_IN) && is_zero(backend, params.value(LAMBDA_IN))? {
             Self::Rows
         } else if !trains(BASIS) && (trains(LAMBDA_IN) || trains(LAMBDA_OUT)) {
             Self::Factors
         } else {
             Self::Weight
-        }
+        })
     }
 }
 
-/// Whether every element is known to be zero; of tensors on a device it is not known.
-fn is_zero(t: &Tensor) -> bool {
-    t.host::<f32>().is_ok_and(|v| v.iter().all(|v| *v == 0.0))
-        || t.host::<f64>().is_ok_and(|v| v.iter().all(|v| *v == 0.0))
+/// Whether every element is zero. Values on a device are fetched: every backend must take the same form, or the same
+/// model would train to other bits elsewhere.
+fn is_zero(backend: &dyn Backend, t: &Tensor) -> Result<bool> {
+    if let Ok(v) = t.host::<f32>() {
+        return Ok(v.iter().all(|v| *v == 0.0));
+    }
+    if let Ok(v) = t.host::<f64>() {
+        return Ok(v.iter().all(|v| *v == 0.0));
+    }
+    Ok(backend.download(t)?.iter().all(|v| *v == 0.0))
 }
 
 /// Tensors kept from forward to backward, for whichever form: what trains is up to the arena, and may change after the
@@ -108,7 +114,7 @@ pub(super) fn forward(layer: &Spectral, cx: &mut Forward<'_>) -> Result<()> {
     let (bias, activation) = (layer.bias(cx.params), layer.activation);
     let kept = keeps_input(activation);
     let b = Buffers::of(cx.saved)?;
-    match Form::of(cx.params) {
+    match Form::of(backend, cx.params)? {
         Form::Weight => {
             backend.spectral_weight(&w, b.weight)?;
             let op = Linear { bias, activation, ..product(x, b.weight) };
@@ -134,7 +140,7 @@ pub(super) fn forward(layer: &Spectral, cx: &mut Forward<'_>) -> Result<()> {
 
 pub(super) fn vjp(layer: &Spectral, cx: &mut Vjp<'_>) -> Result<()> {
     let (backend, x, w) = (cx.backend, cx.inputs.get(0), factors(cx.params));
-    let form = Form::of(cx.params);
+    let form = Form::of(backend, cx.params)?;
     let b = Buffers::of(cx.saved)?;
     let at = if keeps_input(layer.activation) { &*b.pre } else { cx.output };
     backend.activate_vjp(layer.activation, at, cx.dy)?;

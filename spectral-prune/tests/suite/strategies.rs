@@ -315,6 +315,8 @@ fn every_strategy_conforms() {
     let (train, validation, unfit) = (blobs(160, FEATURES, 1), blobs(80, FEATURES, 2), blobs(40, FEATURES + 1, 3));
     let models = [1, 3]
         .map(|threads| trained().to_backend(&Cpu::with_threads(threads).unwrap(), spectral_core::DType::F32).unwrap());
+    let sparse =
+        models.each_ref().map(|m| spectral_sparse::sparsify(m, &spectral_sparse::Policy::Always).unwrap().model);
     let entries = all::<StrategyEntry>().unwrap();
     assert!(entries.len() >= 7, "strategies are not linked");
     for entry in entries {
@@ -327,9 +329,11 @@ fn every_strategy_conforms() {
             "submodel" => json!({ "submodel": { "units": [12, 8] }, "train": phase(1) }),
             "subnetwork_search" => json!({ "amount": 0.4, "then": "freeze", "train": phase(1),
                 "search": { "draws": 5, "batch": 40 } }),
+            "dynamic_sparse" => json!({ "train": phase(2) }),
             _ => json!({}),
         };
-        let trial = Trial { parameters, models: &models, train: &train, validation: &validation, unfit: &unfit };
+        let models = if entry.name == "dynamic_sparse" { &sparse } else { &models };
+        let trial = Trial { parameters, models, train: &train, validation: &validation, unfit: &unfit };
         conformance(entry, &trial).unwrap();
     }
 }
