@@ -3,7 +3,8 @@
 mod positions;
 
 use crate::{Error, Result};
-use std::sync::OnceLock;
+use std::any::Any;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The positions of the stored entries of an `[out, in]` matrix, row by row, columns ascending.
 ///
@@ -16,6 +17,7 @@ pub struct Pattern {
     starts: Vec<u32>,
     indices: Vec<u32>,
     by_column: OnceLock<ByColumn>,
+    forms: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }
 
 /// The same entries ordered by column: what the input gradient reads.
@@ -49,7 +51,7 @@ impl Pattern {
                 return Err(bad("the columns of a row must ascend and stay inside the matrix"));
             }
         }
-        Ok(Self { rows, columns, starts, indices, by_column: OnceLock::new() })
+        Ok(Self { rows, columns, starts, indices, by_column: OnceLock::new(), forms: Mutex::default() })
     }
 
     /// The pattern of the entries of a row-major `[rows, columns]` matrix for which `stored` holds.
@@ -102,6 +104,20 @@ impl Pattern {
         (0..self.rows).flat_map(|r| self.row(r).iter().map(move |&c| (r, c as usize)))
     }
 
+    /// What a backend derives from the positions for its own use, built once and kept: the form of type `T` for
+    /// which `fits` holds.
+    ///
+    /// Values change while a layer trains and are no part of a form.
+    pub fn form<T: Any + Send + Sync>(&self, fits: impl Fn(&T) -> bool, build: impl FnOnce(&Self) -> T) -> Arc<T> {
+        let mut forms = self.forms.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = forms.iter().filter_map(|form| form.clone().downcast::<T>().ok()).find(|form| fits(form));
+        known.unwrap_or_else(|| {
+            let form = Arc::new(build(self));
+            forms.push(form.clone());
+            form
+        })
+    }
+
     /// The same entries ordered by column, computed once.
     pub fn by_column(&self) -> &ByColumn {
         self.by_column.get_or_init(|| {
@@ -145,6 +161,19 @@ mod tests {
         assert_eq!(by.starts, [0, 2, 2, 4, 4]);
         assert_eq!(by.rows, [0, 2, 0, 2]);
         assert_eq!(by.positions, [0, 2, 1, 3]);
+    }
+
+    #[test]
+    fn forms_are_built_once_for_each_type_and_parameter() {
+        struct Every(usize, Vec<u32>);
+        let pattern = Pattern::from_fn(3, 4, |_, _| true).unwrap();
+        let every = |n: usize| {
+            let build = |p: &Pattern| Every(n, p.indices().iter().copied().step_by(n).collect());
+            pattern.form(|f: &Every| f.0 == n, build)
+        };
+        assert_eq!(every(4).1, [0, 0, 0]);
+        assert!(Arc::ptr_eq(&every(4), &every(4)) && every(2).1.len() == 6);
+        assert_eq!(*pattern.form(|_: &usize| true, Pattern::nonzeros), 12);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub(crate) mod loss;
 pub(crate) mod math;
 pub(crate) mod reduce;
 pub(crate) mod softmax;
+pub(crate) mod sparse;
 pub(crate) mod spectral;
 pub(crate) mod unitwise;
 pub(crate) mod update;

@@ -10,6 +10,7 @@ use spectral_core::{
     Accum, Activation, Backend, DType, Mask, Pattern, Reference, Rule, Shape, SparseGrads, SparseKernels, SparseLinear,
     SpectralGrads, SpectralWeight, Tensor, Update, UpdateKernels, hash64,
 };
+use spectral_cpu::{Cpu, CpuOptions, Simd};
 
 const DTYPES: [DType; 2] = [DType::F32, DType::F64];
 
@@ -68,6 +69,93 @@ fn sparse_edges() {
 fn sparse_large_enough_for_panels() {
     check_sparse(300, 257, 100, 10);
     check_sparse(200, 401, 1, 50);
+}
+
+#[test]
+fn sparse_over_several_tiles_and_blocks() {
+    check_sparse(1100, 600, 40, 4);
+    check_sparse(30, 1300, 70, 60);
+    // So thin that entries are taken row by row.
+    check_sparse(700, 5000, 3, 0);
+    let one = Pattern::from_fn(900, 3000, |r, c| c == r % 3000).unwrap();
+    let (x, v) = (random(Shape::matrix(3000, 5), DType::F32, 1), random(Shape::vector(900), DType::F32, 2));
+    let op = SparseLinear { x: &x, pattern: &one, values: &v, bias: None, activation: Activation::Identity };
+    compare("one entry a row", 1e-6, &|backend| {
+        let mut y = result(Shape::matrix(900, 5), DType::F32, Accum::Replace);
+        backend.sparse_linear(&op, &mut y, None).unwrap();
+        vec![y]
+    });
+}
+
+#[test]
+fn sparse_blocks_and_tiles_give_the_same_bits_for_any_number_of_threads() {
+    let (out, inputs, batch) = (1300, 600, 90);
+    let pattern = pattern(out, inputs, 6);
+    for (dtype, simd) in DTYPES.into_iter().flat_map(|d| Simd::ALL.map(|s| (d, s))).filter(|(_, s)| s.is_available()) {
+        let (x, dz) = (random(Shape::matrix(inputs, batch), dtype, 1), random(Shape::matrix(out, batch), dtype, 2));
+        let v = random(Shape::vector(pattern.nonzeros()), dtype, 3);
+        let op = SparseLinear { x: &x, pattern: &pattern, values: &v, bias: None, activation: Activation::Tanh };
+        let bits = |threads| {
+            let cpu = Cpu::with_options(CpuOptions { threads: Some(threads), simd: Some(simd) }).unwrap();
+            let mut all = [dz.shape(), x.shape(), v.shape()].map(|s| result(s, dtype, Accum::Replace));
+            let [y, dx, dv] = &mut all;
+            cpu.sparse_linear(&op, y, None).unwrap();
+            let slots = SparseGrads { x: slot(dx, Accum::Replace), values: slot(dv, Accum::Replace), bias: None };
+            cpu.sparse_linear_vjp(&op, &dz, slots).unwrap();
+            all.each_ref().map(values)
+        };
+        let want = bits(1);
+        assert!(want == bits(2) && want == bits(8), "{simd} {dtype}");
+    }
+}
+
+/// More columns than 16 bits count, a single column, and nothing stored at all.
+#[test]
+fn sparse_extreme_extents() {
+    check_sparse(3, 70_000, 1, 1);
+    check_sparse(3, 70_000, 2, 1);
+    check_sparse(2000, 1, 33, 50);
+    let empty = Pattern::from_fn(600, 300, |_, _| false).unwrap();
+    let (x, v) = (random(Shape::matrix(300, 40), DType::F32, 1), Tensor::host_zeros(Shape::vector(0), DType::F32));
+    let b = random(Shape::vector(600), DType::F32, 3);
+    let op = SparseLinear { x: &x, pattern: &empty, values: &v, bias: Some(&b), activation: Activation::Relu };
+    compare("nothing stored", 0.0, &|backend| {
+        let mut y = result(Shape::matrix(600, 40), DType::F32, Accum::Replace);
+        backend.sparse_linear(&op, &mut y, None).unwrap();
+        let mut dx = result(x.shape(), DType::F32, Accum::Replace);
+        let grads = SparseGrads { x: slot(&mut dx, Accum::Replace), ..SparseGrads::default() };
+        backend.sparse_linear_vjp(&op, &y, grads).unwrap();
+        vec![y, dx]
+    });
+}
+
+/// NaN and infinity reach exactly the results they are connected to, and subnormal numbers are not flushed.
+#[test]
+fn sparse_special_values() {
+    for batch in [1, 2, 9, 40] {
+        let (out, inputs) = (60, 530);
+        let pattern = pattern(out, inputs, 20);
+        let mut x: Vec<f64> = (0..inputs * batch).map(|i| (i % 7) as f64 - 3.0).collect();
+        x[3 * batch] = f64::NAN;
+        x[400 * batch + batch - 1] = f64::INFINITY;
+        let mut v = vec![1e-40; pattern.nonzeros()];
+        v[5] = f64::NEG_INFINITY;
+        v[7] = f64::NAN;
+        let x = filled(Shape::matrix(inputs, batch), DType::F32, &x);
+        let v = filled(Shape::vector(v.len()), DType::F32, &v);
+        let op = SparseLinear { x: &x, pattern: &pattern, values: &v, bias: None, activation: Activation::Identity };
+        compare(&format!("special values, batch {batch}"), 1e-42, &|backend| {
+            let mut y = result(Shape::matrix(out, batch), DType::F32, Accum::Replace);
+            backend.sparse_linear(&op, &mut y, None).unwrap();
+            let mut grads = [x.shape(), v.shape()].map(|s| result(s, DType::F32, Accum::Replace));
+            let [dx, dv] = &mut grads;
+            let accum = Accum::Replace;
+            let slots = SparseGrads { x: slot(dx, accum), values: slot(dv, accum), bias: None };
+            let dz = filled(y.shape(), DType::F32, &vec![1.0; out * batch]);
+            backend.sparse_linear_vjp(&op, &dz, slots).unwrap();
+            grads.into_iter().chain([y]).collect()
+        });
+    }
 }
 
 #[test]

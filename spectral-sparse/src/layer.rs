@@ -17,9 +17,10 @@ use std::sync::Arc;
 /// its own.
 ///
 /// Memory of the weights, stored entries `n` of `r` rows and `c` columns, values of `e` bytes: `(e + 4) n + 4 (r +
-/// 1)` bytes, and after the first input gradient `8 n + 4 (c + 1)` more for the order by column. In f32 that is
-/// 8 bytes an entry to run and 16 to train, against 4 for each entry of a dense matrix; gradients and optimiser
-/// state are `e` bytes for each stored entry each.
+/// 1)` bytes, and what a backend derives from the pattern: the CPU's tiles take 2 bytes an entry and 8 for each row
+/// in a tile, of which there are at most `n / 2`; patterns too thin for tiles take `8 n + 4 (c + 1)` for the order by
+/// column once they train. In f32 that is at most 16 bytes an entry, against 4 for each entry of a dense matrix;
+/// gradients and optimiser state are `e` bytes for each stored entry each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sparse {

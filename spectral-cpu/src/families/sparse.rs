@@ -4,7 +4,13 @@ use super::{expect, typed};
 use crate::Cpu;
 use crate::kernels::csr::{Csr, Target, multiply, sampled};
 use crate::kernels::math::Math;
-use spectral_core::{Accum, Activation, Result, RowSum, Shape, SparseGrads, SparseKernels, SparseLinear, Tensor};
+use crate::kernels::sparse::panels::Panels;
+use crate::kernels::sparse::tiles::Tiles;
+use crate::kernels::sparse::{self, backward, forward, lanes, tile_inputs};
+use spectral_core::{
+    Accum, Activation, Pattern, Result, RowSum, Shape, SparseGrads, SparseKernels, SparseLinear, Tensor,
+};
+use std::sync::Arc;
 
 impl SparseKernels for Cpu {
     fn sparse_linear(&self, op: &SparseLinear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
@@ -30,13 +36,25 @@ impl SparseKernels for Cpu {
     }
 }
 
-fn by_row<'a, E: Math>(op: &SparseLinear<'a>) -> Result<Csr<'a, E>> {
-    let values = op.values.host::<E>()?;
-    Ok(Csr { starts: op.pattern.starts(), indices: op.pattern.indices(), positions: None, values })
+/// The tiles of the pattern of `op`, where they pay: from two samples on, unless rows are too thin.
+fn tiles<E: Math>(cpu: &Cpu, op: &SparseLinear<'_>) -> Option<Arc<Tiles>> {
+    let least = tile_inputs::<E>(lanes::<E>(cpu));
+    let width = if op.x.shape().columns() > 1 { Tiles::worth(op.pattern, least)? } else { return None };
+    Some(op.pattern.form(|t: &Tiles| t.least() == least, |pattern| Tiles::new(pattern, least, width)))
+}
+
+/// Columns of a pattern as 16-bit numbers, entry by entry; none where there are more columns than that.
+struct Narrow(Option<Vec<u16>>);
+
+impl Narrow {
+    fn new(pattern: &Pattern) -> Self {
+        let all = || pattern.indices().iter().map(|&column| column as u16).collect();
+        Self((pattern.columns() <= 1 << 16).then(all))
+    }
 }
 
 fn linear<E: Math>(cpu: &Cpu, op: &SparseLinear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
-    let (inputs, batch) = (op.pattern.columns(), op.x.shape().columns());
+    let (x, values, batch) = (op.x.host::<E>()?, op.values.host::<E>()?, op.x.shape().columns());
     let bias = op.bias.map(|b| b.host::<E>()).transpose()?;
     let y = y.host_mut::<E>()?;
     let (y, activated) = match pre {
@@ -44,35 +62,82 @@ fn linear<E: Math>(cpu: &Cpu, op: &SparseLinear<'_>, y: &mut Tensor, pre: Option
         None => (y, None),
     };
     let to = Target { y, accum: Accum::Replace, bias, activation: op.activation, activated };
-    multiply(cpu, by_row::<E>(op)?, op.x.host::<E>()?, inputs, batch, to);
+    if let Some(tiles) = tiles::<E>(cpu, op) {
+        forward::multiply(cpu, &tiles, values, x, batch, to);
+        return Ok(());
+    }
+    let narrow = (batch == 1).then(|| op.pattern.form(|_: &Narrow| true, Narrow::new));
+    let by_row = Csr {
+        starts: op.pattern.starts(),
+        indices: op.pattern.indices(),
+        narrow: narrow.as_ref().and_then(|n| n.0.as_deref()),
+        positions: None,
+        values,
+    };
+    multiply(cpu, by_row, x, op.pattern.columns(), batch, to);
     Ok(())
 }
 
-fn vjp<E: Math>(cpu: &Cpu, op: &SparseLinear<'_>, dz: &Tensor, grads: SparseGrads<'_>) -> Result<()> {
-    let batch = op.x.shape().columns();
-    let (x, d) = (op.x.host::<E>()?, dz.host::<E>()?);
-    if let Some(slot) = grads.x {
-        let by_column = op.pattern.by_column();
-        let transposed = Csr {
-            starts: &by_column.starts,
-            indices: &by_column.rows,
-            positions: Some(&by_column.positions),
-            values: op.values.host::<E>()?,
-        };
-        let y = slot.tensor.host_mut::<E>()?;
-        let to = Target { y, accum: slot.accum, bias: None, activation: Activation::Identity, activated: None };
-        multiply(cpu, transposed, d, op.pattern.rows(), batch, to);
-    }
-    if let Some(slot) = grads.values {
-        let out = slot.tensor.host_mut::<E>()?;
-        if batch > 0 {
-            sampled(cpu, by_row::<E>(op)?, d, x, batch, out, slot.accum);
-        } else if slot.accum == Accum::Replace {
-            out.fill(E::of(0.0));
-        }
-    }
-    if let Some(slot) = grads.bias {
+fn vjp<E: Math>(cpu: &Cpu, op: &SparseLinear<'_>, dz: &Tensor, mut grads: SparseGrads<'_>) -> Result<()> {
+    let operands = Operands { op, values: op.values.host::<E>()?, x: op.x.host::<E>()?, dz: dz.host::<E>()? };
+    if let Some(slot) = grads.bias.take() {
         super::reduce::row_sums::<E>(cpu, RowSum::Plain, dz, slot.tensor, slot.accum)?;
     }
-    Ok(())
+    match tiles::<E>(cpu, op) {
+        Some(tiles) => operands.by_tiles(cpu, &tiles, grads),
+        None => operands.by_rows(cpu, grads),
+    }
+}
+
+struct Operands<'a, E> {
+    op: &'a SparseLinear<'a>,
+    values: &'a [E],
+    x: &'a [E],
+    dz: &'a [E],
+}
+
+impl<E: Math> Operands<'_, E> {
+    fn by_tiles(&self, cpu: &Cpu, tiles: &Tiles, grads: SparseGrads<'_>) -> Result<()> {
+        let panels = Panels::new::<E>(cpu, self.op.x.shape().columns());
+        let (rows, columns) = (self.op.pattern.rows(), self.op.pattern.columns());
+        let (dz_len, x_len) = (panels.len(rows), if grads.values.is_some() { panels.len(columns) } else { 0 });
+        cpu.scratch().with(dz_len + x_len, |scratch: &mut [E]| {
+            let (dz, x) = scratch.split_at_mut(dz_len);
+            panels.pack(cpu, self.dz, dz);
+            if let Some(slot) = grads.x {
+                let dx = slot.tensor.host_mut::<E>()?;
+                backward::multiply_transposed(cpu, tiles, self.values, (panels, dz), dx, slot.accum);
+            }
+            if let Some(slot) = grads.values {
+                panels.pack(cpu, self.x, x);
+                let out = slot.tensor.host_mut::<E>()?;
+                sparse::sampled::sampled(cpu, tiles, panels, (dz, x), out, slot.accum);
+            }
+            Ok(())
+        })
+    }
+
+    fn by_rows(&self, cpu: &Cpu, grads: SparseGrads<'_>) -> Result<()> {
+        let (pattern, batch) = (self.op.pattern, self.op.x.shape().columns());
+        let values = self.values;
+        if let Some(slot) = grads.x {
+            let by_column = pattern.by_column();
+            let (starts, indices, positions) = (&*by_column.starts, &*by_column.rows, Some(&*by_column.positions));
+            let transposed = Csr { starts, indices, narrow: None, positions, values };
+            let y = slot.tensor.host_mut::<E>()?;
+            let to = Target { y, accum: slot.accum, bias: None, activation: Activation::Identity, activated: None };
+            multiply(cpu, transposed, self.dz, pattern.rows(), batch, to);
+        }
+        if let Some(slot) = grads.values {
+            let out = slot.tensor.host_mut::<E>()?;
+            let (starts, indices) = (pattern.starts(), pattern.indices());
+            let by_row = Csr { starts, indices, narrow: None, positions: None, values };
+            if batch > 0 {
+                sampled(cpu, by_row, self.dz, self.x, batch, out, slot.accum);
+            } else if slot.accum == Accum::Replace {
+                out.fill(E::of(0.0));
+            }
+        }
+        Ok(())
+    }
 }

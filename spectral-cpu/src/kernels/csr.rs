@@ -1,4 +1,4 @@
-//! Products with weights stored entry by entry, over contiguous samples.
+//! Products with stored entries row by row: for one sample, and for patterns too thin for [tiles](super::sparse).
 
 use super::SharedMut;
 use super::activation::Activate;
@@ -20,6 +20,8 @@ pub(crate) struct Csr<'a, E> {
     pub(crate) starts: &'a [u32],
     /// The column of each entry.
     pub(crate) indices: &'a [u32],
+    /// The same in half the memory, where columns are few enough.
+    pub(crate) narrow: Option<&'a [u16]>,
     /// Where the value of each entry is; in order, if absent.
     pub(crate) positions: Option<&'a [u32]>,
     pub(crate) values: &'a [E],
@@ -57,6 +59,7 @@ impl<E: Sync> Csr<'_, E> {
     fn check(&self, inputs: usize) {
         assert!(self.starts.last().is_some_and(|&end| end as usize == self.indices.len()));
         assert!(self.values.len() == self.indices.len());
+        assert!(self.narrow.is_none_or(|n| n.len() == self.indices.len()));
         debug_assert!(self.indices.iter().all(|&i| (i as usize) < inputs));
         debug_assert!(self.positions.is_none_or(|p| p.iter().all(|&p| (p as usize) < self.values.len())));
     }
@@ -106,7 +109,7 @@ impl<E: Math> Kernel<E> for Multiply<'_, E> {
             // Gathers take signed 32-bit offsets.
             let reach = self.x.len().max(self.a.values.len()) <= i32::MAX as usize;
             match (self.batch, self.a.positions) {
-                (1, None) if reach => self.one_sample::<V, false>(),
+                (1, None) if reach || self.a.narrow.is_some() => self.one_sample::<V, false>(),
                 (1, Some(_)) if reach => self.one_sample::<V, true>(),
                 (_, None) => self.samples::<V, false>(),
                 (_, Some(_)) => self.samples::<V, true>(),
@@ -185,6 +188,7 @@ impl<E: Math> Multiply<'_, E> {
     unsafe fn one_sample<V: Vector<Elem = E>, const INDIRECT: bool>(&self) {
         let (x, values, indices) = (self.x.as_ptr(), self.a.values.as_ptr(), self.a.indices.as_ptr());
         let positions = self.a.positions.unwrap_or_default().as_ptr();
+        let narrow = self.a.narrow.map(<[u16]>::as_ptr);
         for row in self.rows.clone() {
             let entries = self.entries(row);
             let mut sums = [V::zero(); 2];
@@ -195,7 +199,11 @@ impl<E: Math> Multiply<'_, E> {
                     for (n, sum) in sums.iter_mut().enumerate() {
                         let k = k + n * V::LANES;
                         let value = if INDIRECT { V::gather(values, positions.add(k)) } else { V::load(values.add(k)) };
-                        *sum = value.fma(V::gather(x, indices.add(k)), *sum);
+                        let x = match narrow {
+                            Some(indices) => V::gather16(x, indices.add(k)),
+                            None => V::gather(x, indices.add(k)),
+                        };
+                        *sum = value.fma(x, *sum);
                     }
                     k += 2 * V::LANES;
                 }

@@ -74,6 +74,11 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// `index` is valid for reads of `LANES` indices, and `base` at each of them.
     unsafe fn gather(base: *const Self::Elem, index: *const u32) -> Self;
+    /// As [`gather`](Self::gather), by 16-bit indices.
+    ///
+    /// # Safety
+    /// As for [`gather`](Self::gather).
+    unsafe fn gather16(base: *const Self::Elem, index: *const u16) -> Self;
     /// Reads 4 elements from each of `LANES` rows; lane `i` of vector `k` is element `k` of row `i`.
     ///
     /// # Safety
@@ -113,6 +118,12 @@ pub(crate) trait Vector: Copy {
     fn select(lanes: Self::Mask, yes: Self, no: Self) -> Self;
     /// Sum of the lanes in a fixed order.
     fn sum(self) -> Self::Elem;
+
+    /// The [`sum`](Self::sum) of each, the lanes in an order that may be another.
+    #[inline(always)]
+    fn sums4(of: [Self; 4]) -> [Self::Elem; 4] {
+        of.map(Self::sum)
+    }
 
     /// All lanes 0.
     #[inline(always)]
@@ -229,6 +240,7 @@ mod tests {
             let (n, zero) = (V::LANES, E::of(0.0));
             let mut index: Vec<u32> = (0..n as u32).rev().collect();
             index.resize(16, 0);
+            let short: Vec<u16> = index.iter().map(|&i| i as u16).collect();
             let mut results = Vec::new();
             // SAFETY: both slices hold 16 elements, and so do the results.
             unsafe {
@@ -250,7 +262,9 @@ mod tests {
                     V::select(odd, a, b),
                     V::load_masked(self.0.as_ptr(), V::first(n - 1)),
                     V::gather(self.0.as_ptr(), index.as_ptr()),
+                    V::gather16(self.0.as_ptr(), short.as_ptr()),
                     V::splat(a.sum()),
+                    V::splat(V::sums4([b, b, a, b])[2]),
                     a.each(|x| x + E::of(1.0)),
                     V::columns4(&std::array::from_fn(|i| self.0.as_ptr().add(i % 4)))[3],
                 ];
@@ -268,7 +282,7 @@ mod tests {
         }
     }
 
-    fn expected(a: f64, b: f64, i: usize, n: usize, all: &[f64]) -> [f64; 19] {
+    fn expected(a: f64, b: f64, i: usize, n: usize, all: &[f64]) -> [f64; 21] {
         let odd = i % 2 == 1;
         [
             a + b,
@@ -286,6 +300,8 @@ mod tests {
             if odd { a } else { b },
             if i + 1 < n { a } else { 0.0 },
             all[n - 1 - i],
+            all[n - 1 - i],
+            all[..n].iter().sum(),
             all[..n].iter().sum(),
             a + 1.0,
             all[i % 4 + 3],

@@ -36,6 +36,18 @@ impl Vector for __m512 {
         unsafe store_masked(self, to: *mut f32, lanes: __mmask16) -> () = _mm512_mask_storeu_ps(to, lanes, self);
         unsafe gather(base: *const f32, index: *const u32) -> Self =
             _mm512_i32gather_ps::<4>(_mm512_loadu_si512(index.cast()), base);
+        unsafe gather16(base: *const f32, index: *const u16) -> Self =
+            _mm512_i32gather_ps::<4>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(index.cast())), base);
+    }
+
+    #[inline(always)]
+    fn sums4(of: [Self; 4]) -> [f32; 4] {
+        let mut halves = [<__m256 as Vector>::zero(); 4];
+        for (half, v) in halves.iter_mut().zip(of) {
+            // SAFETY: the machine has the instructions, and no memory is accessed.
+            *half = unsafe { _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v)) };
+        }
+        <__m256 as Vector>::sums4(halves)
     }
 
     #[inline(always)]
@@ -103,6 +115,8 @@ impl Vector for __m512d {
         unsafe store_masked(self, to: *mut f64, lanes: __mmask8) -> () = _mm512_mask_storeu_pd(to, lanes, self);
         unsafe gather(base: *const f64, index: *const u32) -> Self =
             _mm512_i32gather_pd::<8>(_mm256_loadu_si256(index.cast()), base);
+        unsafe gather16(base: *const f64, index: *const u16) -> Self =
+            _mm512_i32gather_pd::<8>(_mm256_cvtepu16_epi32(_mm_loadu_si128(index.cast())), base);
     }
 
     #[inline(always)]

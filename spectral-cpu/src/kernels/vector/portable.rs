@@ -48,6 +48,11 @@ where
         std::array::from_fn(|i| unsafe { base.add(*index.add(i) as usize).read() })
     }
     #[inline(always)]
+    unsafe fn gather16(base: *const E, index: *const u16) -> Self {
+        // SAFETY: as for `gather`.
+        std::array::from_fn(|i| unsafe { base.add(usize::from(*index.add(i))).read() })
+    }
+    #[inline(always)]
     unsafe fn columns4(rows: &[*const E; 16]) -> [Self; 4] {
         // SAFETY: the caller vouches for 4 elements behind each pointer.
         std::array::from_fn(|k| std::array::from_fn(|i| unsafe { rows[i].add(k).read() }))

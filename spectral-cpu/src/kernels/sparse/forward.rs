@@ -1,0 +1,127 @@
+//! `y = act(W x + bias)`.
+
+use super::panels::{Panels, Unpack};
+use super::tiles::Tiles;
+use super::{by_vectors, spread};
+use crate::Cpu;
+use crate::kernels::SharedMut;
+use crate::kernels::activation::Activate;
+use crate::kernels::csr::Target;
+use crate::kernels::math::Math;
+use crate::kernels::vector::{Kernel, Vector};
+use spectral_core::{Accum, Activation};
+
+/// Writes `act(W x + bias)` to `to`, `x` being `[columns, batch]` and `values` in the order of the pattern that
+/// `tiles` were cut from.
+pub(crate) fn multiply<E: Math>(cpu: &Cpu, tiles: &Tiles, values: &[E], x: &[E], batch: usize, to: Target<'_, E>) {
+    let (rows, columns) = (tiles.rows(), tiles.columns());
+    assert!(values.len() == tiles.entries() && x.len() == columns * batch && to.y.len() == rows * batch);
+    assert!(to.bias.is_none_or(|b| b.len() == rows) && to.accum == Accum::Replace);
+    assert!(to.activated.as_ref().is_none_or(|y| y.len() == to.y.len()));
+    let panels = Panels::new::<E>(cpu, batch);
+    let (y, bias) = (SharedMut(to.y.as_mut_ptr()), to.bias);
+    let activated = to.activated.map(|y| SharedMut(y.as_mut_ptr()));
+    cpu.scratch().with(panels.len(columns) + panels.len(rows), |scratch: &mut [E]| {
+        let (packed, sums) = scratch.split_at_mut(panels.len(columns));
+        panels.pack(cpu, x, packed);
+        let (packed, sums) = (&*packed, SharedMut(sums.as_mut_ptr()));
+        spread(cpu, tiles.blocks() * panels.count(), 2 * tiles.entries() * batch, |i| {
+            let (b, p) = (i / panels.count(), i % panels.count());
+            let (block, width) = (tiles.block(b), panels.width(p));
+            let len = block.len() * width;
+            let at = block.start * batch + panels.samples(p).start;
+            // SAFETY: the rows of block `b` in panel `p` are this item's alone, in the sums and in both results.
+            unsafe {
+                let sums = sums.get().add(panels.offset(p, rows) + block.start * width);
+                let x = packed.as_ptr().add(panels.offset(p, columns));
+                cpu.simd().run(Multiply { tiles, values, x, vectors: panels.vectors(p), b, bias, sums });
+                let write = |y: *mut E| {
+                    cpu.simd().run(Unpack::new(sums, block.len(), panels, p, y.add(at), Accum::Replace));
+                };
+                if activated.is_some() {
+                    write(y.get());
+                }
+                if to.activation != Activation::Identity {
+                    cpu.simd().run(Activate::raw(to.activation, sums, sums, len));
+                }
+                write(activated.as_ref().unwrap_or(&y).get());
+            }
+        });
+    });
+}
+
+/// One block of rows in one panel.
+struct Multiply<'a, E> {
+    tiles: &'a Tiles,
+    values: &'a [E],
+    /// The panel, all columns.
+    x: *const E,
+    vectors: usize,
+    b: usize,
+    bias: Option<&'a [E]>,
+    /// The block's rows in the panel.
+    sums: *mut E,
+}
+
+impl<E: Math> Kernel<E> for Multiply<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Vector<Elem = E>>(self) {
+        by_vectors!(self.vectors, self, V)
+    }
+}
+
+impl<E: Math> Multiply<'_, E> {
+    #[inline(always)]
+    fn body<V: Vector<Elem = E>, const N: usize>(self) {
+        let width = N * V::LANES;
+        for (i, row) in self.tiles.block(self.b).enumerate() {
+            let first = V::splat(self.bias.map_or(E::of(0.0), |b| b[row]));
+            for n in 0..N {
+                // SAFETY: the sums hold the block's rows.
+                unsafe { first.store(self.sums.add(i * width + n * V::LANES)) };
+            }
+        }
+        for t in 0..self.tiles.tiles() {
+            let part = self.tiles.part(self.b, t);
+            let x = self.x.wrapping_add(self.tiles.tile(t).start * width);
+            let mut indices = part.indices.as_ptr();
+            for s in part.segments {
+                // SAFETY: `Tiles` keeps rows inside the block, indices inside the tile and entries inside the values,
+                // as many of each as the counts of the segments say.
+                unsafe {
+                    let value = self.values.as_ptr().add(s.start as usize);
+                    let sums = self.sums.add(usize::from(s.row) * width);
+                    // Two entries at a time on accumulators of their own, so that one does not wait for the other.
+                    let mut even: [V; N] = std::array::from_fn(|n| V::load(sums.add(n * V::LANES)));
+                    let mut odd = [V::zero(); N];
+                    let count = usize::from(s.count);
+                    let mut k = 0;
+                    while k + 2 <= count {
+                        let (v, w) = (V::splat(*value.add(k)), V::splat(*value.add(k + 1)));
+                        let from = x.add(usize::from(*indices.add(k)) * width);
+                        let next = x.add(usize::from(*indices.add(k + 1)) * width);
+                        for n in 0..N {
+                            even[n] = v.fma(V::load(from.add(n * V::LANES)), even[n]);
+                        }
+                        for n in 0..N {
+                            odd[n] = w.fma(V::load(next.add(n * V::LANES)), odd[n]);
+                        }
+                        k += 2;
+                    }
+                    if k < count {
+                        let v = V::splat(*value.add(k));
+                        let from = x.add(usize::from(*indices.add(k)) * width);
+                        for n in 0..N {
+                            even[n] = v.fma(V::load(from.add(n * V::LANES)), even[n]);
+                        }
+                    }
+                    for n in 0..N {
+                        even[n].add(odd[n]).store(sums.add(n * V::LANES));
+                    }
+                    indices = indices.add(count);
+                }
+            }
+        }
+    }
+}
