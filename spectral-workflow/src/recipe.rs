@@ -20,6 +20,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits", include_str!("../../recipes/digits.toml")),
     ("fashion-mnist", include_str!("../../recipes/fashion-mnist.toml")),
     ("learn-classes", include_str!("../../recipes/learn-classes.toml")),
+    ("metric-pruning", include_str!("../../recipes/metric-pruning.toml")),
     ("mnist", include_str!("../../recipes/mnist.toml")),
     ("model-mixing", include_str!("../../recipes/model-mixing.toml")),
     ("prune-convert", include_str!("../../recipes/prune-convert.toml")),

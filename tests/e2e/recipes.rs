@@ -25,6 +25,7 @@ const RECIPES: [Expected; 11] = [
         tables: &["accuracy on old and new classes"],
         check: less_is_forgotten,
     },
+    Expected { name: "metric-pruning", set: &[], tables: &["accuracy by pruning level"], check: within_three_per_cent },
     Expected { name: "mnist", set: SHORT, tables: &[], check: |_| {} },
     Expected { name: "model-mixing", set: &[], tables: &["mixed models"], check: the_mix_beats_the_mean },
     Expected { name: "prune-convert", set: &[], tables: &[], check: something_is_sparse },
@@ -37,7 +38,7 @@ const RECIPES: [Expected; 11] = [
 const SHORT: &[&str] = &["train.epochs=1", "finetune.epochs=1", "report.sweep=[]"];
 
 /// Every recipe ends smaller and proven equal, and its tables show what it is about. The published examples are among
-/// them: Sparana K (prune and convert, forgetting).
+/// them: spectraltools B11 (distillation), C7 (penalties, then search by metric), Sparana K (prune and convert, forgetting).
 #[test]
 fn every_recipe_runs_to_a_report() {
     let known: BTreeSet<String> = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes"))
@@ -86,6 +87,13 @@ fn less_is_forgotten(report: &Value) {
     assert!(selected > all + 0.1, "old classes: {all} with all parameters, {selected} with selected ones");
 }
 
+fn within_three_per_cent(report: &Value) {
+    let table = array(&report["tables"]).iter().find(|t| t["title"] == "accuracy by pruning level").unwrap();
+    let inside: Vec<&Value> = array(&table["rows"]).iter().filter(|r| r[5] == "yes").collect();
+    assert!(inside.len() > 3, "{table}");
+    assert!(accuracy(report, 4) > accuracy(report, 0) - 0.05, "{} {}", accuracy(report, 0), accuracy(report, 4));
+}
+
 fn the_mix_beats_the_mean(report: &Value) {
     let of = |row: &str| cell(report, "mixed models", row, "accuracy");
     let mean = (1..=3).map(|m| of(&format!("model {m}"))).sum::<f64>() / 3.0;
@@ -102,6 +110,13 @@ fn channels_are_gone(report: &Value) {
 fn something_is_sparse(report: &Value) {
     let sparse = array(&report["layers"]).iter().filter(|l| l["plan"]["128"]["kernel"] == "csr").count();
     assert!(sparse >= 1, "{}", report["layers"]);
+    assert!(accuracy(report, 4) > 0.93, "{}", accuracy(report, 4));
+}
+
+fn small_and_accurate(report: &Value) {
+    let hidden =
+        |stage: usize| array(&report["stages"][stage]["units"])[1..3].iter().map(|u| u.as_u64().unwrap()).sum::<u64>();
+    assert!(hidden(4) * 2 < hidden(0), "{} of {} hidden units left", hidden(4), hidden(0));
     assert!(accuracy(report, 4) > 0.93, "{}", accuracy(report, 4));
 }
 
