@@ -1,5 +1,7 @@
 //! Gates put into models that are there already.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+
 use ndarray::Array2;
 use spectral_core::{Activation::*, DType, Mask, Model, Plan, Reference, Role, Seed, Session};
 use spectral_layers::{Network, gates};

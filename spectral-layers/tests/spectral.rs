@@ -1,6 +1,8 @@
 //! The ways to evaluate a spectral layer compute the same; the one that writes the weight down is checked against
 //! finite differences with all registered layers.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+
 use spectral_core::{
     Accum, DType, Elementwise, Gradients, Init, Mask, Memory, Mode, Model, ParamId, Reference, Seed, Shape, Tensor,
     Trainable, Workspace,

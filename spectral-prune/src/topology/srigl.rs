@@ -88,11 +88,8 @@ impl Method for Srigl {
         let units = active.iter().filter(|a| **a).count();
         let gone = layer.smallest(layer.count(share));
         let (Some(gradient), 1.., 1..) = (gradient, units, gone.count()) else { return Ok(None) };
-        let mut salient = vec![0usize; pattern.rows()];
-        for row in 0..pattern.rows() {
-            let entries = pattern.starts()[row] as usize..pattern.starts()[row + 1] as usize;
-            salient[row] = entries.filter(|i| !gone.contains(*i)).count();
-        }
+        let staying = |ends: &[u32]| (ends[0] as usize..ends[1] as usize).filter(|i| !gone.contains(*i)).count();
+        let mut salient: Vec<usize> = pattern.starts().windows(2).map(staying).collect();
         let mut largest = Largest::new(gone.count());
         gradient.rows(|row, values| {
             if active[row] {

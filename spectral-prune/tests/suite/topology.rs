@@ -210,7 +210,7 @@ fn frozen_weights_stay_stored_with_their_bits() {
     for topology in &methods()[..2] {
         let mut model = network(20, 30, 4, 0.2, Activation::Relu).build(cpu(1), Seed(3)).unwrap();
         let (id, pattern, values) = weights(&model).swap_remove(1);
-        let frozen = |i: usize| i % 3 == 0;
+        let frozen = |i: usize| i.is_multiple_of(3);
         let train = Mask::from_fn(values.len(), |i| !frozen(i));
         model.params_mut().0.set_trainable(id, Trainable::Only(train)).unwrap();
         watched(*topology, &mut model, &data, |_, _| ());
@@ -283,7 +283,7 @@ fn a_model_saved_midway_comes_back_with_its_pattern_and_trains_on() {
     let start = weights(&model);
     watched(methods()[0], &mut model, &data, |_, _| ());
     assert!(start.iter().zip(weights(&model)).any(|((_, a, _), (_, b, _))| **a != *b));
-    let mut loaded = spectral_io::from_bytes(&spectral_io::to_bytes(&model).unwrap(), &cpu(1)).unwrap();
+    let mut loaded = spectral_io::from_bytes(&spectral_io::to_bytes(&model).unwrap(), cpu(1)).unwrap();
     assert_eq!(loaded.content_hash().unwrap(), model.content_hash().unwrap());
     for m in [&mut model, &mut loaded] {
         watched(methods()[0], m, &data, |_, _| ());

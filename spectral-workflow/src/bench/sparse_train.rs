@@ -49,7 +49,7 @@ fn network(arena: &Arena<'_>, density: f64, threads: usize) -> Result<Model> {
 fn training<'a>(model: &'a mut Model, data: &'a Samples) -> Burst<'a> {
     Box::new(move |span| {
         let mut stopwatch = Stopwatch { start: Instant::now(), span, last: None, times: Vec::new() };
-        let sgd = Momentum { rate: 0.01, momentum: 0.9, ..Momentum::default() };
+        let sgd = Momentum { rate: 0.01, momentum: 0.9 };
         Trainer::new(sgd).epochs(1).batch(BATCH).fit_with(model, data, &mut [&mut stopwatch])?;
         Ok(stopwatch.times)
     })

@@ -101,19 +101,19 @@ impl<E: Math> Multiply<'_, E> {
                         let (v, w) = (V::splat(*value.add(k)), V::splat(*value.add(k + 1)));
                         let from = x.add(usize::from(*indices.add(k)) * width);
                         let next = x.add(usize::from(*indices.add(k + 1)) * width);
-                        for n in 0..N {
-                            even[n] = v.fma(V::load(from.add(n * V::LANES)), even[n]);
+                        for (n, sum) in even.iter_mut().enumerate() {
+                            *sum = v.fma(V::load(from.add(n * V::LANES)), *sum);
                         }
-                        for n in 0..N {
-                            odd[n] = w.fma(V::load(next.add(n * V::LANES)), odd[n]);
+                        for (n, sum) in odd.iter_mut().enumerate() {
+                            *sum = w.fma(V::load(next.add(n * V::LANES)), *sum);
                         }
                         k += 2;
                     }
                     if k < count {
                         let v = V::splat(*value.add(k));
                         let from = x.add(usize::from(*indices.add(k)) * width);
-                        for n in 0..N {
-                            even[n] = v.fma(V::load(from.add(n * V::LANES)), even[n]);
+                        for (n, sum) in even.iter_mut().enumerate() {
+                            *sum = v.fma(V::load(from.add(n * V::LANES)), *sum);
                         }
                     }
                     for n in 0..N {

@@ -77,8 +77,8 @@ impl<E: Math> Sampled<'_, E> {
                 let product = |k: usize| {
                     let x = x.add(usize::from(*indices.add(k)) * width);
                     let mut sum = dz[0].mul(V::load(x));
-                    for n in 1..N {
-                        sum = dz[n].fma(V::load(x.add(n * V::LANES)), sum);
+                    for (n, dz) in dz.iter().enumerate().skip(1) {
+                        sum = dz.fma(V::load(x.add(n * V::LANES)), sum);
                     }
                     sum
                 };
