@@ -6,7 +6,8 @@
 
 use ndarray::Array2;
 use spectral_core::backend::{
-    Accum, Dropout, GradSlot, Linear, LinearGrads, LossKernel, RowSum, SpectralGrads, SpectralWeight, Update,
+    Accum, Diagonal, DiagonalGrads, Dropout, GradSlot, Linear, LinearGrads, LossKernel, RowSum, SpectralGrads,
+    SpectralWeight, Update,
 };
 use spectral_core::registry::all;
 use spectral_core::{
@@ -138,7 +139,14 @@ impl Reduce for Idle {
     }
 }
 
-impl Unitwise for Idle {}
+impl Unitwise for Idle {
+    fn diagonal(&self, _: &Diagonal<'_>, _: &mut Tensor, _: Option<&mut Tensor>) -> Result<()> {
+        Ok(())
+    }
+    fn diagonal_vjp(&self, _: &Diagonal<'_>, _: &Tensor, _: DiagonalGrads<'_>) -> Result<()> {
+        Ok(())
+    }
+}
 impl ConvKernels for Idle {}
 
 impl UpdateKernels for Idle {
