@@ -120,11 +120,13 @@ pub struct ProveSection {
 pub struct ReportSection {
     /// Shares to prune the dense model by, without training, for the plot of accuracy against share pruned.
     pub sweep: Vec<f64>,
+    /// Whether every training phase is followed by how far apart samples of different classes are in every layer.
+    pub tracker: bool,
 }
 
 impl Default for ReportSection {
     fn default() -> Self {
-        Self { sweep: vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95] }
+        Self { sweep: vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95], tracker: false }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The main job: train -> prune -> fine-tune -> compact -> sparsify -> prove -> save -> report.
 
 mod details;
+mod follow;
 pub(crate) mod phases;
 pub(crate) mod strategies;
 mod verdict;
@@ -15,7 +16,7 @@ use spectral_core::{Model, Named, Proof, Samples, Seed, TrainHook, prove};
 use spectral_data::Dataset;
 use spectral_prune::{GradualPruning, PruneConfig, PruneReport, Schedule};
 use spectral_sparse::Policy;
-use spectral_train::TrainConfig;
+use spectral_train::{DistanceTracker, TrainConfig};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -35,6 +36,8 @@ struct Work<'a> {
     data: Dataset,
     /// What strategies measure on, where there are strategies.
     held_out: Option<Samples>,
+    /// What follows classes through training phases, if anything does.
+    tracker: Option<DistanceTracker>,
 }
 
 /// The models a run makes, and what is known about them.
@@ -69,12 +72,13 @@ fn chain(cx: &Context, job: &Job<'_>) -> Result<Report> {
     let strategies = recipe.strategies()?;
     let mut data = cx.dataset_as(&recipe.data.origin())?;
     let held_out = strategies::hold_out(recipe, &mut data)?;
+    let tracker = follow::tracker(recipe, &data)?;
     let counts = report::Dataset { name: data.origin.name.clone(), train: data.train.len(), test: data.test.len() };
     let machine = machine::describe(&*cx.backend, cx.threads);
     let mut report = Report::new(&recipe.name, recipe.seed, counts, machine);
     report.recipe_text = Some(recipe.resolved()?);
 
-    let work = Work { recipe, out: &job.out, policy, strategies, data, held_out };
+    let work = Work { recipe, out: &job.out, policy, strategies, data, held_out, tracker };
     let models = make(cx, &work, &mut report)?;
     let proofs = during("prove", || prove_all(recipe, &models, &work.data))?;
     during("measure", || measure_latencies(&models, &mut report.stages))?;
@@ -179,7 +183,10 @@ fn train(
 ) -> Result<()> {
     // Every phase shuffles differently.
     let seed = work.recipe.seed.wrapping_add(report.curves.len() as u64);
-    let history = phases::train(model, &work.data.train, config, seed, phase, hooks)?;
+    let fit = |model: &mut Model, hooks: &mut [&mut dyn TrainHook]| {
+        phases::train(model, &work.data.train, config, seed, phase, hooks)
+    };
+    let history = follow::tracked(work.tracker.as_ref(), phase, model, hooks, &mut report.tables, fit)?;
     report.curves.push(Curve { phase: phase.into(), epochs: history.epochs, best_epoch: history.best_epoch });
     Ok(())
 }

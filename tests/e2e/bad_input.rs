@@ -86,6 +86,7 @@ fn recipes() {
         ("unknown-set", "set = \"digits\"", "set = \"digit\"", &["digit", "digits"]),
         ("no-layers", "epochs = 3", "epochs = 3\nlayers = 1", &["layers"]),
         ("wrong-outputs", "units = 10 }", "units = 11 }", &["11", "10"]),
+        ("unknown-report-key", "sweep = [0.5]", "trackr = true", &["trackr", "did you mean `tracker`"]),
         ("not-toml", "[train]", "[train", &["line"]),
         ("unknown-optimizer", "epochs = 3", "epochs = 3\noptimizer = \"adamm\"", &["adamm", "did you mean `adam`"]),
     ];
@@ -153,6 +154,13 @@ fn model_files() {
                 "prune good.spectral --out x.spectral --criterion magnitude --amount 0.5 --layers dens1",
                 &["dens1", "dense1"],
             ),
+            case("prune good.spectral --out x.spectral --criterion magnitude --amounts dense1", &["LAYER=FRACTION"]),
+            case(
+                "prune good.spectral --out x.spectral --criterion magnitude --amounts dens1=0.5",
+                &["dens1", "dense1"],
+            ),
+            case("prune good.spectral --out x.spectral --criterion magnitude --amounts dense1=1.5", &["1.5"]),
+            case("prune good.spectral --out x.spectral --criterion magnitude --amounts dense1=NaN", &["dense1=NaN"]),
             case("undo good.spectral --out x.spectral", &["0 steps"]),
             case("eval good.spectral --batch 0", &["--batch"]),
         ],

@@ -42,6 +42,26 @@ fn the_single_steps_add_up_to_the_chain() {
     assert!(explained.contains("magnitude"), "{explained}");
 }
 
+/// Sparana C9, C10.
+#[test]
+fn shares_by_layer_and_the_protection_of_the_last_are_flags() {
+    let folder = folder(&[]);
+    let at = folder.path();
+    ok(at, &["train", "small.toml", "--out", "dense.spectral", "--set", "train.epochs=0"]);
+    let removed = |flags: &[&str]| {
+        let common = ["prune", "dense.spectral", "--out", "pruned.spectral", "--criterion", "magnitude", "--json"];
+        let done = ok(at, &[&common[..], flags].concat()).json();
+        let removed =
+            |l: &serde_json::Value| l["weights_before"].as_u64().unwrap() - l["weights_after"].as_u64().unwrap();
+        done["pruning"]["layers"].as_array().unwrap().iter().map(removed).collect::<Vec<_>>()
+    };
+    assert_eq!(removed(&["--amounts", "dense1=0.5,dense2=0.25"]), [0, 400, 50]);
+    let each = ["--amount", "0.5", "--scope", "layer"];
+    assert_eq!(removed(&each), [1280, 400, 0]);
+    assert_eq!(removed(&[&each[..], &["--protect-last", "false"]].concat()), [1280, 400, 100]);
+    assert_eq!(removed(&["--amount", "0.5", "--protect-last", "true"])[2], 0);
+}
+
 /// Sparana G7 to G10, A15.
 #[test]
 fn a_delta_turns_its_base_into_the_tuned_model_bit_for_bit() {

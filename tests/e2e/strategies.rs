@@ -31,6 +31,26 @@ fn a_strategy_is_reported_recorded_and_undone() {
     assert!(read("before.spectral") == read("out/dense.spectral"));
 }
 
+/// Sparana H1 to H4.
+#[test]
+fn the_tracker_follows_classes_through_every_training_phase() {
+    let folder = folder(&[THIN, ("sweep = [0.5]", "tracker = true")]);
+    let report = ok(folder.path(), &["run", "small.toml", "--out", "out", "--json"]).json();
+    let tables = report["tables"].as_array().unwrap();
+    let of = |phase: &str| {
+        let title = |t: &&serde_json::Value| t["title"].as_str().unwrap().starts_with(&format!("{phase}: Cosine"));
+        tables.iter().filter(title).collect::<Vec<_>>()
+    };
+    for phase in ["train", "tests.thin: step 1", "tests.thin: step 2", "finetune 1"] {
+        assert_eq!(of(phase).len(), 4, "{phase}");
+    }
+    let between = of("train")[0];
+    let (columns, rows) = (between["columns"].as_array().unwrap(), between["rows"].as_array().unwrap());
+    assert_eq!((columns.len(), rows.len(), &between["plot"]["x"]), (4, 4, &0.into()), "{between}");
+    let at_the_output = |row: usize| rows[row][3].as_f64().unwrap();
+    assert!(at_the_output(3) > at_the_output(0) + 0.1, "{between}");
+}
+
 #[test]
 fn a_strategy_that_prunes_needs_no_pruning_step() {
     let prune = "[prune]\ncriterion = \"magnitude\"\ngranularity = \"unit\"\namount = 0.6\n";

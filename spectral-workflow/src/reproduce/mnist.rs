@@ -34,7 +34,7 @@ impl Case {
         for &seed in &seeds {
             let mut model = (self.network)(&lab.cx.backend, seed)?;
             sizes = (trainable(&model), model.params().total());
-            let adamax = Adamax { rate: self.rate, ..Adamax::default() };
+            let adamax = Adamax { rate: self.rate, epsilon: 1e-7, ..Adamax::default() };
             let trainer = Trainer::new(adamax).epochs(epochs).batch(self.batch).seed(seed);
             let name = format!("seed {}", seed.0);
             lab.fit(&name, &trainer, &mut model, &data.train)?;

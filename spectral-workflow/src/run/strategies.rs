@@ -1,13 +1,14 @@
 //! The strategies of a run: what they are given, who watches, what is written down.
 
-use super::{Work, keep_for_undo};
+use super::{Work, follow, keep_for_undo};
 use crate::Result;
 use crate::progress::Bar;
 use crate::recipe::{Planned, Recipe};
 use crate::report::{Curve, Report, StrategyStep};
 use serde_json::json;
-use spectral_core::{HistoryEntry, Model, Samples, Seed, StrategyCx, Train, TrainHook, Watch};
+use spectral_core::{HistoryEntry, Model, Samples, Seed, StrategyCx, Table, Train, TrainHook, Watch};
 use spectral_data::Dataset;
+use spectral_train::DistanceTracker;
 
 /// The action of a history entry that a strategy leaves.
 pub(crate) const STRATEGY: &str = "strategy";
@@ -28,7 +29,8 @@ pub(super) fn run(work: &Work<'_>, model: &mut Model, report: &mut Report) -> Re
     for (i, planned) in work.strategies.iter().enumerate() {
         keep_for_undo(work, model, report)?;
         let seed = Seed(Seed(work.recipe.seed).key("strategy", i as u64));
-        let mut watch = Watcher { strategy: &planned.name, curves: &mut report.curves };
+        let Report { curves, tables, .. } = &mut *report;
+        let mut watch = Watcher { strategy: &planned.name, tracker: work.tracker.as_ref(), curves, tables };
         let mut cx = StrategyCx { train: &work.data.train, validation: held_out, seed, watch: &mut watch };
         let step = apply(planned, model, &mut cx)?;
         report.strategies.push(StrategyStep { step: i + 1, ..step.0 });
@@ -61,10 +63,12 @@ fn apply(
     Ok((step, done.tables))
 }
 
-/// Shows the training phases of a strategy and puts their curves into the report.
+/// Shows the training phases of a strategy and puts their curves, and what the tracker saw, into the report.
 struct Watcher<'a> {
     strategy: &'a str,
+    tracker: Option<&'a DistanceTracker>,
     curves: &'a mut Vec<Curve>,
+    tables: &'a mut Vec<Table>,
 }
 
 impl Watch for Watcher<'_> {
@@ -81,8 +85,9 @@ impl Watch for Watcher<'_> {
         for hook in hooks.iter_mut() {
             all.push(&mut **hook);
         }
-        let history = trainer.train(model, data, &mut all)?;
         let phase = format!("{}: {phase}", self.strategy);
+        let fit = |model: &mut Model, hooks: &mut [&mut dyn TrainHook]| trainer.train(model, data, hooks);
+        let history = follow::tracked(self.tracker, &phase, model, &mut all, self.tables, fit)?;
         self.curves.push(Curve { phase, epochs: history.epochs.clone(), best_epoch: history.best_epoch });
         Ok(history)
     }

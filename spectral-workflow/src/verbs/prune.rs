@@ -39,12 +39,18 @@ pub(crate) struct Options {
     /// Entries that score below this percentile go, 0 to 100
     #[arg(long, group = "budget")]
     percentile: Option<f64>,
+    /// Share of the entries of each of these layers that is gone afterwards; the others are skipped
+    #[arg(long, value_name = "LAYER=FRACTION", value_delimiter = ',', group = "budget")]
+    amounts: Vec<String>,
     /// Only these layers
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     layers: Vec<String>,
     /// Not these layers
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     except: Vec<String>,
+    /// Leave the last weighted layer alone [default: true for weights with --scope layer]
+    #[arg(long, value_name = "BOOL")]
+    protect_last: Option<bool>,
     /// Entries every layer keeps at least
     #[arg(long)]
     min_keep: Option<usize>,
@@ -94,6 +100,15 @@ fn config(options: &Options) -> Result<PruneConfig> {
         // What is not JSON is meant as text.
         criterion[key] = serde_json::from_str(value).unwrap_or_else(|_| value.into());
     }
+    let mut amounts = serde_json::Map::new();
+    for amount in &options.amounts {
+        let share = amount
+            .split_once('=')
+            .and_then(|(layer, share)| Some((layer, share.parse::<f64>().ok().filter(|s| s.is_finite())?)));
+        let (layer, share) =
+            share.ok_or_else(|| Failure::input(format!("--amounts {amount}: write LAYER=FRACTION, as dense1=0.9")))?;
+        amounts.insert(layer.into(), share.into());
+    }
     let mut fields = serde_json::json!({
         "criterion": criterion,
         "granularity": options.granularity,
@@ -109,6 +124,8 @@ fn config(options: &Options) -> Result<PruneConfig> {
     set("count", options.count.map(Into::into));
     set("threshold", options.threshold.map(Into::into));
     set("percentile", options.percentile.map(Into::into));
+    set("amounts", (!amounts.is_empty()).then(|| amounts.into()));
+    set("protect_last", options.protect_last.map(Into::into));
     set("min_keep", options.min_keep.map(Into::into));
     set("layers", (!options.layers.is_empty()).then(|| options.layers.clone().into()));
     set("except", (!options.except.is_empty()).then(|| options.except.clone().into()));
