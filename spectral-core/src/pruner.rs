@@ -5,7 +5,7 @@ use crate::{Result, Values};
 
 /// A pruning criterion.
 ///
-/// It only scores. What is cut (weights, units), where (a layer, all), how much and when are chosen elsewhere
+/// It only scores. What is cut (weights, units, inputs), where (a layer, all), how much and when are chosen elsewhere
 /// and work with any criterion. A new one is a struct with serde parameters, this trait and
 /// [`register_pruner!`](crate::register_pruner).
 pub trait Pruner: std::fmt::Debug + Send + Sync {
@@ -28,6 +28,23 @@ pub trait Pruner: std::fmt::Debug + Send + Sync {
         for (unit, row) in scores.iter_mut().zip(weights.chunks(target.columns.max(1))) {
             *unit = row.iter().sum::<f64>() / target.columns as f64;
         }
+        Ok(())
+    }
+
+    /// Writes the worth of every input, `[in]`, to `scores`. The default is the mean worth of the weights that take it
+    /// in; where an input has several in a row, as the taps of a convolution, the length of `scores` says how many.
+    ///
+    /// # Errors
+    /// As [`score`](Self::score).
+    fn score_inputs(&self, target: &Target<'_>, scores: &mut [f64]) -> Result<()> {
+        let mut weights = vec![0.0; target.rows * target.columns];
+        self.score(target, &mut weights)?;
+        let taps = (target.columns / scores.len().max(1)).max(1);
+        scores.fill(0.0);
+        for row in weights.chunks(target.columns.max(1)) {
+            scores.iter_mut().zip(row.chunks(taps)).for_each(|(input, taps)| *input += taps.iter().sum::<f64>());
+        }
+        scores.iter_mut().for_each(|input| *input /= (target.rows * taps) as f64);
         Ok(())
     }
 

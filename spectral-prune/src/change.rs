@@ -2,9 +2,9 @@
 
 use crate::pool::Cut;
 use crate::report::{LayerReport, PRUNE, PruneDetail, PruneReport};
-use crate::weighted::{entries_of_units, weighted_layers};
+use crate::weighted::{entries_along, weighted_layers};
 use crate::{Error, Granularity, Prune, Result};
-use spectral_core::{ContentHash, HistoryEntry, Mask, Model, Param, ParamId, Params, Role};
+use spectral_core::{ContentHash, HistoryEntry, Mask, Model, Param, ParamId, Params, Role, UnitAxis};
 use std::collections::BTreeMap;
 
 /// How many entries every unit of every weighted layer has.
@@ -110,11 +110,19 @@ impl Prune {
             masks.entry(id).and_modify(|m| m.union(&more)).or_insert(more);
         };
         for (layer, mask) in cut.masks.iter().filter(|(_, m)| m.count() > 0) {
-            if self.config().granularity == Granularity::Weight {
-                add(layer.matrix, mask.clone());
-                continue;
-            }
             let own = model.graph().nodes()[layer.node].params.iter();
+            match self.config().granularity {
+                Granularity::Weight => {
+                    add(layer.matrix, mask.clone());
+                    continue;
+                }
+                Granularity::Input => {
+                    let along = |&id| Some((id, entries_along(UnitAxis::In, model.params().get(id), mask)?));
+                    own.filter_map(along).for_each(|(id, entries)| add(id, entries));
+                    continue;
+                }
+                Granularity::Unit => {}
+            }
             let gate = layer.gate.iter().flat_map(|(gate, _)| &model.graph().nodes()[*gate].params);
             let gate = gate.filter(|id| matches!(model.params().get(**id).role, Role::Gain | Role::Bias));
             // With its bias a unit keeps the factor behind it, and what comes out of both.
@@ -122,7 +130,7 @@ impl Prune {
             for &id in own.chain(gate) {
                 let param = model.params().get(id);
                 if !(self.config().keep_bias && param.role == Role::Bias)
-                    && let Some(entries) = entries_of_units(param, mask)
+                    && let Some(entries) = entries_along(UnitAxis::Out, param, mask)
                 {
                     add(id, entries);
                 }

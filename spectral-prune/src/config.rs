@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// ```toml
 /// [prune]
 /// criterion = "eigenvalue"          # or { name = "magnitude", exponent = 2.0 }
-/// granularity = "unit"              # or "weight" (the default)
+/// granularity = "unit"              # or "weight" (the default), or "input"
 /// scope = "global"                  # or "layer"
 /// amount = 0.8                      # or count = 320, threshold = 0.05, percentile = 80.0
 /// # amounts = { dense1 = 0.9, dense2 = 0.5 }   # by layer, instead

@@ -48,10 +48,10 @@ pub enum Error {
         /// The layers that were chosen.
         layers: String,
     },
-    /// The criterion ranks units by eigenvalues, and none of those in question trains.
+    /// The criterion ranks by eigenvalues, and none of those in question trains.
     #[error(
-        "criterion `{criterion}` ranks units by eigenvalues that train, and those of {layers} are frozen; let \
-         `lambda_out` train, or take another criterion"
+        "criterion `{criterion}` ranks by eigenvalues that train, and those of {layers} are frozen; let `lambda_out` \
+         (for inputs `lambda_in`) train, or take another criterion"
     )]
     FrozenEigenvalues {
         /// The criterion.

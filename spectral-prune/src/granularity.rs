@@ -14,6 +14,10 @@ pub enum Granularity {
     /// Units that the network's output, its input or a layer of unknown structure depends on position by
     /// position cannot go and are outside the pool, so the last layer is never cut.
     Unit,
+    /// Whole inputs of a layer: the column of the weight or basis, and the eigenvalue it is taken in by. Other layers
+    /// that take the same unit in keep it; a unit that nothing takes in any more goes when the model is compacted. The
+    /// network itself keeps its inputs, so that data fits: what a first layer lost is not looked at.
+    Input,
 }
 
 impl Granularity {
@@ -22,6 +26,7 @@ impl Granularity {
         match self {
             Self::Weight => "weight",
             Self::Unit => "unit",
+            Self::Input => "input",
         }
     }
 
@@ -30,6 +35,7 @@ impl Granularity {
         match self {
             Self::Weight => "weights",
             Self::Unit => "units",
+            Self::Input => "inputs",
         }
     }
 }

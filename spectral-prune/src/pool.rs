@@ -65,13 +65,14 @@ impl Cut {
     }
 }
 
-/// Chooses weights.
-pub(crate) fn cut_weights(model: &Model, chosen: Vec<Scored>, terms: Terms) -> Result<Cut> {
-    let mut cut = Cut::new(&chosen, |l| l.matrix(model).value().len());
+/// Chooses what nothing ties to others: single weights, or inputs of layers.
+pub(crate) fn cut_single(model: &Model, chosen: Vec<Scored>, terms: Terms, granularity: Granularity) -> Result<Cut> {
+    let by_input = granularity == Granularity::Input;
+    let mut cut = Cut::new(&chosen, |l| if by_input { l.inputs } else { l.matrix(model).value().len() });
     for layers in shares(chosen.len(), terms.scope, |_| {}) {
         let mut pool = Pool {
             place: place(&layers, &chosen, terms.scope),
-            what: Granularity::Weight.plural(),
+            what: granularity.plural(),
             scores: Vec::new(),
             distribution: None,
             members: Members::One(Vec::new()),
@@ -84,9 +85,16 @@ pub(crate) fn cut_weights(model: &Model, chosen: Vec<Scored>, terms: Terms) -> R
         let (mut owners, mut entries) = (Vec::new(), Vec::new());
         for (own, &index) in layers.iter().enumerate() {
             let Scored { layer, scores, .. } = &chosen[index];
-            let mut kept = 0usize;
-            for (position, stored) in layer.kept(layer.matrix(model)) {
-                kept += 1;
+            // Where the score is, and where the mask.
+            let (candidates, total): (Vec<(usize, usize)>, usize) = match by_input {
+                true => {
+                    let kept = layer.kept_per_input(layer.matrix(model));
+                    ((0..layer.inputs).filter(|&i| kept[i] > 0).map(|i| (i, i)).collect(), layer.inputs)
+                }
+                false => (layer.kept(layer.matrix(model)).collect(), layer.rows * layer.columns),
+            };
+            let kept = candidates.len();
+            for (position, stored) in candidates {
                 if scores[position] == f64::INFINITY {
                     pool.protected += 1;
                     continue;
@@ -96,8 +104,8 @@ pub(crate) fn cut_weights(model: &Model, chosen: Vec<Scored>, terms: Terms) -> R
                 entries.push((index, stored));
             }
             pool.spare.push(kept.saturating_sub(terms.min_keep));
-            pool.total += layer.rows * layer.columns;
-            pool.pruned += layer.rows * layer.columns - kept;
+            pool.total += total;
+            pool.pruned += total - kept;
         }
         pool.members = Members::One(owners);
         let going = pool.choose(terms.budget, terms.fit)?;

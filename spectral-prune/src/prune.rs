@@ -1,7 +1,7 @@
 //! The builder: criterion x granularity x scope x budget, applied to a model.
 
 use crate::change::{Change, Snapshot};
-use crate::pool::{Cut, Scored, Terms, cut_units, cut_weights};
+use crate::pool::{Cut, Scored, Terms, cut_single, cut_units};
 use crate::selection::Fit;
 use crate::weighted::{Weighted, check_unshared, choose_layers, weighted_layers};
 use crate::worth::Worth;
@@ -44,6 +44,12 @@ impl Prune {
     /// Cuts whole units.
     pub fn units(mut self) -> Self {
         self.config.granularity = Granularity::Unit;
+        self
+    }
+
+    /// Cuts whole inputs of layers.
+    pub fn inputs(mut self) -> Self {
+        self.config.granularity = Granularity::Input;
         self
     }
 
@@ -197,8 +203,8 @@ impl Prune {
 
     fn cut(&self, model: &Model, scored: Vec<Scored>, terms: Terms) -> Result<Cut> {
         match self.config.granularity {
-            Granularity::Weight => cut_weights(model, scored, terms),
             Granularity::Unit => cut_units(model, scored, terms),
+            single => cut_single(model, scored, terms, single),
         }
     }
 
@@ -229,11 +235,14 @@ impl Prune {
             |l| l.eigenvalues.is_some(),
             |criterion, layers| Error::NotSpectral { criterion, layers },
         )?;
-        require(
-            needs.spectral && config.granularity == Granularity::Unit,
-            |l| l.trains_eigenvalues,
-            |criterion, layers| Error::FrozenEigenvalues { criterion, layers },
-        )?;
+        for (granularity, trains) in [
+            (Granularity::Input, (|l| l.trains_eigenvalues[0]) as fn(&Weighted) -> bool),
+            (Granularity::Unit, |l| l.trains_eigenvalues[1]),
+        ] {
+            require(needs.spectral && config.granularity == granularity, trains, |criterion, layers| {
+                Error::FrozenEigenvalues { criterion, layers }
+            })?;
+        }
         require(needs.gain, |l| l.gate.is_some(), |criterion, layers| Error::NotGated { criterion, layers })?;
         check_unshared(model, &layers)?;
         Ok(layers)

@@ -15,12 +15,14 @@ pub(crate) struct Weighted {
     pub(crate) name: String,
     pub(crate) rows: usize,
     pub(crate) columns: usize,
+    /// Inputs: as many as columns, or fewer where an input has several, as in a convolution.
+    pub(crate) inputs: usize,
     /// The weight, or the basis of a spectral layer.
     pub(crate) matrix: ParamId,
     /// Eigenvalues in and out, if the layer is spectral.
     pub(crate) eigenvalues: Option<[ParamId; 2]>,
-    /// Whether training may move any of its eigenvalues of outputs.
-    pub(crate) trains_eigenvalues: bool,
+    /// Whether training may move any of its eigenvalues of inputs, and of outputs.
+    pub(crate) trains_eigenvalues: [bool; 2],
     /// The nearest gate or normalisation behind the layer, and its factor.
     pub(crate) gate: Option<(usize, ParamId)>,
 }
@@ -45,9 +47,10 @@ pub(crate) fn weighted_layers(model: &Model) -> Vec<Weighted> {
             name: node.name.clone(),
             rows: shape.rows(),
             columns: shape.columns(),
+            inputs: shape.extents()[1],
             matrix,
             eigenvalues,
-            trains_eigenvalues: eigenvalues.is_some_and(|[_, outer]| params.get(outer).is_trainable()),
+            trains_eigenvalues: eigenvalues.map_or([false; 2], |ids| ids.map(|id| params.get(id).is_trainable())),
             gate: gates.get(&index).copied(),
         });
     }
@@ -140,6 +143,14 @@ impl Weighted {
         let mut rows = vec![0; self.rows];
         self.kept(param).for_each(|(position, _)| rows[position / self.columns.max(1)] += 1);
         rows
+    }
+
+    /// Entries of every input that are stored and not pruned.
+    pub(crate) fn kept_per_input(&self, param: &Param) -> Vec<usize> {
+        let mut inputs = vec![0; self.inputs];
+        let taps = self.columns / self.inputs.max(1);
+        self.kept(param).for_each(|(position, _)| inputs[position % self.columns / taps] += 1);
+        inputs
     }
 
     /// Downloads what criteria look at.
@@ -267,16 +278,16 @@ fn product([basis, inner, outer]: &[Owned; 3], columns: usize) -> Owned {
     }
 }
 
-/// The entries of a parameter that belong to `units` along its output axis, as a mask over the stored entries;
-/// `None` if it has no such axis.
-pub(crate) fn entries_of_units(param: &Param, units: &Mask) -> Option<Mask> {
-    let unit = unit_of_entries(param)?;
+/// The entries of a parameter that belong to `units` along an axis, as a mask over the stored entries; `None` if it
+/// has no such axis.
+pub(crate) fn entries_along(axis: UnitAxis, param: &Param, units: &Mask) -> Option<Mask> {
+    let unit = positions_along(axis, param)?;
     Some(Mask::from_fn(unit.len(), |k| units.contains(unit[k])))
 }
 
-/// The output unit of each stored entry; `None` if the parameter has no such axis.
-pub(crate) fn unit_of_entries(param: &Param) -> Option<Vec<usize>> {
-    let axis = param.axes.iter().position(|a| *a == UnitAxis::Out)?;
+/// Where along an axis each stored entry is; `None` if the parameter has no such axis.
+pub(crate) fn positions_along(axis: UnitAxis, param: &Param) -> Option<Vec<usize>> {
+    let axis = param.axes.iter().position(|a| *a == axis)?;
     if let Some(pattern) = &param.pattern {
         return Some(pattern.iter().map(|(row, column)| if axis == 0 { row } else { column }).collect());
     }

@@ -43,15 +43,26 @@ impl Worth<'_> {
             let loaded = layer.load(model)?.with_next(next.remove(&layer.node));
             let target = layer.target(&loaded, statistics, self.seed.key("prune", layer.node as u64));
             let param = layer.matrix(model);
-            let mut scores = vec![0.0; if by_unit { layer.rows } else { layer.rows * layer.columns }];
-            let nan = if by_unit {
-                pruner.score_units(&target, &mut scores)?;
-                let kept = layer.kept_per_row(param);
-                (0..layer.rows).find(|&u| kept[u] > 0 && scores[u].is_nan()).map(|u| format!("unit {u}"))
-            } else {
-                pruner.score(&target, &mut scores)?;
-                let bad = layer.kept(param).map(|(p, _)| p).find(|&p| scores[p].is_nan());
-                bad.map(|p| format!("weight [{}, {}]", p / layer.columns, p % layer.columns))
+            let of_whole =
+                |kept: Vec<usize>, scores: &[f64]| (0..kept.len()).find(|&u| kept[u] > 0 && scores[u].is_nan());
+            let mut scores;
+            let nan = match self.granularity {
+                Granularity::Unit => {
+                    scores = vec![0.0; layer.rows];
+                    pruner.score_units(&target, &mut scores)?;
+                    of_whole(layer.kept_per_row(param), &scores).map(|u| format!("unit {u}"))
+                }
+                Granularity::Input => {
+                    scores = vec![0.0; layer.inputs];
+                    pruner.score_inputs(&target, &mut scores)?;
+                    of_whole(layer.kept_per_input(param), &scores).map(|i| format!("input {i}"))
+                }
+                Granularity::Weight => {
+                    scores = vec![0.0; layer.rows * layer.columns];
+                    pruner.score(&target, &mut scores)?;
+                    let bad = layer.kept(param).map(|(p, _)| p).find(|&p| scores[p].is_nan());
+                    bad.map(|p| format!("weight [{}, {}]", p / layer.columns, p % layer.columns))
+                }
             };
             if let Some(entry) = nan {
                 return Err(Error::Score { criterion: name.into(), layer: layer.name.clone(), entry });

@@ -115,19 +115,21 @@ impl Sample {
     }
 }
 
-/// Scores of weights and units, over buffers that hold NaN.
-fn run(criterion: &dyn Pruner, sample: &Sample, width: Width) -> Result<(Vec<f64>, Vec<f64>)> {
+/// Scores of weights, units and inputs, over buffers that hold NaN.
+fn run(criterion: &dyn Pruner, sample: &Sample, width: Width) -> Result<[Vec<f64>; 3]> {
     sample.target(width, |target| {
         let mut weights = vec![f64::NAN; target.rows * target.columns];
         let mut units = vec![f64::NAN; target.rows];
+        let mut inputs = vec![f64::NAN; target.columns];
         criterion.score(target, &mut weights)?;
         criterion.score_units(target, &mut units)?;
-        Ok((weights, units))
+        criterion.score_inputs(target, &mut inputs)?;
+        Ok([weights, units, inputs])
     })
 }
 
-fn score(criterion: &dyn Pruner, sample: &Sample, width: Width, report: &mut Report) -> Option<(Vec<f64>, Vec<f64>)> {
-    let (weights, units) = match run(criterion, sample, width) {
+fn score(criterion: &dyn Pruner, sample: &Sample, width: Width, report: &mut Report) -> Option<[Vec<f64>; 3]> {
+    let found = match run(criterion, sample, width) {
         Ok(scores) => scores,
         Err(e) => {
             let refusal = format!("{e}");
@@ -135,15 +137,15 @@ fn score(criterion: &dyn Pruner, sample: &Sample, width: Width, report: &mut Rep
             return None;
         }
     };
-    for (what, scores) in [("weights", &weights), ("units", &units)] {
+    for (what, scores) in ["weights", "units", "inputs"].into_iter().zip(&found) {
         let bad = scores.iter().position(|s| !is_score(*s));
         report.expect(bad.is_none(), format!("score {bad:?} of {what} is not a number, or was not written"));
     }
     let again = run(criterion, sample, width);
-    let same = again.is_ok_and(|(w, u)| bits(&w) == bits(&weights) && bits(&u) == bits(&units));
+    let same = again.is_ok_and(|again| again.iter().zip(&found).all(|(a, b)| bits(a) == bits(b)));
     report.expect(same, "the same target scores otherwise the second time");
     report.cases += 1;
-    Some((weights, units))
+    Some(found)
 }
 
 /// A number, or the infinity that protects.
@@ -156,7 +158,7 @@ fn bits(scores: &[f64]) -> Vec<u64> {
 }
 
 /// Pruned entries are zero in the weight and the basis; whatever they score, the others keep their scores.
-fn pruned(criterion: &dyn Pruner, sample: &Sample, width: Width, before: &(Vec<f64>, Vec<f64>), report: &mut Report) {
+fn pruned(criterion: &dyn Pruner, sample: &Sample, width: Width, before: &[Vec<f64>; 3], report: &mut Report) {
     let mut cut = sample.clone();
     let is_cut = |i: usize| i % 3 == 1;
     cut.basis.iter_mut().enumerate().filter(|(i, _)| is_cut(*i)).for_each(|(_, b)| *b = 0.0);
@@ -164,12 +166,12 @@ fn pruned(criterion: &dyn Pruner, sample: &Sample, width: Width, before: &(Vec<f
     if let Some(products) = &mut cut.statistics.weight_gradient {
         products.iter_mut().enumerate().filter(|(i, _)| is_cut(*i)).for_each(|(_, g)| *g = 0.0);
     }
-    let Some((weights, _)) = report.attempt("with pruned weights", run(criterion, &cut, width)) else { return };
+    let Some([weights, ..]) = report.attempt("with pruned weights", run(criterion, &cut, width)) else { return };
     let numbers = weights.iter().all(|s| is_score(*s));
     report.expect(numbers, "scores are not numbers once weights are pruned");
     if criterion.is_relative() {
         return;
     }
-    let moved = (0..weights.len()).find(|&i| !is_cut(i) && weights[i].to_bits() != before.0[i].to_bits());
+    let moved = (0..weights.len()).find(|&i| !is_cut(i) && weights[i].to_bits() != before[0][i].to_bits());
     report.expect(moved.is_none(), format!("pruning other weights changed score {moved:?}"));
 }

@@ -1,8 +1,8 @@
 //! Multiplying factors into the layers before them.
 
 use crate::Result;
-use crate::weighted::unit_of_entries;
-use spectral_core::{Activation, Graph, Layer, Lowered, Model, Node, ParamId, Params, Role, Source};
+use crate::weighted::positions_along;
+use spectral_core::{Activation, Graph, Layer, Lowered, Model, Node, ParamId, Params, Role, Source, UnitAxis};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -92,7 +92,7 @@ fn scale(model: &Model, params: &mut Params, id: ParamId, factor: &[f64]) -> Res
     if !(param.role.is_matrix() || param.role == Role::Bias) {
         return Ok(());
     }
-    let Some(unit) = unit_of_entries(param) else { return Ok(()) };
+    let Some(unit) = positions_along(UnitAxis::Out, param) else { return Ok(()) };
     params.edit(backend, id, |value| {
         let scaled = backend.download(value)?.iter().zip(&unit).map(|(v, &u)| v * factor[u]).collect::<Vec<_>>();
         backend.write(&scaled, value)

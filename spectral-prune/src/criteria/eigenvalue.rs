@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use spectral_core::{Distribution, Error, Needs, Pruner, Result, SpectralFactors, Target, register_pruner};
 
-/// Unit `o`: `|lambda_out[o]|`. Weight `[o, i]`: `|lambda_in[i] - lambda_out[o]|`, its factor on the basis.
+/// Unit `o`: `|lambda_out[o]|`. Input `i`: `|lambda_in[i]|`. Weight `[o, i]`: `|lambda_in[i] - lambda_out[o]|`, its factor on the basis.
 ///
 /// Where spectral layers whose `lambda_in` trains take the unit in, and nothing else does, it is worth the lesser
 /// (`link = "and"`) or the greater (`"or"`) of `|lambda_out|` and the largest of those `|lambda_in|`: it stays if it
@@ -55,6 +55,14 @@ impl Pruner for Eigenvalue {
         Ok(())
     }
 
+    fn score_inputs(&self, target: &Target<'_>, scores: &mut [f64]) -> Result<()> {
+        let factors = factors(target)?;
+        for ((score, inner), trains) in scores.iter_mut().zip(factors.lambda_in.iter()).zip(factors.trains_in) {
+            *score = if *trains { inner.abs() } else { f64::INFINITY };
+        }
+        Ok(())
+    }
+
     fn distribution(&self, target: &Target<'_>) -> Result<Option<Distribution>> {
         let factors = factors(target)?;
         let trained = factors.lambda_in.iter().zip(factors.trains_in).filter(|(_, trains)| **trains);
@@ -77,5 +85,5 @@ fn factors<'a>(target: &Target<'a>) -> Result<SpectralFactors<'a>> {
 register_pruner!(
     Eigenvalue,
     "eigenvalue",
-    "keeps units with large |lambda_out|, weights with a large factor on the basis"
+    "keeps units with large |lambda_out|, inputs with large |lambda_in|, weights with a large factor on the basis"
 );

@@ -1,10 +1,11 @@
 //! Weights of one sign only.
 
+use super::value::Value;
 use serde::{Deserialize, Serialize};
 use spectral_core::{Pruner, Result, Target, register_pruner};
 
 /// Weight: `|w|` if `w <= 0`; positive weights are protected. So negative weights are pruned, those nearest to zero
-/// first, and nothing else is. Unit: the same of the mean of its incoming weights.
+/// first, and nothing else is. Unit or input: the same of the mean of its weights.
 ///
 /// Sparana C5. Weights that are zero are candidates: they carry nothing, so nothing is lost with them.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -12,7 +13,7 @@ use spectral_core::{Pruner, Result, Target, register_pruner};
 pub struct Negative {}
 
 /// Weight: `w` if `w >= 0`; negative weights are protected. So positive weights are pruned, those nearest to zero
-/// first, and nothing else is. Unit: the same of the mean of its incoming weights. Sparana C6.
+/// first, and nothing else is. Unit or input: the same of the mean of its weights. Sparana C6.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Positive {}
@@ -24,7 +25,13 @@ impl Pruner for Negative {
     }
 
     fn score_units(&self, target: &Target<'_>, scores: &mut [f64]) -> Result<()> {
-        means(target, scores);
+        Value {}.score_units(target, scores)?;
+        scores.iter_mut().for_each(|s| *s = one_sided(-*s));
+        Ok(())
+    }
+
+    fn score_inputs(&self, target: &Target<'_>, scores: &mut [f64]) -> Result<()> {
+        Value {}.score_inputs(target, scores)?;
         scores.iter_mut().for_each(|s| *s = one_sided(-*s));
         Ok(())
     }
@@ -37,7 +44,13 @@ impl Pruner for Positive {
     }
 
     fn score_units(&self, target: &Target<'_>, scores: &mut [f64]) -> Result<()> {
-        means(target, scores);
+        Value {}.score_units(target, scores)?;
+        scores.iter_mut().for_each(|s| *s = one_sided(*s));
+        Ok(())
+    }
+
+    fn score_inputs(&self, target: &Target<'_>, scores: &mut [f64]) -> Result<()> {
+        Value {}.score_inputs(target, scores)?;
         scores.iter_mut().for_each(|s| *s = one_sided(*s));
         Ok(())
     }
@@ -46,13 +59,6 @@ impl Pruner for Positive {
 /// `w` from 0 on, protected below. NaN stays NaN, so that it is found.
 fn one_sided(w: f64) -> f64 {
     if w < 0.0 { f64::INFINITY } else { w + 0.0 }
-}
-
-fn means(target: &Target<'_>, means: &mut [f64]) {
-    means.fill(0.0);
-    for (k, w) in target.weight.iter().enumerate() {
-        means[k / target.columns.max(1)] += w / target.columns as f64;
-    }
 }
 
 register_pruner!(Negative, "negative", "prunes negative weights only, those nearest to zero first");

@@ -1,13 +1,9 @@
 //! Gates: put behind layers, pruned by their size, multiplied into the layers before them.
 
 use crate::support::*;
-use spectral_core::{Activation::*, DType, Model, Named, prove};
+use spectral_core::{Activation::*, DType, Model};
 use spectral_layers::{Network, gates};
 use spectral_prune::{Prune, compact};
-
-fn equal(a: &Model, b: &Model) -> bool {
-    prove(Named { name: "a", model: a }, &[Named { name: "b", model: b }], None, None).unwrap()[0].equal
-}
 
 /// Two gated layers with gains `1 / 10, 2 / 10, ...` that no two units share.
 fn gated(dtype: DType) -> Model {

@@ -1,32 +1,10 @@
 //! Networks over images: convolution, normalisation, gates, and the way back to rows of values.
 
 use crate::support::*;
-use spectral_core::{Activation, Activation::*, DType, Model, Named, Role, prove};
+use spectral_core::{Activation, Activation::*, DType};
 use spectral_layers::{BatchNorm, Conv2d, Gate, Network, gates};
 use spectral_prune::{Prune, compact};
 use spectral_sparse::{Policy, sparsify};
-
-fn equal(a: &Model, b: &Model) -> bool {
-    let proof = prove(Named { name: "a", model: a }, &[Named { name: "b", model: b }], None, None).unwrap();
-    assert!(proof[0].equal, "{:?}", proof[0]);
-    proof[0].equal
-}
-
-/// Random parameters, variances above 0 among them.
-fn built(network: &Network, seed: u64) -> Model {
-    let mut model = build(network, seed);
-    let ids: Vec<_> = model.params().iter().filter(|(_, p)| p.role == Role::Statistic).map(|(id, _)| id).collect();
-    let (params, backend) = model.params_mut();
-    for id in ids {
-        params
-            .edit(backend, id, |t| {
-                let values: Vec<f64> = backend.download(t)?.iter().map(|v| v.abs() + 0.2).collect();
-                backend.write(&values, t)
-            })
-            .unwrap();
-    }
-    model
-}
 
 fn conv(channels: usize, stride: usize, padding: usize, activation: Activation) -> Conv2d {
     Conv2d { stride, padding, ..Conv2d::new(channels, 3, activation) }

@@ -87,17 +87,16 @@ fn pruning_a_pruned_model_adds_up() {
     assert!(first.iter().all(|u| dead_units(&mixed, "spectral1").contains(u)));
 }
 
-/// spectraltools B4, B5 and the defects of B7: eigenvalues at both ends count, directly, over dropout and activations,
+/// spectraltools B4, B5 and the defects of B7: eigenvalues at both ends count, directly, over dropout, activations and normalisation,
 /// the cut comes from all eigenvalues that train (B2), and the function of what is left is that of the masks.
 #[test]
 fn both_ends_of_a_connection_count() {
     let direct = || Network::new(5).layer_named("a", Spectral::new(16, Relu));
-    for (n, network) in
-        [direct(), direct().dropout(0.3), direct().activation(Tanh).dropout(0.1)].into_iter().enumerate()
-    {
+    let between = [direct(), direct().dropout(0.3), direct().activation(Tanh).dropout(0.1), direct().batch_norm()];
+    for (n, network) in between.into_iter().enumerate() {
         let network = network.layer_named("b", two_ended(10)).dense(3, Identity);
         for (link, p) in [("and", 40.0), ("or", 40.0), ("and", 75.0), ("or", 90.0)] {
-            let mut m = build(&network, 8 + n as u64);
+            let mut m = built(&network, 8 + n as u64);
             let [a, inner, b] = ["a.lambda_out", "b.lambda_in", "b.lambda_out"].map(|name| values(&m, name));
             let basis = values(&m, "b.basis");
             eigenvalue(link).percentile(p).apply(&mut m, None).unwrap();
@@ -110,7 +109,14 @@ fn both_ends_of_a_connection_count() {
             assert_eq!(dead_units(&m, "b"), below(&b, cut));
             let kept: Vec<usize> = (0..10).filter(|u| !dead_units(&m, "b").contains(u)).collect();
             assert!(kept.iter().all(|u| values(&m, "b.basis")[u * 16..][..16] == basis[u * 16..][..16]));
+            let before = m.content_hash().unwrap();
             let small = compact(&m).unwrap().model;
+            assert_eq!(
+                (m.content_hash().unwrap(), m.widths()),
+                (before, vec![5, 16, 10, 3]),
+                "the original stays as it is"
+            );
+            assert!(equal(&m, &small));
             let alive = 16 - dead_units(&m, "a").len();
             assert_eq!(small.widths(), [5, alive, kept.len(), 3]);
         }

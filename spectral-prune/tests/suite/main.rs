@@ -13,6 +13,7 @@ mod dynamic_sparse;
 mod gates;
 mod gradual;
 mod images;
+mod inputs;
 mod linked;
 mod mixing;
 mod procedures;

@@ -1,7 +1,9 @@
 //! Random networks and data.
 
 use ndarray::Array2;
-use spectral_core::{Activation, DType, Mask, Model, Param, Reference, Role, Samples, Seed, Stream, Targets};
+use spectral_core::{
+    Activation, DType, Mask, Model, Named, Param, Reference, Role, Samples, Seed, Stream, Targets, prove,
+};
 use spectral_layers::{Dense, Network, Spectral};
 
 pub(crate) const ACTIVATIONS: [Activation; 8] = [
@@ -31,6 +33,29 @@ pub(crate) fn randomise(model: &mut Model, seed: u64) {
         let values: Vec<f64> = (0..len).map(|_| scale * stream.normal()).collect();
         params.edit(backend, id, |t| backend.write(&values, t)).unwrap();
     }
+}
+
+/// Whether two models compute the same function; fails with the worst case if not.
+pub(crate) fn equal(a: &Model, b: &Model) -> bool {
+    let proof = prove(Named { name: "a", model: a }, &[Named { name: "b", model: b }], None, None).unwrap();
+    assert!(proof[0].equal, "{:?}", proof[0]);
+    proof[0].equal
+}
+
+/// Random parameters, variances above 0 among them.
+pub(crate) fn built(network: &Network, seed: u64) -> Model {
+    let mut model = build(network, seed);
+    let ids: Vec<_> = model.params().iter().filter(|(_, p)| p.role == Role::Statistic).map(|(id, _)| id).collect();
+    let (params, backend) = model.params_mut();
+    for id in ids {
+        params
+            .edit(backend, id, |t| {
+                let values: Vec<f64> = backend.download(t)?.iter().map(|v| v.abs() + 0.2).collect();
+                backend.write(&values, t)
+            })
+            .unwrap();
+    }
+    model
 }
 
 pub(crate) fn samples(n: usize, features: usize, classes: usize, seed: u64) -> Samples {

@@ -21,7 +21,7 @@ pub(crate) struct Options {
     /// A parameter of the criterion
     #[arg(long = "parameter", value_name = "KEY=VALUE")]
     parameters: Vec<String>,
-    /// What is cut: weight or unit
+    /// What is cut: weight, unit or input
     #[arg(long, default_value = "weight")]
     granularity: String,
     /// Where entries compete: global, or layer for each layer on its own
