@@ -33,7 +33,7 @@ pub use reference::Reference;
 pub use sparse::{SparseGrads, SparseKernels, SparseLinear};
 pub use spectral::{SpectralGrads, SpectralKernels, SpectralWeight};
 pub use unitwise::{Diagonal, DiagonalGrads, Standardise, StandardiseVjp, Standardised, Unitwise};
-pub use update::{Rule, SUBNORMAL_CUT, Update, UpdateKernels};
+pub use update::{OuterProduct, Rule, SUBNORMAL_CUT, Update, UpdateKernels};
 
 use crate::{Result, Tensor, registry::Registered};
 use std::sync::Arc;

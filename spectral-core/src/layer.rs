@@ -267,11 +267,32 @@ impl InputGrads<'_> {
 /// Where the gradients of a node's parameters go.
 #[derive(Debug)]
 pub struct ParamGrads<'a> {
+    pub(crate) node: usize,
     pub(crate) ids: &'a [ParamId],
     pub(crate) all: &'a mut [Gradient],
 }
 
+/// The left factor of a gradient that a layer leaves as a product: a tensor of its node that holds it when the VJP
+/// returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftFactor {
+    /// [`Vjp::dy`].
+    Dy,
+    /// This tensor of [`Vjp::saved`].
+    Saved(usize),
+}
+
 impl ParamGrads<'_> {
+    /// Says that the gradient of the weight `[out, in]` in `slot` is `left x^T`, with `x` the node's first input.
+    ///
+    /// Call it before asking for the slot: where the optimiser computes the product itself, there is none.
+    pub fn leave_product(&mut self, slot: usize, left: LeftFactor) {
+        let gradient = &mut self.all[self.ids[slot].index()];
+        if gradient.may_be_left {
+            gradient.state = GradientState::Product(self.node, left);
+        }
+    }
+
     /// The slot of one parameter, or `None` if its gradient is not wanted. Write to it exactly once.
     pub fn slot(&mut self, slot: usize) -> Option<GradSlot<'_>> {
         self.all[self.ids[slot].index()].slot()
@@ -293,26 +314,44 @@ impl ParamGrads<'_> {
 #[derive(Debug, Default)]
 pub struct Gradient {
     pub(crate) tensor: Option<Tensor>,
-    pub(crate) written: bool,
+    /// Whether a layer may leave it as a product.
+    pub(crate) may_be_left: bool,
+    pub(crate) state: GradientState,
+}
+
+/// What happened to a gradient in this step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum GradientState {
+    /// Nothing yet.
+    #[default]
+    Absent,
+    /// The buffer holds it.
+    Written,
+    /// It is the product of a tensor of this node and the node's first input.
+    Product(usize, LeftFactor),
 }
 
 impl Gradient {
     /// A buffer that wants to be written.
     pub fn wanted(tensor: Tensor) -> Self {
-        Self { tensor: Some(tensor), written: false }
+        Self { tensor: Some(tensor), ..Self::default() }
     }
 
     /// The next place to write to, if the gradient is wanted.
     pub fn slot(&mut self) -> Option<GradSlot<'_>> {
-        let accum = if self.written { Accum::Add } else { Accum::Replace };
+        let accum = match self.state {
+            GradientState::Absent => Accum::Replace,
+            GradientState::Written => Accum::Add,
+            GradientState::Product(..) => return None,
+        };
         let tensor = self.tensor.as_mut()?;
-        self.written = true;
+        self.state = GradientState::Written;
         Some(GradSlot { tensor, accum })
     }
 
     /// The gradient, if it was wanted and something contributed to it in this step.
     pub fn value(&self) -> Option<&Tensor> {
-        self.tensor.as_ref().filter(|_| self.written)
+        self.tensor.as_ref().filter(|_| self.state == GradientState::Written)
     }
 }
 

@@ -42,9 +42,9 @@ pub use ndarray;
 pub use activation::Activation;
 pub use backend::{
     Accum, Backend, BackendEntry, BackendHandle, BackendOptions, ConvKernels, DenseKernels, Diagonal, DiagonalGrads,
-    Dropout, Elementwise, GradSlot, IntoBackend, Linear, LinearGrads, LossKernel, LossKind, Memory, Reduce, Reference,
-    RowCopy, RowSum, Rule, SparseGrads, SparseKernels, SparseLinear, SpectralGrads, SpectralKernels, SpectralWeight,
-    Standardise, StandardiseVjp, Standardised, Unitwise, Update, UpdateKernels, Window,
+    Dropout, Elementwise, GradSlot, IntoBackend, Linear, LinearGrads, LossKernel, LossKind, Memory, OuterProduct,
+    Reduce, Reference, RowCopy, RowSum, Rule, SparseGrads, SparseKernels, SparseLinear, SpectralGrads, SpectralKernels,
+    SpectralWeight, Standardise, StandardiseVjp, Standardised, Unitwise, Update, UpdateKernels, Window,
 };
 pub use constraint::{Constrain, Constraint};
 pub use density::Density;
@@ -52,7 +52,7 @@ pub use dtype::{DType, Element, Values};
 pub use error::{Error, Result};
 pub use graph::{Graph, Node, Source};
 pub use init::Init;
-pub use layer::{Forward, Layer, LayerEntry, LowerCx, Mode, NodeParams, Saved, Units, Vjp};
+pub use layer::{Forward, Layer, LayerEntry, LeftFactor, LowerCx, Mode, NodeParams, Saved, Units, Vjp};
 pub use lower::{Affine, Convolution, Lowered, Matrix, Scale};
 pub use mask::Mask;
 pub use meta::{ContentHash, DataOrigin, HistoryEntry, Meta, Preprocessing};
@@ -72,4 +72,4 @@ pub use strategy::{Strategy, StrategyCx, StrategyEntry, StrategyReport, Unwatche
 pub use table::{Cell, Plot, Table};
 pub use tensor::{HostBuffer, Storage, Tensor};
 pub use train::{EpochRecord, Evaluate, Flow, History, Metrics, Progress, Train, TrainHook};
-pub use workspace::{Gradients, Workspace};
+pub use workspace::{Gradients, ParamGradient, Workspace};

@@ -182,16 +182,22 @@ impl Samples {
 
     /// Writes the inputs of `rows` feature-major, `[features, rows]`.
     pub fn gather_inputs<E: Element>(&self, rows: &[usize], to: &mut [E]) {
-        let batch = rows.len();
+        const TILE: usize = 16;
+        let (batch, features) = (rows.len(), self.features());
         let table = self.inputs.as_slice().unwrap_or(&[]);
-        let features = self.features();
+        let sample = |row: usize| &table[row * features..(row + 1) * features];
         // Tiles of samples, so that a written line is complete before it leaves the cache.
-        for start in (0..batch).step_by(16) {
-            let end = (start + 16).min(batch);
-            for f in 0..features {
-                for b in start..end {
-                    to[f * batch + b] = E::of(f64::from(table[rows[b] * features + f]));
-                }
+        let (tiles, rest) = rows.as_chunks::<TILE>();
+        for (t, rows) in tiles.iter().enumerate() {
+            let samples = rows.map(sample);
+            for (f, to) in to.chunks_exact_mut(batch).enumerate() {
+                let line: [E; TILE] = std::array::from_fn(|b| E::of(f64::from(samples[b][f])));
+                to[t * TILE..(t + 1) * TILE].copy_from_slice(&line);
+            }
+        }
+        for (b, &row) in rows.iter().enumerate().skip(batch - rest.len()) {
+            for (f, value) in sample(row).iter().enumerate() {
+                to[f * batch + b] = E::of(f64::from(*value));
             }
         }
     }

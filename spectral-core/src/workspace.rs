@@ -1,7 +1,9 @@
 //! Buffers of a run, and the forward and backward passes over them.
 
-use crate::backend::{Accum, GradSlot};
-use crate::layer::{Forward, Gradient, InputGrads, Inputs, Mode, NodeParams, ParamGrads, Saved, Vjp};
+use crate::backend::{Accum, GradSlot, OuterProduct};
+use crate::layer::{
+    Forward, Gradient, GradientState, InputGrads, Inputs, LeftFactor, Mode, NodeParams, ParamGrads, Saved, Vjp,
+};
 use crate::{Error, Model, ParamId, Penalty, Result, Source, Tensor, hash64};
 
 /// Everything a forward and backward pass over batches of up to `capacity` samples writes to.
@@ -28,8 +30,20 @@ pub enum Gradients {
     None,
     /// Those of trainable parameters.
     Parameters,
+    /// Those of trainable parameters; products that a layer can leave to the optimiser are not computed, see
+    /// [`ParamGradient::Product`].
+    Products,
     /// Those of trainable parameters and of the network's input.
     ParametersAndInput,
+}
+
+/// The gradient of a parameter.
+#[derive(Debug, Clone, Copy)]
+pub enum ParamGradient<'a> {
+    /// Written down.
+    Written(&'a Tensor),
+    /// A product that nobody has computed.
+    Product(OuterProduct<'a>),
 }
 
 impl Workspace {
@@ -77,10 +91,13 @@ impl Workspace {
             let gradient = if wanted[i] { Gradient::wanted(batched(Source::Node(i))?) } else { Gradient::default() };
             this.node_grads.push(gradient);
         }
-        for (_, param) in model.params().iter() {
+        for (id, param) in model.params().iter() {
             let wanted = gradients != Gradients::None && param.is_trainable();
             let gradient = if wanted { Gradient::wanted(zeros(param.value().shape())?) } else { Gradient::default() };
-            this.param_grads.push(gradient);
+            // A sum over several nodes is no product.
+            let uses = graph.nodes().iter().flat_map(|n| &n.params).filter(|&&p| p == id).count();
+            let may_be_left = wanted && gradients == Gradients::Products && uses == 1;
+            this.param_grads.push(Gradient { may_be_left, ..gradient });
         }
         Ok(this)
     }
@@ -107,7 +124,7 @@ impl Workspace {
             self.resize(model, batch)?;
         }
         for gradient in self.node_grads.iter_mut().chain(&mut self.param_grads).chain(&mut self.input_grad) {
-            gradient.written = false;
+            gradient.state = GradientState::Absent;
         }
         Ok(&mut self.input)
     }
@@ -176,7 +193,7 @@ impl Workspace {
     pub fn backward_node(&mut self, model: &Model, index: usize) -> Result<()> {
         let node = &model.graph().nodes()[index];
         let (before, rest) = self.node_grads.split_at_mut(index);
-        let Gradient { tensor: Some(dy), written: true } = &mut rest[0] else { return Ok(()) };
+        let Gradient { tensor: Some(dy), state: GradientState::Written, .. } = &mut rest[0] else { return Ok(()) };
         let penalty = node.layer.output_penalty();
         if penalty != Penalty::default() {
             model.backend().penalty_vjp(penalty, 1.0 / self.batch as f64, &self.outputs[index], dy)?;
@@ -191,7 +208,7 @@ impl Workspace {
             key: hash64(self.key, index as u64),
             dy,
             input_grads: InputGrads { sources: &node.inputs, input: self.input_grad.as_mut(), nodes: before },
-            param_grads: ParamGrads { ids: &node.params, all: &mut self.param_grads },
+            param_grads: ParamGrads { node: index, ids: &node.params, all: &mut self.param_grads },
         })
     }
 
@@ -235,6 +252,41 @@ impl Workspace {
     }
 
     /// Gradient of one parameter, if it trains and the last backward pass reached it.
+    pub fn gradient(&self, model: &Model, id: ParamId) -> Option<ParamGradient<'_>> {
+        let GradientState::Product(node, left) = self.param_grads[id.index()].state else {
+            return self.param_grad(id).map(ParamGradient::Written);
+        };
+        let left = match left {
+            LeftFactor::Dy => self.node_grads[node].value()?,
+            LeftFactor::Saved(i) => &self.saved[node][i],
+        };
+        let right = match model.graph().nodes()[node].inputs[0] {
+            Source::Input => &self.input,
+            Source::Node(n) => &self.outputs[n],
+        };
+        Some(ParamGradient::Product(OuterProduct { left, right }))
+    }
+
+    /// Writes the gradient of one parameter down, if it is a product; it is [`param_grad`](Self::param_grad) then.
+    ///
+    /// # Errors
+    /// A kernel failed.
+    pub fn write_product(&mut self, model: &Model, id: ParamId) -> Result<()> {
+        let state = self.param_grads[id.index()].state;
+        let Some(mut tensor) = self.param_grads[id.index()].tensor.take() else { return Ok(()) };
+        let written = match self.gradient(model, id) {
+            Some(ParamGradient::Product(product)) => product
+                .write(&**model.backend(), model.params().get(id).value(), &mut tensor)
+                .map(|()| GradientState::Written),
+            _ => Ok(state),
+        };
+        let gradient = &mut self.param_grads[id.index()];
+        gradient.tensor = Some(tensor);
+        gradient.state = written?;
+        Ok(())
+    }
+
+    /// Gradient of one parameter, if it trains and the last backward pass wrote it.
     pub fn param_grad(&self, id: ParamId) -> Option<&Tensor> {
         self.param_grads[id.index()].value()
     }
@@ -242,7 +294,7 @@ impl Workspace {
     /// As [`param_grad`](Self::param_grad), to be changed before an optimiser reads it.
     pub fn param_grad_mut(&mut self, id: ParamId) -> Option<&mut Tensor> {
         let gradient = &mut self.param_grads[id.index()];
-        gradient.tensor.as_mut().filter(|_| gradient.written)
+        gradient.tensor.as_mut().filter(|_| gradient.state == GradientState::Written)
     }
 
     /// Gradient with respect to the network's input, if wanted.

@@ -52,7 +52,22 @@ impl Crew {
         }
         if self.threads == 1 || items <= grain {
             panel(0, items, results);
-        } else if self.pool.current_thread_index().is_some() {
+        } else {
+            self.cut(items, grain, results, |from, to, part, _| panel(from, to, part));
+        }
+    }
+
+    /// As [`share`](Self::share), but cut for one thread too: `panel(from, to, part, thread)` never gets more than a
+    /// grain. No two panels run on the same `thread` (below [`threads`](Self::threads)) at a time.
+    pub(crate) fn cut<S: Split>(
+        &self,
+        items: usize,
+        grain: usize,
+        results: S,
+        panel: impl Fn(usize, usize, S, usize) + Sync,
+    ) {
+        let panel = |from, to, part| panel(from, to, part, self.pool.current_thread_index().unwrap_or(0));
+        if self.pool.current_thread_index().is_some() {
             scatter(0, items, grain, results, &panel);
         } else {
             self.pool.install(|| scatter(0, items, grain, results, &panel));

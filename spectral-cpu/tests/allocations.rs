@@ -7,8 +7,8 @@ mod common;
 use common::*;
 use spectral_core::{
     Accum, Activation, Backend, DType, DenseKernels, Dropout, Elementwise, Linear, LinearGrads, LossKernel, LossKind,
-    Pattern, Reduce, RowSum, Rule, Shape, SparseGrads, SparseKernels, SparseLinear, SpectralGrads, SpectralKernels,
-    SpectralWeight, Tensor, Update, UpdateKernels, hash64,
+    OuterProduct, Pattern, Reduce, RowSum, Rule, Shape, SparseGrads, SparseKernels, SparseLinear, SpectralGrads,
+    SpectralKernels, SpectralWeight, Tensor, Update, UpdateKernels, hash64,
 };
 use spectral_cpu::Cpu;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -133,6 +133,8 @@ impl Step {
             trainable: None,
         };
         cpu.update(&update, &mut self.w, &self.dw, &mut self.state).unwrap();
+        let factors = OuterProduct { left: &self.pre, right: &self.x };
+        cpu.update_product(&update, &mut self.w, factors, &mut self.state).unwrap();
         cpu.scale(0.5, &self.w, &mut self.dw, accum).unwrap();
     }
 }

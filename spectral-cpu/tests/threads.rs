@@ -7,8 +7,8 @@ mod common;
 use common::*;
 use spectral_core::{
     Accum, Activation, Backend, DType, DenseKernels, Dropout, Elementwise, Linear, LinearGrads, LossKernel, LossKind,
-    Pattern, Reduce, Rule, Shape, SparseGrads, SparseKernels, SparseLinear, SpectralGrads, SpectralKernels,
-    SpectralWeight, Tensor, Update, UpdateKernels, hash64,
+    Mask, OuterProduct, Pattern, Reduce, Rule, Shape, SparseGrads, SparseKernels, SparseLinear, SpectralGrads,
+    SpectralKernels, SpectralWeight, Tensor, Update, UpdateKernels, hash64,
 };
 use spectral_cpu::{Cpu, CpuOptions, Simd};
 
@@ -73,6 +73,10 @@ fn results(cpu: &Cpu, dtype: DType) -> Vec<Vec<f64>> {
     };
     cpu.update(&op, &mut value, &dw, &mut state).unwrap();
     all.push(values(&value));
+    let mask = Mask::from_fn(ws.len(), |i| i % 3 == 0);
+    let op = Update { pruned: Some(&mask), ..op };
+    cpu.update_product(&op, &mut value, OuterProduct { left: &dz, right: &x }, &mut state).unwrap();
+    all.extend([values(&value), values(&state[1]), vec![cpu.largest(&dw).unwrap()]]);
     all
 }
 

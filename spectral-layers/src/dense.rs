@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use spectral_core::backend::{Linear, LinearGrads};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Affine, Constraint, Forward, Init, Layer, LowerCx, Lowered, Matrix, NodeParams, ParamSpec, Penalty,
-    Result, Role, Saved, Shape, Tensor, UnitAxis, Units, Vjp, register_layer,
+    Activation, Affine, Constraint, Forward, Init, Layer, LeftFactor, LowerCx, Lowered, Matrix, NodeParams, ParamSpec,
+    Penalty, Result, Role, Saved, Shape, Tensor, UnitAxis, Units, Vjp, register_layer,
 };
 use std::sync::Arc;
 
@@ -165,6 +165,7 @@ impl Layer for Dense {
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<()> {
         let at = if keeps_input(self.activation) { &cx.saved[0] } else { cx.output };
         cx.backend.activate_vjp(self.activation, at, cx.dy)?;
+        cx.param_grads.leave_product(0, LeftFactor::Dy);
         let (weight, bias) =
             if self.bias { cx.param_grads.slots([0, 1])?.into() } else { (cx.param_grads.slot(0), None) };
         let op =

@@ -138,7 +138,7 @@ fn frozen(probe: &mut Probe, all: &Differentiated, report: &mut Report) -> Resul
         for &id in &subset {
             probe.train(id, Trainable::None)?;
         }
-        for wanted in [Gradients::Parameters, Gradients::ParametersAndInput] {
+        for wanted in [Gradients::Parameters, Gradients::Products, Gradients::ParametersAndInput] {
             let mut workspace = probe.workspace(wanted)?;
             let part = probe.gradients(&mut workspace)?;
             let named = probe.model.params().iter().map(|(id, p)| (id, p.name.as_str()));

@@ -157,10 +157,13 @@ impl Probe {
         at.forward(&self.model, mode, KEY)
     }
 
-    /// The functional's gradients, as the layers compute them.
+    /// The functional's gradients, as the layers compute them; products they leave are written down.
     pub(crate) fn gradients(&self, at: &mut Workspace) -> Result<Differentiated> {
         self.forward(at, Mode::Train, &self.input)?;
         self.backward(at, |weights| weights.to_vec())?;
+        for (id, _) in self.model.params().iter() {
+            at.write_product(&self.model, id)?;
+        }
         let backend = self.model.backend();
         let download = |t: Option<&Tensor>| t.map(|t| backend.download(t)).transpose();
         let params = self.model.params().iter().map(|(id, _)| download(at.param_grad(id)));

@@ -41,7 +41,7 @@ pub use evaluator::{Evaluator, Logits};
 pub use loss::Loss;
 pub use optimizer::{
     Adam, AdamW, Adamax, Momentum, MomentumRestart, Nesterov, Optimizer, OptimizerEntry, OptimizerState, ParamStep,
-    RmsProp, Sgd, SignAgreement, StepContext,
+    RmsProp, Sgd, SignAgreement, StepContext, UpdateRule,
 };
 pub use schedule::{Constant, Cosine, Schedule, ScheduleEntry, StepDecay, Warmup};
 pub use tracker::{Checkpoint, ClassDistances, DistanceTracker};

@@ -44,6 +44,12 @@ pub trait Optimizer: std::fmt::Debug + Send + Sync + 'static {
         state: &mut [Tensor],
     ) -> Result<()>;
 
+    /// The kernel that [`step`](Self::step) is nothing but, for optimisers that are one. It lets a step be computed
+    /// together with the gradient.
+    fn kernel(&self) -> Option<UpdateRule> {
+        None
+    }
+
     /// Who zeroes pruned entries and holds frozen ones. [`Masking::Fused`] is a promise that the step itself
     /// does both, in the state as well, as [`Update`] kernels do; it saves a pass over memory.
     fn masking(&self) -> Masking {
@@ -57,6 +63,15 @@ pub trait Optimizer: std::fmt::Debug + Send + Sync + 'static {
     fn check(&self) -> Result<()> {
         Ok(())
     }
+}
+
+/// What an optimiser passes to the backend's update kernel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct UpdateRule {
+    /// The formula.
+    pub rule: Rule,
+    /// Decoupled weight decay.
+    pub decay: f64,
 }
 
 /// What an optimiser step knows besides the parameter.
@@ -73,8 +88,8 @@ pub struct StepContext<'a> {
 }
 
 impl<'a> StepContext<'a> {
-    /// The fused update of `param` by `rule`, with its penalty, mask and frozen entries, and without decay.
-    pub fn update(&self, rule: Rule, param: &ParamView<'a>) -> Update<'a> {
+    /// The fused update of `param`, with its penalty, mask and frozen entries.
+    pub fn update(&self, UpdateRule { rule, decay }: UpdateRule, param: &ParamView<'a>) -> Update<'a> {
         Update {
             rule,
             rate: self.rate,
@@ -82,7 +97,7 @@ impl<'a> StepContext<'a> {
             gradient_scale: self.gradient_scale,
             l1: param.penalty.l1,
             l2: param.penalty.l2,
-            decay: 0.0,
+            decay,
             pruned: param.pruned,
             trainable: match param.trainable {
                 Trainable::Only(mask) => Some(mask),

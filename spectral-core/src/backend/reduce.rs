@@ -101,12 +101,22 @@ pub trait Reduce: Memory {
         Ok(())
     }
 
+    /// The largest `|x|`, 0 where there are no elements; NaN where one is NaN or infinite.
+    ///
+    /// # Errors
+    /// The tensor is on another device.
+    fn largest(&self, x: &Tensor) -> Result<f64> {
+        let values = self.download(x)?;
+        let finite = values.iter().all(|v| v.is_finite());
+        Ok(if finite { values.iter().fold(0.0, |most, v| most.max(v.abs())) } else { f64::NAN })
+    }
+
     /// Whether every element is finite.
     ///
     /// # Errors
     /// The tensor is on another device.
     fn all_finite(&self, x: &Tensor) -> Result<bool> {
-        Ok(self.download(x)?.iter().all(|v| v.is_finite()))
+        Ok(self.largest(x)?.is_finite())
     }
 }
 

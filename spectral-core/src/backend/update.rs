@@ -1,7 +1,7 @@
 //! One step of an optimiser on one parameter, in one pass over memory.
 
-use super::{Memory, expect};
-use crate::{Constrain, Mask, Result, Tensor};
+use super::{Accum, DenseKernels, GradSlot, Linear, LinearGrads, expect};
+use crate::{Activation, Constrain, Mask, Result, Shape, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// Values and optimiser state closer to zero than this become zero, so that decaying weights never linger
@@ -104,8 +104,43 @@ pub struct Update<'a> {
     pub trainable: Option<&'a Mask>,
 }
 
+/// The gradient `left right^T` of a weight `[out, in]`, not written down: the sum over the batch of the outer products
+/// of two columns.
+#[derive(Debug, Clone, Copy)]
+pub struct OuterProduct<'a> {
+    /// `[out, batch]`: the gradient with respect to what the weight gave.
+    pub left: &'a Tensor,
+    /// `[in, batch]`: what went into the weight.
+    pub right: &'a Tensor,
+}
+
+impl OuterProduct<'_> {
+    /// Writes down the gradient of `weight`.
+    ///
+    /// # Errors
+    /// The shapes do not fit.
+    pub fn write<B: DenseKernels + ?Sized>(&self, backend: &B, weight: &Tensor, to: &mut Tensor) -> Result<()> {
+        let slot = GradSlot { tensor: to, accum: Accum::Replace };
+        let grads = LinearGrads { weight: Some(slot), ..LinearGrads::default() };
+        backend.linear_vjp(&self.of(weight), self.left, grads)
+    }
+
+    /// Checks the shapes.
+    ///
+    /// # Errors
+    /// They are not those of a gradient of `weight`.
+    pub fn check(&self, op: &'static str, weight: &Tensor) -> Result<()> {
+        self.of(weight).check(op, self.left.shape())
+    }
+
+    /// The product that has this gradient.
+    fn of<'a>(&'a self, weight: &'a Tensor) -> Linear<'a> {
+        Linear { x: self.right, weight, bias: None, activation: Activation::Identity }
+    }
+}
+
 /// Optimiser steps.
-pub trait UpdateKernels: Memory {
+pub trait UpdateKernels: DenseKernels {
     /// Makes a parameter satisfy a constraint.
     ///
     /// # Errors
@@ -122,7 +157,7 @@ pub trait UpdateKernels: Memory {
     /// # Errors
     /// Shapes do not fit, or the number of state tensors is wrong.
     fn update(&self, op: &Update<'_>, value: &mut Tensor, gradient: &Tensor, state: &mut [Tensor]) -> Result<()> {
-        op.check(value, gradient, state)?;
+        op.check(value, gradient.shape(), state)?;
         let mut w = self.download(value)?;
         let g = self.download(gradient)?;
         let mut s = state.iter().map(|s| self.download(s)).collect::<Result<Vec<_>>>()?;
@@ -178,6 +213,23 @@ pub trait UpdateKernels: Memory {
         self.write(&w, value)?;
         state.iter_mut().zip(&s).try_for_each(|(t, s)| self.write(s, t))
     }
+
+    /// Applies `op` for a gradient that is a product: [`DenseKernels::linear_vjp`] and [`update`](Self::update) to the
+    /// bit. A kernel of its own need not write the gradient to memory.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update), or the factors do not fit.
+    fn update_product(
+        &self,
+        op: &Update<'_>,
+        value: &mut Tensor,
+        gradient: OuterProduct<'_>,
+        state: &mut [Tensor],
+    ) -> Result<()> {
+        let mut written = self.zeros(value.shape(), value.dtype())?;
+        gradient.write(self, value, &mut written)?;
+        self.update(op, value, &written, state)
+    }
 }
 
 /// -1, 0 or 1.
@@ -195,7 +247,7 @@ impl Update<'_> {
     ///
     /// # Errors
     /// One does not fit, or the number of state tensors is wrong.
-    pub fn check(&self, value: &Tensor, gradient: &Tensor, state: &[Tensor]) -> Result<()> {
+    pub fn check(&self, value: &Tensor, gradient: Shape, state: &[Tensor]) -> Result<()> {
         let bad_mask = |m: Option<&Mask>| m.is_some_and(|m| m.len() != value.len());
         if state.len() != self.rule.slots() || bad_mask(self.pruned) || bad_mask(self.trainable) {
             let expected = format!("{} state tensors and masks over {} entries", self.rule.slots(), value.len());
@@ -205,7 +257,7 @@ impl Update<'_> {
                 format!("{} state tensors, {:?}, {:?}", state.len(), self.pruned, self.trainable),
             ));
         }
-        expect("update", value.shape(), gradient.shape())?;
+        expect("update", value.shape(), gradient)?;
         state.iter().try_for_each(|s| expect("update", value.shape(), s.shape()))
     }
 }

@@ -75,19 +75,30 @@ fn linear_vjp<E: Math>(cpu: &Cpu, op: &Linear<'_>, dz: &Tensor, grads: LinearGra
         }
     }
     if let Some(slot) = grads.weight {
-        let product = Product {
-            rows: out,
-            columns: inputs,
-            inner: batch,
-            a: Strided { values: d, row: batch, column: 1 },
-            b: Strided { values: x, row: 1, column: batch },
-        };
+        let product = weight_gradient(d, x, out, inputs, batch);
         gemm(cpu, product, plain(slot.tensor.host_mut::<E>()?, slot.accum));
     }
     if let Some(slot) = grads.bias {
         super::reduce::row_sums::<E>(cpu, spectral_core::RowSum::Plain, dz, slot.tensor, slot.accum)?;
     }
     Ok(())
+}
+
+/// `dz x^T` with `dz` `[out, batch]` and `x` `[inputs, batch]`.
+pub(super) fn weight_gradient<'a, E>(
+    dz: &'a [E],
+    x: &'a [E],
+    out: usize,
+    inputs: usize,
+    batch: usize,
+) -> Product<'a, E> {
+    Product {
+        rows: out,
+        columns: inputs,
+        inner: batch,
+        a: Strided { values: dz, row: batch, column: 1 },
+        b: Strided { values: x, row: 1, column: batch },
+    }
 }
 
 fn plain<E>(c: &mut [E], accum: Accum) -> Target<'_, E> {

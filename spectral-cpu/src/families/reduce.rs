@@ -4,10 +4,10 @@ use super::{GRAIN, expect, row_grain, typed};
 use crate::Cpu;
 use crate::kernels::loss::{Loss, loss};
 use crate::kernels::math::Math;
-use crate::kernels::reduce::{AllFinite, RowSums};
+use crate::kernels::reduce::{Largest, RowSums};
 use crate::kernels::vector::Lanes;
-use spectral_core::{Accum, GradSlot, LossKernel, Reduce, Result, RowSum, Shape, Tensor};
-use std::sync::atomic::{AtomicBool, Ordering};
+use spectral_core::{Accum, Element, GradSlot, LossKernel, Reduce, Result, RowSum, Shape, Tensor};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 impl Reduce for Cpu {
     fn row_sums(&self, sum: RowSum, x: &Tensor, sums: &mut Tensor, accum: Accum) -> Result<()> {
@@ -24,17 +24,17 @@ impl Reduce for Cpu {
         typed!(op.outputs, E => run_loss::<E>(self, op, totals, gradient))
     }
 
-    fn all_finite(&self, x: &Tensor) -> Result<bool> {
+    fn largest(&self, x: &Tensor) -> Result<f64> {
         typed!(x, E => {
             let values = x.host::<E>()?;
-            let finite = AtomicBool::new(true);
+            // Bits of numbers that are not negative are ordered as they are, with NaN above all.
+            let most = AtomicU64::new(0);
             self.crew().each(values.len().div_ceil(GRAIN), |i| {
                 let panel = &values[i * GRAIN..values.len().min((i + 1) * GRAIN)];
-                if finite.load(Ordering::Relaxed) && !self.simd().run(AllFinite(panel)) {
-                    finite.store(false, Ordering::Relaxed);
-                }
+                let largest = self.simd().run(Largest(panel)).wide();
+                most.fetch_max(largest.abs().to_bits(), Ordering::Relaxed);
             });
-            Ok(finite.into_inner())
+            Ok(f64::from_bits(most.into_inner()))
         })
     }
 }

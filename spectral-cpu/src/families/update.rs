@@ -2,14 +2,29 @@
 
 use super::{GRAIN, typed};
 use crate::Cpu;
+use crate::families::dense::weight_gradient;
 use crate::kernels;
+use crate::kernels::gemm::gemm_panels;
+use crate::kernels::math::Math;
 use crate::kernels::vector::Lanes;
-use spectral_core::{Constrain, Result, Tensor, Update, UpdateKernels};
+use spectral_core::{Constrain, OuterProduct, Result, Tensor, Update, UpdateKernels};
 
 impl UpdateKernels for Cpu {
     fn update(&self, op: &Update<'_>, value: &mut Tensor, gradient: &Tensor, state: &mut [Tensor]) -> Result<()> {
-        op.check(value, gradient, state)?;
+        op.check(value, gradient.shape(), state)?;
         typed!(value, E => update::<E>(self, op, value, gradient, state))
+    }
+
+    fn update_product(
+        &self,
+        op: &Update<'_>,
+        value: &mut Tensor,
+        gradient: OuterProduct<'_>,
+        state: &mut [Tensor],
+    ) -> Result<()> {
+        gradient.check("update_product", value)?;
+        op.check(value, value.shape(), state)?;
+        typed!(value, E => update_product::<E>(self, op, value, gradient, state))
     }
 
     fn constrain(&self, op: &Constrain<'_>, value: &mut Tensor) -> Result<()> {
@@ -28,14 +43,38 @@ fn update<E: Lanes>(
     gradient: &Tensor,
     state: &mut [Tensor],
 ) -> Result<()> {
-    let (value, gradient) = (value.host_mut::<E>()?, gradient.host::<E>()?);
-    let mut slots = state.iter_mut();
-    let mut slot = || slots.next().map(|s| s.host_mut::<E>()).transpose();
-    let results = (value, (slot()?, slot()?));
-    // GRAIN is a multiple of 64, so panels start at whole words of the masks.
-    cpu.crew().share(gradient.len(), GRAIN / 2, results, |first, to, (value, (a, b))| {
-        let gradient = &gradient[first..to];
-        cpu.simd().run(kernels::update::Update { op: *op, first, value, gradient, state: [a, b] });
+    let gradient = gradient.host::<E>()?;
+    cpu.crew().share(gradient.len(), GRAIN / 2, results(value, state)?, |first, to, results| {
+        step(cpu, op, first, &gradient[first..to], results);
     });
     Ok(())
+}
+
+fn update_product<E: Math>(
+    cpu: &Cpu,
+    op: &Update<'_>,
+    value: &mut Tensor,
+    gradient: OuterProduct<'_>,
+    state: &mut [Tensor],
+) -> Result<()> {
+    let (rows, columns, batch) = (value.shape().rows(), value.shape().columns(), gradient.left.shape().columns());
+    let product = weight_gradient(gradient.left.host::<E>()?, gradient.right.host::<E>()?, rows, columns, batch);
+    gemm_panels(cpu, product, results(value, state)?, |first, gradient, results| {
+        step(cpu, op, first, gradient, results);
+    });
+    Ok(())
+}
+
+/// What an update changes: the value and up to two tensors of state.
+type Results<'a, E> = (&'a mut [E], (Option<&'a mut [E]>, Option<&'a mut [E]>));
+
+fn results<'a, E: Lanes>(value: &'a mut Tensor, state: &'a mut [Tensor]) -> Result<Results<'a, E>> {
+    let mut slots = state.iter_mut();
+    let mut slot = || slots.next().map(|s| s.host_mut::<E>()).transpose();
+    Ok((value.host_mut::<E>()?, (slot()?, slot()?)))
+}
+
+/// The step of the entries from `first` on.
+fn step<E: Lanes>(cpu: &Cpu, op: &Update<'_>, first: usize, gradient: &[E], (value, (a, b)): Results<'_, E>) {
+    cpu.simd().run(kernels::update::Update { op: *op, first, value, gradient, state: [a, b] });
 }

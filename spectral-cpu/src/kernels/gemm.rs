@@ -6,7 +6,10 @@
 //! place where their layout allows it and packed where it does not. Cf. Van Zee & van de Geijn 2015.
 
 mod pack;
+mod panels;
 mod tile;
+
+pub(crate) use panels::gemm_panels;
 
 use crate::kernels::SharedMut;
 use crate::kernels::activation::Activate;
@@ -122,37 +125,44 @@ struct Block<E> {
 // SAFETY: `packed` is only read while `gemm` borrows the scratch memory it points into.
 unsafe impl<E: Math> Sync for Block<E> {}
 
+impl<'a, E: Math> Job<'a, E> {
+    fn new(simd: Simd, product: Product<'a, E>, target: Target<'a, E>) -> Self {
+        let Product { rows, columns, inner, a, b } = product;
+        let holds = |s: &Strided<'_, E>, r: usize, c: usize| {
+            r == 0 || c == 0 || (r - 1) * s.row + (c - 1) * s.column < s.values.len()
+        };
+        assert!(holds(&a, rows, inner) && holds(&b, inner, columns) && target.c.len() == rows * columns);
+        assert!(target.bias.is_none_or(|b| b.len() == rows && target.accum == Accum::Replace));
+        assert!(target.activated.as_ref().is_none_or(|y| y.len() == rows * columns));
+        let cut = Cut::new(simd, &product);
+        Self {
+            simd,
+            product,
+            c: target.c.as_mut_ptr(),
+            activated: target.activated.map_or(std::ptr::null_mut(), |y| y.as_mut_ptr()),
+            bias: target.bias,
+            activation: target.activation,
+            accum: target.accum,
+            // Rows a multiple of 4 KiB apart would fight for the same few lines of the L1 cache.
+            pack_a: a.column != 1 || columns > 256 || (a.row * size_of::<E>()).is_multiple_of(1024),
+            // Packing pays once a sliver is read several times.
+            direct_b: b.column == 1 && cut.slivers <= 2,
+            cut,
+        }
+    }
+}
+
 /// Computes `product` into `target`. All slices must hold what shapes and strides say; callers have checked.
 pub(crate) fn gemm<E: Math>(cpu: &Cpu, product: Product<'_, E>, target: Target<'_, E>) {
-    let Product { rows, columns, inner, a, b } = product;
+    let Product { rows, columns, inner, .. } = product;
     if rows == 0 || columns == 0 {
         return;
     }
-    let holds = |s: &Strided<'_, E>, r: usize, c: usize| {
-        r == 0 || c == 0 || (r - 1) * s.row + (c - 1) * s.column < s.values.len()
-    };
-    assert!(holds(&a, rows, inner) && holds(&b, inner, columns) && target.c.len() == rows * columns);
-    assert!(target.bias.is_none_or(|b| b.len() == rows && target.accum == Accum::Replace));
-    assert!(target.activated.as_ref().is_none_or(|y| y.len() == rows * columns));
-    let cut = Cut::new(cpu.simd(), &product);
-    let job = Job {
-        simd: cpu.simd(),
-        product,
-        c: target.c.as_mut_ptr(),
-        activated: target.activated.map_or(std::ptr::null_mut(), |y| y.as_mut_ptr()),
-        bias: target.bias,
-        activation: target.activation,
-        accum: target.accum,
-        // Rows a multiple of 4 KiB apart would fight for the same few lines of the L1 cache.
-        pack_a: a.column != 1 || columns > 256 || (a.row * size_of::<E>()).is_multiple_of(1024),
-        // Packing pays once a sliver is read several times.
-        direct_b: b.column == 1 && cut.slivers <= 2,
-        cut,
-    };
-    for from in (0..columns).step_by(cut.block) {
-        let block = Block { from, columns: cut.block.min(columns - from), packed: std::ptr::null() };
-        let width = if job.direct_b { cut.tile.lanes * cut.tile.vectors } else { block.columns };
-        let room = inner * width.next_multiple_of(cut.tile.lanes) + pack::SLACK;
+    let job = Job::new(cpu.simd(), product, target);
+    for from in (0..columns).step_by(job.cut.block) {
+        let block = Block { from, columns: job.cut.block.min(columns - from), packed: std::ptr::null() };
+        let width = if job.direct_b { job.cut.tile.lanes * job.cut.tile.vectors } else { block.columns };
+        let room = inner * width.next_multiple_of(job.cut.tile.lanes) + pack::SLACK;
         cpu.scratch().with(room, |packed: &mut [E]| {
             pack_b(cpu, &job, &block, packed);
             run_block(cpu, &job, &Block { packed: packed.as_ptr(), ..block });

@@ -1,4 +1,4 @@
-//! Sums along rows, and whether all is finite.
+//! Sums along rows, and the largest of all.
 
 use super::vector::{Kernel, Lanes, Vector};
 use spectral_core::{Accum, RowSum};
@@ -59,23 +59,29 @@ fn term<V: Vector, const F: u8>(x: V, sum: V) -> V {
     }
 }
 
-/// Whether every element is finite.
-pub(crate) struct AllFinite<'a, E>(pub(crate) &'a [E]);
+/// The largest size of an element; NaN where one is not finite.
+pub(crate) struct Largest<'a, E>(pub(crate) &'a [E]);
 
-impl<E: Lanes> Kernel<E> for AllFinite<'_, E> {
-    type Output = bool;
+impl<E: Lanes> Kernel<E> for Largest<'_, E> {
+    type Output = E;
     #[inline(always)]
-    fn run<V: Vector<Elem = E>>(self) -> bool {
-        // x - x is 0 for finite x and NaN for others, and NaN stays in the sum.
-        let mut sum = V::zero();
+    fn run<V: Vector<Elem = E>>(self) -> E {
+        // `max` drops NaN; x - x is 0 for finite x and NaN for others, and NaN stays in a sum.
+        let (mut most, mut finite) = ([V::zero(); 4], [V::zero(); 4]);
         let mut i = 0;
         while i < self.0.len() {
-            let lanes = V::first((self.0.len() - i).min(V::LANES));
-            // SAFETY: the flagged lanes are inside the slice.
-            let x = unsafe { V::load_masked(self.0.as_ptr().add(i), lanes) };
-            sum = sum.add(x.sub(x));
-            i += V::LANES;
+            for n in 0..4 {
+                let lanes = V::first(self.0.len().saturating_sub(i).min(V::LANES));
+                // SAFETY: the flagged lanes are inside the slice.
+                let x = unsafe { V::load_masked(self.0.as_ptr().wrapping_add(i), lanes) };
+                (most[n], finite[n]) = (most[n].max(x.abs()), finite[n].add(x.sub(x)));
+                i += V::LANES;
+            }
         }
-        sum.sum() == E::of(0.0)
+        let finite = finite[0].add(finite[1]).add(finite[2].add(finite[3]));
+        let mut lanes = [E::of(0.0); 16];
+        // SAFETY: no level has more than 16 lanes.
+        unsafe { most[0].max(most[1]).max(most[2].max(most[3])).store(lanes.as_mut_ptr()) };
+        lanes.into_iter().fold(E::of(0.0), |a, b| if b > a { b } else { a }) + finite.sum()
     }
 }

@@ -120,7 +120,7 @@ impl<E: Lanes> Step<E> for MomentumRestart<E> {
     }
 }
 
-/// The part of an update from entry `first` (a multiple of 64) on.
+/// The part of an update from entry `first` on.
 pub(crate) struct Update<'a, E> {
     pub(crate) op: Op<'a>,
     pub(crate) first: usize,
@@ -250,8 +250,10 @@ fn cut<V: Vector>(x: V) -> V {
     V::select(limit.gt(x.abs()), V::zero(), x)
 }
 
-/// The bits from entry `at` on, as far as its word goes.
+/// The bits of 64 entries from `at` on.
 #[inline(always)]
 fn bits(mask: &Mask, at: usize) -> u64 {
-    mask.words().get(at / 64).map_or(0, |w| w >> (at % 64))
+    let word = |i: usize| mask.words().get(i).copied().unwrap_or(0);
+    // Shifted in two steps: by 64 where `at` is the start of a word.
+    word(at / 64) >> (at % 64) | word(at / 64 + 1) << (63 - at % 64) << 1
 }

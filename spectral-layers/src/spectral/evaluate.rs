@@ -5,7 +5,7 @@ use crate::dense::keeps_input;
 use spectral_core::backend::{
     Accum, Diagonal, DiagonalGrads, GradSlot, Linear, LinearGrads, SpectralGrads, SpectralWeight,
 };
-use spectral_core::{Activation, Backend, Forward, NodeParams, Result, Saved, Shape, Tensor, Vjp};
+use spectral_core::{Activation, Backend, Forward, LeftFactor, NodeParams, Result, Saved, Shape, Tensor, Vjp};
 
 /// How `z = W x + b` with `W[o, i] = basis[o, i] * (lambda_in[i] - lambda_out[o])` is computed. Which one is a function
 /// of what is trainable, and of whether a frozen `lambda_in` is zero, so that forward and backward agree.
@@ -57,6 +57,9 @@ pub(super) fn saved(units: usize, inputs: usize) -> Vec<Saved> {
     let (matrix, vector) = (Saved::Fixed(matrix), Saved::Fixed(vector));
     vec![matrix, matrix, vector, vector, outer, outer, outer, inner]
 }
+
+/// Where [`Buffers::scaled`] is among them.
+const SCALED: usize = 6;
 
 /// The tensors of [`saved`].
 struct Buffers<'a> {
@@ -145,6 +148,9 @@ pub(super) fn vjp(layer: &Spectral, cx: &mut Vjp<'_>) -> Result<()> {
     let at = if keeps_input(layer.activation) { &*b.pre } else { cx.output };
     backend.activate_vjp(layer.activation, at, cx.dy)?;
     let mut dx = cx.input_grads.slot(0);
+    if form == Form::Rows {
+        cx.param_grads.leave_product(BASIS, LeftFactor::Saved(SCALED));
+    }
     let (basis, lambda_in, lambda_out, bias) = if layer.bias {
         cx.param_grads.slots([BASIS, LAMBDA_IN, LAMBDA_OUT, BIAS])?.into()
     } else {

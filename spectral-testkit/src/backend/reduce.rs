@@ -164,8 +164,11 @@ fn all_finite(f: &mut Fixture<'_>) {
                         values[at] = special;
                     }
                     let t = f.pair(Shape::vector(len), &values)?;
-                    let finite = f.backend.all_finite(&t.device)?;
+                    let (finite, largest) = (f.backend.all_finite(&t.device)?, f.backend.largest(&t.device)?);
                     f.require(finite == special.is_none(), format!("says {finite}"));
+                    let want = Reference.largest(&t.oracle)?;
+                    let same = largest == want || (largest.is_nan() && want.is_nan());
+                    f.require(same, format!("the largest is {largest}, not {want}"));
                     Ok(())
                 });
             }

@@ -1,7 +1,7 @@
 //! Optimiser steps.
 
 use super::fixture::{Fixture, Pair};
-use spectral_core::backend::{Rule, SUBNORMAL_CUT, Update, UpdateKernels};
+use spectral_core::backend::{OuterProduct, Rule, SUBNORMAL_CUT, Update, UpdateKernels};
 use spectral_core::{Mask, Memory, Reference, Result, Shape, Tensor};
 
 const RULES: [Rule; 11] = [
@@ -44,7 +44,24 @@ pub(super) fn run(f: &mut Fixture<'_>) {
             f.backend.update(&plain(rule), &mut w.device, &g.device, &mut state)
         });
     }
+    for rule in RULES {
+        for (out, inputs, batch) in [(1, 1, 1), (10, 7, 3), (70, 130, 5), (19, 65, 333)] {
+            for masked in [false, true] {
+                let what = format!("update_product {rule:?} of [{out}, {inputs}] over {batch}, masked: {masked}");
+                f.case(what, |f| product(f, rule, (out, inputs, batch), masked));
+            }
+        }
+    }
     let rule = RULES[3];
+    for (left, right) in [((3, 5), (5, 5)), ((4, 5), (6, 5)), ((4, 5), (5, 6))] {
+        f.refused("update_product with factors of other shapes", |f| {
+            let mut w = f.random(Shape::matrix(4, 5))?;
+            let (left, right) = (f.random(Shape::matrix(left.0, left.1))?, f.random(Shape::matrix(right.0, right.1))?);
+            let mut state = (0..2).map(|_| w.device.duplicate()).collect::<Result<Vec<_>>>()?;
+            let factors = OuterProduct { left: &left.device, right: &right.device };
+            f.backend.update_product(&plain(rule), &mut w.device, factors, &mut state)
+        });
+    }
     f.refused("update with a gradient of another length", |f| {
         let (mut w, g) = (f.random(Shape::vector(4))?, f.random(Shape::vector(5))?);
         let mut state = state(f, rule.slots(), 4)?;
@@ -133,6 +150,32 @@ fn steps(f: &mut Fixture<'_>, rule: Rule, len: usize, masks: Masks) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Two steps with a product for a gradient have the bits of those with the product written down.
+fn product(f: &mut Fixture<'_>, rule: Rule, (out, inputs, batch): (usize, usize, usize), masked: bool) -> Result<()> {
+    let shape = Shape::matrix(out, inputs);
+    let pruned = masked.then(|| Mask::from_fn(shape.len(), |i| i % 3 == 1));
+    let trainable = masked.then(|| Mask::from_fn(shape.len(), |i| i % 5 < 3));
+    let mut value = f.random(shape)?.device;
+    let zeros = || f.backend.zeros(shape, f.dtype);
+    let mut state = (0..rule.slots()).map(|_| zeros()).collect::<Result<Vec<_>>>()?;
+    let mut written = zeros()?;
+    let (mut wanted, mut wanted_state) = (value.duplicate()?, Vec::new());
+    for s in &state {
+        wanted_state.push(s.duplicate()?);
+    }
+    for step in 1..=2 {
+        let (left, right) = (f.random(Shape::matrix(out, batch))?, f.random(Shape::matrix(inputs, batch))?);
+        let factors = OuterProduct { left: &left.device, right: &right.device };
+        let (pruned, trainable) = (pruned.as_ref(), trainable.as_ref());
+        let op = Update { step, l1: 1e-2, l2: 2e-2, decay: 3e-2, pruned, trainable, ..plain(rule) };
+        factors.write(f.backend, &wanted, &mut written)?;
+        f.backend.update(&op, &mut wanted, &written, &mut wanted_state)?;
+        f.backend.update_product(&op, &mut value, factors, &mut state)?;
+    }
+    f.same_bits("values", &value, &wanted)?;
+    state.iter().zip(&wanted_state).try_for_each(|(s, wanted)| f.same_bits("state", s, wanted))
 }
 
 /// Whatever pruned entries held and whatever their gradient is, they become +0.0; frozen ones ignore their gradient.

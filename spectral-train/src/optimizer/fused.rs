@@ -1,7 +1,7 @@
 //! What the optimisers with a fused kernel have in common.
 
-use super::{Optimizer, StepContext};
-use spectral_core::{Error, Masking, ParamView, Result, Rule, Tensor, Update};
+use super::{Optimizer, StepContext, UpdateRule};
+use spectral_core::{Error, Masking, ParamView, Result, Rule, Tensor};
 
 /// An optimiser that is one [`Rule`] of the backend's update kernel.
 pub(super) trait Fused: std::fmt::Debug + Send + Sync + 'static {
@@ -32,8 +32,11 @@ impl<F: Fused> Optimizer for F {
         gradient: &Tensor,
         state: &mut [Tensor],
     ) -> Result<()> {
-        let update = Update { decay: self.decay(), ..cx.update(self.rule(), &param) };
-        cx.backend.update(&update, value, gradient, state)
+        cx.backend.update(&cx.update(update_rule(self), &param), value, gradient, state)
+    }
+
+    fn kernel(&self) -> Option<UpdateRule> {
+        Some(update_rule(self))
     }
 
     fn masking(&self) -> Masking {
@@ -72,4 +75,8 @@ impl<F: Fused> Optimizer for F {
             }
         }
     }
+}
+
+fn update_rule<F: Fused>(optimizer: &F) -> UpdateRule {
+    UpdateRule { rule: optimizer.rule(), decay: optimizer.decay() }
 }

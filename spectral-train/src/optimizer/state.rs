@@ -2,7 +2,8 @@
 
 use super::{Optimizer, StepContext};
 use spectral_core::{
-    Backend, Mask, Masking, Param, ParamId, Params, Pattern, Penalty, Result, Shape, Tensor, Trainable, carry_over,
+    Backend, Error, Mask, Masking, Param, ParamGradient, ParamId, Params, Pattern, Penalty, Result, Shape, Tensor,
+    Trainable, carry_over,
 };
 use std::sync::Arc;
 
@@ -50,8 +51,9 @@ impl Entry {
 pub struct ParamStep<'a> {
     /// The parameter.
     pub id: ParamId,
-    /// Gradient of the loss, without penalties.
-    pub gradient: &'a Tensor,
+    /// Gradient of the loss, without penalties; a product only for an optimiser that has a
+    /// [`kernel`](Optimizer::kernel), and not for a running average.
+    pub gradient: ParamGradient<'a>,
     /// Learning rate, after the schedule.
     pub rate: f64,
     /// Factor on the gradient; below 1 where gradients are clipped.
@@ -106,7 +108,8 @@ impl OptimizerState {
     ) -> Result<()> {
         self.follow_masks(params, backend)?;
         if let Some(keep) = params.get(op.id).averaged() {
-            return params.average(backend, op.id, keep, op.gradient);
+            let ParamGradient::Written(seen) = op.gradient else { return Err(no_kernel("a running average")) };
+            return params.average(backend, op.id, keep, seen);
         }
         let param = params.get(op.id);
         let (shape, dtype) = (param.value().shape(), param.value().dtype());
@@ -130,7 +133,14 @@ impl OptimizerState {
         params.step(backend, op.id, optimizer.masking(), |value, mut view| {
             view.penalty.l1 += op.penalty.l1;
             view.penalty.l2 += op.penalty.l2;
-            optimizer.step(&cx, view, value, op.gradient, &mut entry.tensors)?;
+            let state = &mut entry.tensors;
+            match (op.gradient, optimizer.kernel()) {
+                (ParamGradient::Written(gradient), _) => optimizer.step(&cx, view, value, gradient, state)?,
+                (ParamGradient::Product(factors), Some(rule)) => {
+                    backend.update_product(&cx.update(rule, &view), value, factors, state)?;
+                }
+                (ParamGradient::Product(_), None) => return Err(no_kernel("this optimizer")),
+            }
             if let Some((frozen, before)) = &frozen {
                 restore(frozen, before, value, backend)?;
             }
@@ -140,6 +150,10 @@ impl OptimizerState {
             Ok(())
         })
     }
+}
+
+fn no_kernel(what: &str) -> Error {
+    Error::config("optimizer step", format!("{what} has no kernel for a product; write the gradient down"))
 }
 
 fn clear(pruned: Option<&Mask>, state: &mut [Tensor], backend: &dyn Backend) -> Result<()> {

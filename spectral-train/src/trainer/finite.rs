@@ -1,7 +1,7 @@
 //! Naming what turned NaN or infinite.
 
 use crate::Result;
-use spectral_core::{Error, Model, ParamId, Workspace};
+use spectral_core::{DType, Error, Model, OuterProduct, ParamGradient, ParamId, Workspace};
 
 /// The error for a loss of `loss` in step `step`.
 pub(super) fn bad_loss(model: &Model, workspace: &Workspace, loss: f64, step: u64) -> Result<Error> {
@@ -10,19 +10,38 @@ pub(super) fn bad_loss(model: &Model, workspace: &Workspace, loss: f64, step: u6
 }
 
 /// Checks all gradients of step `step`.
-pub(super) fn check_gradients(model: &Model, workspace: &Workspace, step: u64) -> Result<()> {
+pub(super) fn check_gradients(model: &Model, workspace: &mut Workspace, step: u64) -> Result<()> {
     // From the loss backwards, so that the first one found is where it began.
     for index in (0..model.params().len()).rev() {
         let id = ParamId(index as u32);
-        if let Some(gradient) = workspace.param_grad(id)
-            && !model.backend().all_finite(gradient)?
-        {
+        let finite = match workspace.gradient(model, id) {
+            None => true,
+            Some(ParamGradient::Written(gradient)) => model.backend().all_finite(gradient)?,
+            Some(ParamGradient::Product(factors)) => {
+                surely_finite(model, factors)? || {
+                    workspace.write_product(model, id)?;
+                    workspace.param_grad(id).map_or(Ok(true), |gradient| model.backend().all_finite(gradient))?
+                }
+            }
+        };
+        if !finite {
             let cause = forward_cause(model, workspace)?;
             let what = cause.unwrap_or_else(|| format!("the gradient of `{}`", model.params().get(id).name));
             return Err(error(what, step).into());
         }
     }
     Ok(())
+}
+
+/// Whether no sum in the product can overflow, however large its factors are together.
+fn surely_finite(model: &Model, factors: OuterProduct<'_>) -> Result<bool> {
+    let (backend, terms) = (model.backend(), factors.left.shape().columns() as f64);
+    let limit = match factors.left.dtype() {
+        DType::F32 => f64::from(f32::MAX),
+        DType::F64 => f64::MAX,
+    };
+    // Half of it is room for rounding. NaN is not below.
+    Ok(terms * backend.largest(factors.left)? * backend.largest(factors.right)? < limit / 2.0)
 }
 
 /// The first parameter or layer, in the order they run, that is not finite.

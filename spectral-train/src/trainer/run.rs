@@ -177,7 +177,7 @@ impl<'a> Run<'a> {
             return Err(finite::bad_loss(model, &feed.workspace, totals.loss, step)?.into());
         }
         feed.workspace.backward(model, feed.node)?;
-        finite::check_gradients(model, &feed.workspace, step)?;
+        finite::check_gradients(model, &mut feed.workspace, step)?;
         if let Some(limit) = self.trainer.clip_value {
             for index in 0..model.params().len() {
                 if let Some(gradient) = feed.workspace.param_grad_mut(ParamId(index as u32)) {
@@ -189,10 +189,10 @@ impl<'a> Run<'a> {
             Some(clip) => clip.scale(model, &mut feed.workspace, step)?,
             None => 1.0,
         };
-        let (params, backend) = model.params_mut();
-        for index in 0..params.len() {
+        for index in 0..model.params().len() {
             let id = ParamId(index as u32);
-            let Some(gradient) = feed.workspace.param_grad(id) else { continue };
+            let Some(gradient) = feed.workspace.gradient(model, id) else { continue };
+            let (params, backend) = model.params_mut();
             let penalty = self.trainer.extra(params.get(id).role);
             let op = ParamStep { id, gradient, rate, gradient_scale, penalty };
             self.state.step(&*self.trainer.optimizer, params, backend, &op)?;
@@ -214,8 +214,11 @@ impl<'a> Run<'a> {
 impl Buffers {
     fn new(trainer: &Trainer, model: &Model, sets: Sets<'_>) -> Result<Self> {
         let batch = trainer.batch.min(sets.train.len());
+        let reads_gradients =
+            trainer.clip_norm.is_some() || trainer.clip_value.is_some() || trainer.optimizer.kernel().is_none();
+        let gradients = if reads_gradients { Gradients::Parameters } else { Gradients::Products };
         Ok(Self {
-            feed: Feed::new(model, trainer.loss, batch, Gradients::Parameters)?,
+            feed: Feed::new(model, trainer.loss, batch, gradients)?,
             clip: trainer.clip_norm.map(|limit| Clip::new(model, limit)).transpose()?,
             built_for: Form::of(model),
         })

@@ -1,7 +1,7 @@
 //! Every optimiser against its formula, written as a sum over the history of gradients, in f64.
 
 use crate::support::{arena, tensor};
-use spectral_core::{Backend, DType, Penalty, Reference, Seed, Shape};
+use spectral_core::{Backend, DType, ParamGradient, Penalty, Reference, Seed, Shape};
 use spectral_cpu::Cpu;
 use spectral_train::{
     Adam, AdamW, Adamax, Momentum, MomentumRestart, Nesterov, Optimizer, OptimizerState, ParamStep, RmsProp, Sgd,
@@ -118,8 +118,13 @@ fn difference(case: &Case, backend: &dyn Backend, dtype: DType, penalty: Penalty
             history.push(scale * g + 2.0 * penalty.l2 * *w + penalty.l1 * w.signum());
             *w -= rate * case.decay * *w + rate * (case.formula)(history);
         }
-        let op =
-            ParamStep { id, gradient: &tensor(&gradient, shape, dtype), rate, gradient_scale: scale, penalty: added };
+        let op = ParamStep {
+            id,
+            gradient: ParamGradient::Written(&tensor(&gradient, shape, dtype)),
+            rate,
+            gradient_scale: scale,
+            penalty: added,
+        };
         state.step(&*case.optimizer, &mut params, backend, &op).unwrap();
     }
     let got = backend.download(params.get(id).value()).unwrap();
@@ -153,7 +158,13 @@ fn path(optimizer: &dyn Optimizer, gradients: &[f64], penalty: Penalty) -> Vec<f
     let (mut params, id) = arena(&[0.0], shape, DType::F64);
     let mut state = OptimizerState::new();
     let step = |g: &f64| {
-        let op = ParamStep { id, gradient: &tensor(&[*g], shape, DType::F64), rate: 1.0, gradient_scale: 1.0, penalty };
+        let op = ParamStep {
+            id,
+            gradient: ParamGradient::Written(&tensor(&[*g], shape, DType::F64)),
+            rate: 1.0,
+            gradient_scale: 1.0,
+            penalty,
+        };
         state.step(optimizer, &mut params, &Reference, &op).unwrap();
         params.get(id).value().host::<f64>().unwrap()[0]
     };
@@ -201,7 +212,13 @@ fn steps_are_counted_per_parameter() {
     let mut state = OptimizerState::new();
     let gradient = tensor(&[3.0], shape, DType::F64);
     let mut step = |params: &mut _, id| {
-        let op = ParamStep { id, gradient: &gradient, rate: 0.1, gradient_scale: 1.0, penalty: Penalty::default() };
+        let op = ParamStep {
+            id,
+            gradient: ParamGradient::Written(&gradient),
+            rate: 0.1,
+            gradient_scale: 1.0,
+            penalty: Penalty::default(),
+        };
         state.step(&Adam::default(), params, &Reference, &op).unwrap();
     };
     (0..5).for_each(|_| step(&mut params, id));

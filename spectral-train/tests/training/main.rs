@@ -10,6 +10,7 @@ mod learn;
 mod masks;
 mod numbers;
 mod patterns;
+mod products;
 mod settings;
 mod stopping;
 mod support;

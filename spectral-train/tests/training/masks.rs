@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use spectral_core::registry::all;
 use spectral_core::{
-    Backend, DType, Mask, ParamId, ParamView, Params, Penalty, Reference, Result, Seed, Shape, Tensor, Trainable,
+    Backend, DType, Mask, ParamGradient, ParamId, ParamView, Params, Penalty, Reference, Result, Seed, Shape, Tensor,
+    Trainable,
 };
 use spectral_cpu::Cpu;
 use spectral_train::{Momentum, Optimizer, OptimizerEntry, OptimizerState, ParamStep, StepContext, register_optimizer};
@@ -56,7 +57,13 @@ fn random_step(
     let gradient: Vec<f64> = (0..ENTRIES).map(|_| scale * stream.normal()).collect();
     let gradient = tensor(&gradient, Shape::matrix(5, 7), DType::F32);
     let penalty = Penalty { l1: 0.01, l2: 0.01 };
-    let op = ParamStep { id: ParamId(0), gradient: &gradient, rate: 0.01, gradient_scale: 1.0, penalty };
+    let op = ParamStep {
+        id: ParamId(0),
+        gradient: ParamGradient::Written(&gradient),
+        rate: 0.01,
+        gradient_scale: 1.0,
+        penalty,
+    };
     state.step(optimizer, params, backend, &op).unwrap();
 }
 
@@ -134,7 +141,13 @@ fn momentum_from_before_pruning_does_not_revive_an_entry_that_grows_back() {
     random_step(&mut state, &optimizer, &mut params, &Reference, &mut stream);
     params.set_pruned(&Reference, id, None).unwrap();
     let still = tensor(&[0.0; ENTRIES], Shape::matrix(5, 7), DType::F32);
-    let op = ParamStep { id, gradient: &still, rate: 0.1, gradient_scale: 1.0, penalty: Penalty::default() };
+    let op = ParamStep {
+        id,
+        gradient: ParamGradient::Written(&still),
+        rate: 0.1,
+        gradient_scale: 1.0,
+        penalty: Penalty::default(),
+    };
     state.step(&optimizer, &mut params, &Reference, &op).unwrap();
     assert_eq!(params.get(id).value().host::<f32>().unwrap()[4].to_bits(), 0);
 }
@@ -148,7 +161,13 @@ fn state_starts_anew_where_a_parameter_changes_its_shape() {
     let (mut other, _) = arena(&[1.0; 4], Shape::vector(4), DType::F32);
     params.replace(id, other.get(ParamId(0)).duplicate().unwrap());
     let gradient = tensor(&[1.0; 4], Shape::vector(4), DType::F32);
-    let op = ParamStep { id, gradient: &gradient, rate: 0.1, gradient_scale: 1.0, penalty: Penalty::default() };
+    let op = ParamStep {
+        id,
+        gradient: ParamGradient::Written(&gradient),
+        rate: 0.1,
+        gradient_scale: 1.0,
+        penalty: Penalty::default(),
+    };
     state.step(&optimizer, &mut params, &Reference, &op).unwrap();
     OptimizerState::new().step(&optimizer, &mut other, &Reference, &op).unwrap();
     assert_eq!(params.get(id).value().host::<f32>().unwrap(), other.get(id).value().host::<f32>().unwrap());

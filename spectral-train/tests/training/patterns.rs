@@ -2,7 +2,7 @@
 
 use crate::support::tensor;
 use spectral_core::registry::all;
-use spectral_core::{DType, Param, ParamId, Params, Pattern, Penalty, Reference, Role, Shape};
+use spectral_core::{DType, Param, ParamGradient, ParamId, Params, Pattern, Penalty, Reference, Role, Shape};
 use spectral_train::{Optimizer, OptimizerEntry, OptimizerState, ParamStep};
 use std::sync::Arc;
 
@@ -34,7 +34,13 @@ fn step(state: &mut OptimizerState, optimizer: &dyn Optimizer, params: &mut Para
         .map(|(r, c)| ((r * COLUMNS + c + 1) as f64 * 0.3 * n as f64).sin())
         .collect();
     let gradient = tensor(&gradient, param.value().shape(), param.value().dtype());
-    let op = ParamStep { id, gradient: &gradient, rate: 0.01, gradient_scale: 1.0, penalty: Penalty::default() };
+    let op = ParamStep {
+        id,
+        gradient: ParamGradient::Written(&gradient),
+        rate: 0.01,
+        gradient_scale: 1.0,
+        penalty: Penalty::default(),
+    };
     state.step(optimizer, params, &Reference, &op).unwrap();
 }
 
