@@ -171,15 +171,19 @@ fn adam<E: Lanes>(op: &Op<'_>, beta1: f64, beta2: f64, epsilon: f64) -> Adam<E> 
 impl<E: Lanes> Update<'_, E> {
     #[inline(always)]
     fn masked<V: Vector<Elem = E>, S: Step<E>>(self, step: S) {
-        if self.op.pruned.is_none() && self.op.trainable.is_none() {
-            self.all::<V, S, false>(step);
-        } else {
-            self.all::<V, S, true>(step);
+        let masked = self.op.pruned.is_some() || self.op.trainable.is_some();
+        let pulled = self.op.l1 != 0.0 || self.op.l2 != 0.0 || self.op.decay != 0.0;
+        match (masked, pulled) {
+            (false, false) => self.all::<V, S, false, false>(step),
+            (false, true) => self.all::<V, S, false, true>(step),
+            (true, false) => self.all::<V, S, true, false>(step),
+            (true, true) => self.all::<V, S, true, true>(step),
         }
     }
 
+    /// `MASKED` entries are pruned or frozen, `PULLED` ones have a penalty or decay: most updates pay for neither.
     #[inline(always)]
-    fn all<V: Vector<Elem = E>, S: Step<E>, const MASKED: bool>(mut self, step: S) {
+    fn all<V: Vector<Elem = E>, S: Step<E>, const MASKED: bool, const PULLED: bool>(mut self, step: S) {
         let len = self.value.len();
         assert!(self.gradient.len() == len);
         let mut state = [std::ptr::null_mut(); 2];
@@ -209,7 +213,7 @@ impl<E: Lanes> Update<'_, E> {
                 for n in 0..S::SLOTS {
                     s[n] = V::load_masked(state[n].add(i), inside);
                 }
-                let mut w = self.entry(w, g, &mut s, step);
+                let mut w = self.entry::<V, S, PULLED>(w, g, &mut s, step);
                 if MASKED {
                     w = V::select(pruned, V::zero(), w);
                     s = s.map(|s| V::select(pruned, V::zero(), s));
@@ -225,14 +229,15 @@ impl<E: Lanes> Update<'_, E> {
 
     /// The new value of one vector.
     #[inline(always)]
-    fn entry<V: Vector<Elem = E>, S: Step<E>>(&self, w: V, g: V, s: &mut [V; 2], step: S) -> V {
+    fn entry<V: Vector<Elem = E>, S: Step<E>, const PULLED: bool>(&self, w: V, g: V, s: &mut [V; 2], step: S) -> V {
         let of = |x: f64| V::splat(E::of(x));
-        let g = g.fma(of(self.op.gradient_scale), w.fma(of(2.0 * self.op.l2), signed(of(self.op.l1), w)));
+        let penalty = if PULLED { w.fma(of(2.0 * self.op.l2), signed(of(self.op.l1), w)) } else { V::zero() };
+        let g = g.fma(of(self.op.gradient_scale), penalty);
         let step = step.step(g, s);
         for s in s {
             *s = cut(*s);
         }
-        let kept = V::zero().sub(w).fma(of(self.op.rate * self.op.decay), w);
+        let kept = if PULLED { V::zero().sub(w).fma(of(self.op.rate * self.op.decay), w) } else { w };
         cut(kept.sub(step.mul(of(self.op.rate))))
     }
 }

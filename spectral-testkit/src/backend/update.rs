@@ -21,19 +21,23 @@ const RULES: [Rule; 11] = [
 /// Learning rate of all steps.
 const RATE: f64 = 0.05;
 
-/// Which masks an update has.
+/// What an update has.
 #[derive(Debug, Clone, Copy)]
-struct Masks {
+struct Options {
     pruned: bool,
     trainable: bool,
+    /// Penalties and decay.
+    pulled: bool,
 }
 
 pub(super) fn run(f: &mut Fixture<'_>) {
     for rule in RULES {
         for len in [0, 1, 5, 64, 67, 1003] {
             for (pruned, trainable) in [(false, false), (true, false), (false, true), (true, true)] {
-                let masks = Masks { pruned, trainable };
-                f.case(format!("update {rule:?} of {len} entries {masks:?}"), |f| steps(f, rule, len, masks));
+                for pulled in [false, true] {
+                    let options = Options { pruned, trainable, pulled };
+                    f.case(format!("update {rule:?} of {len} entries {options:?}"), |f| steps(f, rule, len, options));
+                }
             }
         }
         f.case(format!("update {rule:?} of masked NaN"), |f| masked_nan(f, rule));
@@ -102,11 +106,11 @@ fn state(f: &Fixture<'_>, slots: usize, len: usize) -> Result<Vec<Tensor>> {
     (0..slots).map(|_| f.backend.zeros(Shape::vector(len), f.dtype)).collect()
 }
 
-/// Three steps with clipping, penalties and decay, compared after each.
-fn steps(f: &mut Fixture<'_>, rule: Rule, len: usize, masks: Masks) -> Result<()> {
+/// Three steps with clipping, compared after each.
+fn steps(f: &mut Fixture<'_>, rule: Rule, len: usize, options: Options) -> Result<()> {
     let shape = Shape::vector(len);
-    let pruned = masks.pruned.then(|| Mask::from_fn(len, |i| i % 3 == 1));
-    let trainable = masks.trainable.then(|| Mask::from_fn(len, |i| i % 5 < 3));
+    let pruned = options.pruned.then(|| Mask::from_fn(len, |i| i % 3 == 1));
+    let trainable = options.trainable.then(|| Mask::from_fn(len, |i| i % 5 < 3));
     let mut w = f.random(shape)?;
     let frozen = f.backend.download(&w.device)?;
     let mut device = state(f, rule.slots(), len)?;
@@ -116,9 +120,9 @@ fn steps(f: &mut Fixture<'_>, rule: Rule, len: usize, masks: Masks) -> Result<()
         let op = Update {
             step,
             gradient_scale: 0.7,
-            l1: 1e-2,
-            l2: 2e-2,
-            decay: 3e-2,
+            l1: if options.pulled { 1e-2 } else { 0.0 },
+            l2: if options.pulled { 2e-2 } else { 0.0 },
+            decay: if options.pulled { 3e-2 } else { 0.0 },
             pruned: pruned.as_ref(),
             trainable: trainable.as_ref(),
             ..plain(rule)
