@@ -2,6 +2,7 @@
 
 use crate::{Error, Mask, Result, Tensor};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// A constraint on a parameter, applied by the arena after every step (not to initial values).
 ///
@@ -67,13 +68,36 @@ impl Constraint {
     }
 }
 
+/// How the entries of a tensor make rows.
+#[derive(Debug, Clone, Copy)]
+pub enum Rows<'a> {
+    /// So many of equal length.
+    Equal(usize),
+    /// Row `r` is the entries `starts[r]..starts[r + 1]`, as in a [`Pattern`](crate::Pattern).
+    Starts(&'a [u32]),
+}
+
+impl Rows<'_> {
+    /// The entries of every row, of `len` in all.
+    fn ranges(self, len: usize) -> impl Iterator<Item = Range<usize>> {
+        let count = match self {
+            Self::Equal(rows) => rows,
+            Self::Starts(starts) => starts.len().saturating_sub(1),
+        };
+        (0..count).map(move |r| match self {
+            Self::Equal(rows) => len / rows * r..len / rows * (r + 1),
+            Self::Starts(starts) => starts[r] as usize..starts[r + 1] as usize,
+        })
+    }
+}
+
 /// A constraint to be applied to a tensor of some rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Constrain<'a> {
     /// The constraint.
     pub constraint: Constraint,
-    /// Rows of equal length that have a norm each.
-    pub rows: usize,
+    /// What has a norm each.
+    pub rows: Rows<'a>,
     /// Entries that may change; all, if absent.
     pub trainable: Option<&'a Mask>,
 }
@@ -84,28 +108,31 @@ impl Constrain<'_> {
     /// # Errors
     /// They do not fit.
     pub fn check(&self, value: &Tensor) -> Result<()> {
-        let fits = self.rows > 0 && value.len().is_multiple_of(self.rows);
+        let fits = match self.rows {
+            Rows::Equal(rows) => rows > 0 && value.len().is_multiple_of(rows),
+            Rows::Starts(starts) => starts.is_sorted() && starts.last().is_some_and(|&end| end as usize == value.len()),
+        };
         if fits && self.trainable.is_none_or(|m| m.len() == value.len()) {
             return Ok(());
         }
-        let got = format!("{} rows, {:?}", self.rows, self.trainable);
+        let got = format!("{:?}, {:?}", self.rows, self.trainable);
         Err(Error::shape("constrain", format!("rows and a mask over {}", value.shape()), got))
     }
 
     /// Applies the constraint to values on the host.
     pub fn apply<E: crate::Element>(&self, values: &mut [E]) {
-        let width = (values.len() / self.rows.max(1)).max(1);
         let free = |i: usize| self.trainable.is_none_or(|m| m.contains(i));
-        for (r, row) in values.chunks_mut(width).enumerate() {
+        for range in self.rows.ranges(values.len()) {
+            let (first, row) = (range.start, &mut values[range]);
             if self.constraint == Constraint::NonNeg {
-                let negative = row.iter_mut().enumerate().filter(|(i, w)| free(r * width + i) && w.wide() < 0.0);
+                let negative = row.iter_mut().enumerate().filter(|(i, w)| free(first + i) && w.wide() < 0.0);
                 negative.for_each(|(_, w)| *w = E::of(0.0));
                 continue;
             }
             let norm = row.iter().map(|w| w.wide() * w.wide()).sum::<f64>().sqrt();
             let factor = self.constraint.factor(norm);
             if factor != 1.0 {
-                let moving = row.iter_mut().enumerate().filter(|(i, _)| free(r * width + i));
+                let moving = row.iter_mut().enumerate().filter(|(i, _)| free(first + i));
                 moving.for_each(|(_, w)| *w = E::of(w.wide() * factor));
             }
         }
@@ -118,8 +145,17 @@ mod tests {
 
     fn constrained(constraint: Constraint, rows: usize, trainable: Option<&Mask>) -> Vec<f64> {
         let mut values = vec![3.0, -4.0, 0.0, 0.6, 0.0, -0.8, 0.0, 0.0, 0.0];
-        Constrain { constraint, rows, trainable }.apply(&mut values);
+        Constrain { constraint, rows: Rows::Equal(rows), trainable }.apply(&mut values);
         values
+    }
+
+    #[test]
+    fn rows_of_a_pattern_have_their_own_lengths() {
+        let mut values = vec![3.0, -4.0, 0.6, 0.0, 2.0, -2.0, 1.0];
+        let rows = Rows::Starts(&[0, 2, 2, 3, 7]);
+        Constrain { constraint: Constraint::UnitNorm, rows, trainable: None }.apply(&mut values);
+        let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-15);
+        assert!(close(&values, &[0.6, -0.8, 1.0, 0.0, 2.0 / 3.0, -2.0 / 3.0, 1.0 / 3.0]), "{values:?}");
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub use backend::{
     Reduce, Reference, RowCopy, RowSum, Rule, SparseGrads, SparseKernels, SparseLinear, SpectralGrads, SpectralKernels,
     SpectralWeight, Standardise, StandardiseVjp, Standardised, Unitwise, Update, UpdateKernels, Window,
 };
-pub use constraint::{Constrain, Constraint};
+pub use constraint::{Constrain, Constraint, Rows};
 pub use density::Density;
 pub use dtype::{DType, Element, Values};
 pub use error::{Error, Result};

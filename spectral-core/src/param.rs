@@ -8,7 +8,7 @@ pub use rewire::carry_over;
 pub use role::{Role, UnitAxis};
 pub use spec::{ParamSpec, Stored};
 
-use crate::{Backend, Constrain, Constraint, Error, Mask, Pattern, Result, Rule, Shape, Tensor, Update};
+use crate::{Backend, Constrain, Constraint, Error, Mask, Pattern, Result, Rows, Rule, Shape, Tensor, Update};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -233,7 +233,11 @@ impl Params {
         };
         let mut result = change(&mut param.value, view);
         if param.constraint != Constraint::None && result.is_ok() {
-            let rows = if param.role.is_matrix() { param.value.shape().rows() } else { 1 };
+            let rows = match &param.pattern {
+                Some(pattern) => Rows::Starts(pattern.starts()),
+                None if param.role.is_matrix() => Rows::Equal(param.value.shape().rows()),
+                None => Rows::Equal(1),
+            };
             let trainable = match &param.trainable {
                 Trainable::Only(mask) => Some(mask),
                 _ => None,

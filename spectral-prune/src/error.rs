@@ -87,7 +87,7 @@ pub enum Error {
         reason: String,
     },
     /// Options that make no sense, alone or together.
-    #[error("pruning: {0}")]
+    #[error("{0}")]
     Config(String),
     /// A criterion gave a score that is not a number.
     #[error("criterion `{criterion}` gave NaN for {entry} of layer `{layer}`; check its weights and the data for NaN")]

@@ -4,8 +4,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Affine, Error, Forward, Init, Layer, LowerCx, Lowered, Matrix, Mode, NodeParams, ParamSpec, Pattern,
-    Penalty, Result, Role, Saved, Shape, SparseGrads, SparseLinear, Stored, UnitAxis, Units, Vjp,
+    Activation, Affine, Constraint, Error, Forward, Init, Layer, LowerCx, Lowered, Matrix, Mode, NodeParams, ParamSpec,
+    Pattern, Penalty, Result, Role, Saved, Shape, SparseGrads, SparseLinear, Stored, UnitAxis, Units, Vjp,
 };
 use std::sync::Arc;
 
@@ -44,6 +44,12 @@ pub struct Sparse {
     /// Penalties added to the loss.
     #[serde(default)]
     pub penalties: SparsePenalties,
+    /// What stored weights and biases satisfy after every training step.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub constraints: SparseConstraints,
+    /// Penalty on the outputs, a mean over the samples of a batch, added to the loss.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub output_penalty: Penalty,
 }
 
 /// Penalties on the parameters of a [`Sparse`] layer.
@@ -54,6 +60,20 @@ pub struct SparsePenalties {
     pub weight: Penalty,
     /// On the biases.
     pub bias: Penalty,
+}
+
+/// Constraints on the parameters of a [`Sparse`] layer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SparseConstraints {
+    /// On the stored weights; norms are those of all that leads into a unit.
+    pub weight: Constraint,
+    /// On the biases; the norm is that of all of them.
+    pub bias: Constraint,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn yes() -> bool {
@@ -86,8 +106,17 @@ const BIAS: usize = 1;
 impl Sparse {
     /// A layer with a bias that stores `density` of its weights.
     pub fn new(units: usize, activation: Activation, density: f64) -> Self {
-        let (init, bias_init, penalties) = (glorot(), zeros(), SparsePenalties::default());
-        Self { units, activation, bias: true, density, init, bias_init, penalties }
+        Self {
+            units,
+            activation,
+            bias: true,
+            density,
+            init: glorot(),
+            bias_init: zeros(),
+            penalties: SparsePenalties::default(),
+            constraints: SparseConstraints::default(),
+            output_penalty: Penalty::default(),
+        }
     }
 
     /// Number of inputs, if the layer accepts them and its hyper-parameters make sense.
@@ -123,8 +152,13 @@ impl Sparse {
             }
             _ => {}
         }
-        let SparsePenalties { weight, bias } = self.penalties;
-        match [weight.l1, weight.l2, bias.l1, bias.l2].into_iter().find(|p| !(*p >= 0.0 && p.is_finite())) {
+        self.constraints.weight.check("the weights")?;
+        self.constraints.bias.check("the biases")?;
+        let (SparsePenalties { weight, bias }, outputs) = (self.penalties, self.output_penalty);
+        match [weight.l1, weight.l2, bias.l1, bias.l2, outputs.l1, outputs.l2]
+            .into_iter()
+            .find(|p| !(*p >= 0.0 && p.is_finite()))
+        {
             Some(factor) => bad(format!("a penalty is {factor}; it must be a finite number >= 0")),
             None => Ok(input.len()),
         }
@@ -163,15 +197,21 @@ impl Layer for Sparse {
             fan: (scaled(columns), scaled(self.units)),
             density: self.density,
             penalty: self.penalties.weight,
+            constraint: self.constraints.weight,
             stored: Stored::Pattern,
             ..ParamSpec::new("weight", Role::Weight, shape, &[UnitAxis::Out, UnitAxis::In])
         };
         let bias = ParamSpec {
             init: self.bias_init,
             penalty: self.penalties.bias,
+            constraint: self.constraints.bias,
             ..ParamSpec::new("bias", Role::Bias, Shape::vector(self.units), &[UnitAxis::Out])
         };
         Ok(std::iter::once(weight).chain(self.bias.then_some(bias)).collect())
+    }
+
+    fn output_penalty(&self) -> Penalty {
+        self.output_penalty
     }
 
     fn saved(&self, _: &[Shape]) -> Vec<Saved> {

@@ -22,4 +22,4 @@ pub use choose::{
 };
 pub use convert::densify;
 pub use error::{Error, Result};
-pub use layer::{Sparse, SparsePenalties};
+pub use layer::{Sparse, SparseConstraints, SparsePenalties};

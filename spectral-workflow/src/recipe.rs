@@ -18,6 +18,7 @@ use std::path::Path;
 /// The recipes that come with the program, by name.
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits", include_str!("../../recipes/digits.toml")),
+    ("dynamic-sparse", include_str!("../../recipes/dynamic-sparse.toml")),
     ("fashion-mnist", include_str!("../../recipes/fashion-mnist.toml")),
     ("learn-classes", include_str!("../../recipes/learn-classes.toml")),
     ("metric-pruning", include_str!("../../recipes/metric-pruning.toml")),

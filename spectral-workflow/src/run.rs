@@ -72,6 +72,9 @@ fn chain(cx: &Context, job: &Job<'_>) -> Result<Report> {
     let strategies = recipe.strategies()?;
     let mut data = cx.dataset_as(&recipe.data.origin())?;
     let held_out = strategies::hold_out(recipe, &mut data)?;
+    for phase in [Some(&recipe.train), recipe.finetune.as_ref()].into_iter().flatten() {
+        phases::check_batch(phase, &data.train)?;
+    }
     let tracker = follow::tracker(recipe, &data)?;
     let counts = report::Dataset { name: data.origin.name.clone(), train: data.train.len(), test: data.test.len() };
     let machine = machine::describe(&*cx.backend, cx.threads);

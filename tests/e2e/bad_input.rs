@@ -76,6 +76,7 @@ fn recipes() {
         ("wrong-type", "epochs = 3", "epochs = \"many\"", &["epochs", "many"]),
         ("negative", "epochs = 3", "epochs = -3", &["-3"]),
         ("zero-width", "units = 40", "units = 0", &["0"]),
+        ("large-batch", "batch = 50", "batch = 5000", &["5000", "larger", "1437"]),
         ("zero-batch", "batch = 50", "batch = 0", &["batch"]),
         ("fraction", "amount = 0.6", "amount = 1.6", &["1.6"]),
         ("negative-fraction", "amount = 0.6", "amount = -0.1", &["-0.1"]),
@@ -129,7 +130,10 @@ fn model_files() {
     );
     let csv = "1,2,0\n2,3,1\n".repeat(20);
     write("tiny.csv", csv.as_bytes());
-    let tiny = SMALL.replace("set = \"digits\"", "set = \"tiny.csv\"").replace("units = 10 }", "units = 2 }");
+    let tiny = SMALL
+        .replace("set = \"digits\"", "set = \"tiny.csv\"")
+        .replace("units = 10 }", "units = 2 }")
+        .replace("batch = 50", "batch = 10");
     write("tiny.toml", tiny.as_bytes());
     ok(at, &["train", "tiny.toml", "--out", "tiny.spectral", "--set", "train.epochs=0"]);
     check(
@@ -160,7 +164,9 @@ fn model_files() {
                 &["dens1", "dense1"],
             ),
             case("prune good.spectral --out x.spectral --criterion magnitude --amounts dense1=1.5", &["1.5"]),
-            case("prune good.spectral --out x.spectral --criterion magnitude --amounts dense1=NaN", &["dense1=NaN"]),
+            case("prune good.spectral --out x.spectral --criterion magnitude --amounts dense1=NaN", &["NaN"]),
+            case("prune good.spectral --out x.spectral --criterion magnitude --percentile NaN", &["NaN"]),
+            case("prune good.spectral --out x.spectral --criterion magnitude --percentile -1", &["-1", "between"]),
             case("undo good.spectral --out x.spectral", &["0 steps"]),
             case("eval good.spectral --batch 0", &["--batch"]),
         ],

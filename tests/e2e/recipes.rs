@@ -16,13 +16,22 @@ struct Expected {
     check: fn(&Value),
 }
 
-const RECIPES: [Expected; 11] = [
+const RECIPES: [Expected; 12] = [
     Expected { name: "digits", set: &[], tables: &[], check: |_| {} },
+    Expected {
+        name: "dynamic-sparse",
+        set: &[],
+        tables: &["Dynamic sparse training"],
+        check: few_weights_are_ever_stored,
+    },
     Expected { name: "fashion-mnist", set: SHORT, tables: &[], check: |_| {} },
     Expected {
         name: "learn-classes",
         set: &[],
-        tables: &["accuracy on old and new classes"],
+        tables: &[
+            "accuracy on old and new classes",
+            "learn_classes: new classes, selected parameters: Cosine distance between classes, mean over samples",
+        ],
         check: less_is_forgotten,
     },
     Expected { name: "metric-pruning", set: &[], tables: &["accuracy by pruning level"], check: within_three_per_cent },
@@ -104,6 +113,13 @@ fn the_mix_beats_the_mean(report: &Value) {
 fn something_is_sparse(report: &Value) {
     let sparse = array(&report["layers"]).iter().filter(|l| l["plan"]["128"]["kernel"] == "csr").count();
     assert!(sparse >= 1, "{}", report["layers"]);
+    assert!(accuracy(report, 4) > 0.93, "{}", accuracy(report, 4));
+}
+
+fn few_weights_are_ever_stored(report: &Value) {
+    let table = array(&report["tables"]).iter().find(|t| t["title"] == "Dynamic sparse training").unwrap();
+    assert!(array(&table["rows"]).iter().all(|r| r[1].as_f64().unwrap() < 0.151), "{table}");
+    assert!(array(&table["rows"]).iter().any(|r| r[4].as_f64().unwrap() > 0.1), "nothing is exchanged: {table}");
     assert!(accuracy(report, 4) > 0.93, "{}", accuracy(report, 4));
 }
 

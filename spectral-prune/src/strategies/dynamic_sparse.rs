@@ -78,7 +78,7 @@ fn epochs(history: &History, records: &[TopologyRecord], end: (usize, u64)) -> T
             (None, Some(first)) => first.before as f64 / first.positions as f64,
             (None, None) => end.0 as f64 / (end.1 as f64).max(1.0),
         };
-        let exchanged: f64 = here.iter().map(|r| r.exchanged as f64 / r.before.max(1) as f64).sum();
+        let exchanged: f64 = here.iter().fold(0.0, |sum, r| sum + r.exchanged as f64 / r.before.max(1) as f64);
         table.push([
             Cell::from(epoch.epoch),
             stored.into(),

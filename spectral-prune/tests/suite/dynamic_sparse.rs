@@ -57,7 +57,7 @@ fn what_cannot_work_leaves_the_model_as_it_was() {
     let mut dense =
         Network::new(12).dense(3, Activation::Identity).build(&Cpu::with_threads(1).unwrap(), Seed(1)).unwrap();
     let before = dense.content_hash().unwrap();
-    let error = run(json!({}), &mut dense).unwrap_err().to_string();
+    let error = run(json!({ "train": { "batch": 10 } }), &mut dense).unwrap_err().to_string();
     assert!(error.contains("kind `sparse`"), "{error}");
     assert_eq!(dense.content_hash().unwrap(), before);
     for (config, word) in [

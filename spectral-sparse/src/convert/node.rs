@@ -1,11 +1,11 @@
 //! One layer from one way of keeping weights to another.
 
-use crate::{Result, Sparse, SparsePenalties};
+use crate::{Result, Sparse, SparseConstraints, SparsePenalties};
 use spectral_core::layer::to_config;
 use spectral_core::registry::find;
 use spectral_core::{
-    Affine, DType, Gradients, Graph, Layer, LayerEntry, Mask, Matrix, Meta, Mode, Model, Node, Param, ParamId, Params,
-    Pattern, Penalty, Role, Seed, Shape, Source, Tensor, Trainable, UnitAxis, Workspace,
+    Affine, Constraint, DType, Gradients, Graph, Layer, LayerEntry, Mask, Matrix, Meta, Mode, Model, Node, Param,
+    ParamId, Params, Pattern, Penalty, Role, Seed, Shape, Source, Tensor, Trainable, UnitAxis, Workspace,
 };
 use std::sync::Arc;
 
@@ -77,9 +77,9 @@ pub(crate) fn stored_entries(model: &Model, node: usize, weight: &Matrix) -> Res
 
 /// The sparse layer that computes what node `index` does at inference.
 ///
-/// Penalty and frozen entries of a weight carry over to the stored entries. The matrix of a spectral layer has no
-/// penalty of its own (those of eigenvectors and eigenvalues mean something else) and trains if any of its factors
-/// does.
+/// Penalties, constraints and frozen entries of a weight carry over to the stored entries, that on the outputs to the
+/// layer. The matrix of a spectral layer has no penalty or constraint of its own (those of eigenvectors and eigenvalues
+/// mean something else) and trains if any of its factors does.
 pub(super) fn sparse(model: &Model, index: usize, affine: &Affine, params: &mut Params) -> Made {
     let node = &model.graph().nodes()[index];
     let Entries { pattern, values, from } = stored_entries(model, index, &affine.weight)?;
@@ -94,8 +94,10 @@ pub(super) fn sparse(model: &Model, index: usize, affine: &Affine, params: &mut 
         },
         _ => Trainable::All,
     };
+    let mut constraints = SparseConstraints { bias: bias_constraint(model, index), ..SparseConstraints::default() };
     if let Some(p) = source.filter(|p| p.role == Role::Weight) {
         weight.penalty = p.penalty;
+        constraints.weight = p.constraint();
     }
     let all = pattern.rows() * pattern.columns();
     let density = pattern.nonzeros() as f64 / all.max(1) as f64;
@@ -106,6 +108,8 @@ pub(super) fn sparse(model: &Model, index: usize, affine: &Affine, params: &mut 
     let layer = Sparse {
         bias: affine.bias.is_some(),
         penalties: SparsePenalties { weight: penalty(0), bias: penalty(1) },
+        constraints,
+        output_penalty: node.layer.output_penalty(),
         ..Sparse::new(affine.weight.rows(), affine.activation, density)
     };
     Ok((Arc::new(layer), ids))
@@ -120,8 +124,10 @@ pub(super) fn dense(model: &Model, index: usize, affine: &Affine, params: &mut P
     let at: Vec<usize> = pattern.iter().map(|(r, c)| r * columns + c).collect();
     let all = affine.weight.to_dense(backend)?;
     let mut weight = param(model, &node.name, Role::Weight, Shape::matrix(rows, columns), &all)?;
+    let mut constraint = Constraint::None;
     if let Some(p) = matrix_param(model, index, &affine.weight).map(|id| model.params().get(id)) {
         weight.penalty = p.penalty;
+        constraint = p.constraint();
         weight.trainable = match &p.trainable {
             Trainable::Only(members) => {
                 let mut moved = Mask::none(all.len());
@@ -140,8 +146,19 @@ pub(super) fn dense(model: &Model, index: usize, affine: &Affine, params: &mut P
         "units": rows,
         "activation": to_config("dense", &affine.activation)?,
         "bias": bias.is_some(),
+        "constraints": {
+            "weight": to_config("dense", &constraint)?,
+            "bias": to_config("dense", &bias_constraint(model, index))?,
+        },
+        "output_penalty": to_config("dense", &node.layer.output_penalty())?,
     });
     Ok(((find::<LayerEntry>("dense")?.build)(config)?, std::iter::once(id).chain(bias).collect()))
+}
+
+/// What holds for the bias of a node, if it has one.
+fn bias_constraint(model: &Model, index: usize) -> Constraint {
+    let mut of_node = model.graph().nodes()[index].params.iter().map(|id| model.params().get(*id));
+    of_node.find(|p| p.role == Role::Bias).map_or(Constraint::None, Param::constraint)
 }
 
 /// Appends the bias of a lowered layer, if it has one, with all that is known about it.

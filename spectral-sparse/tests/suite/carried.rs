@@ -2,8 +2,10 @@
 
 use crate::networks::{ACTIVATIONS, Wiring, cpu, masked, proof};
 use spectral_core::{
-    BATCH_CLASSES, DType, Graph, Mask, Meta, Model, Node, ParamId, Penalty, Role, Seed, Shape, Source, Trainable,
+    BATCH_CLASSES, Constraint, DType, Graph, Mask, Masking, Meta, Model, Node, ParamId, Penalty, Role, Seed, Shape,
+    Source, Trainable,
 };
+use spectral_layers::WeightConstraints;
 use spectral_layers::prelude::*;
 use spectral_sparse::{Measured, Policy, densify, sparsify, sparsify_with};
 use std::sync::Arc;
@@ -45,6 +47,30 @@ fn penalties_masks_and_frozen_entries_go_both_ways() {
         assert_eq!(after.value().host::<f32>().unwrap(), before.value().host::<f32>().unwrap());
         assert_eq!((after.pruned(), &after.trainable), (before.pruned(), &before.trainable));
         assert_eq!(after.penalty, before.penalty);
+    }
+}
+
+/// Training a sparse layer forgot what its dense original had to satisfy.
+#[test]
+fn constraints_and_the_penalty_on_outputs_go_both_ways_and_hold() {
+    let constraints = WeightConstraints { weight: Constraint::MaxNorm { max: 0.4 }, bias: Constraint::NonNeg };
+    let dense = Dense { constraints, output_penalty: PENALTY, ..Dense::new(5, Tanh) };
+    let mut model = Network::new(3).layer(dense).dense(2, Identity).build(cpu(), Seed(1)).unwrap();
+    let (params, backend) = model.params_mut();
+    params.prune(backend, ParamId(0), &Mask::from_fn(15, |i| i % 4 == 1)).unwrap();
+    let mut sparse = sparsify_with(&model, &Policy::Always).unwrap();
+    for converted in [&sparse, &densify(&sparse).unwrap()] {
+        let constraint = |id| converted.params().get(ParamId(id)).constraint();
+        assert_eq!((constraint(0), constraint(1)), (constraints.weight, constraints.bias));
+        assert_eq!(converted.graph().nodes()[0].layer.output_penalty(), PENALTY);
+    }
+    let (params, backend) = sparse.params_mut();
+    params.step(backend, ParamId(0), Masking::Apply, |t, _| backend.write(&[1.0; 11], t)).unwrap();
+    let weight = params.get(ParamId(0));
+    let values = weight.value().host::<f32>().unwrap();
+    for row in weight.pattern.as_ref().unwrap().starts().windows(2) {
+        let norm = values[row[0] as usize..row[1] as usize].iter().map(|w| w * w).sum::<f32>().sqrt();
+        assert!((norm - 0.4).abs() < 1e-6, "{norm}");
     }
 }
 

@@ -11,7 +11,7 @@ use spectral_prune::{Prune, PruneConfig, PruneReport, Schedule};
 
 /// Test accuracy of the dense model pruned by each share of the recipe's sweep, without any training after.
 pub(super) fn sweep(recipe: &Recipe, dense: &Model, data: &Dataset) -> Result<Vec<SweepPoint>> {
-    let Some(config) = recipe.prune.first() else { return Ok(Vec::new()) };
+    let Some(config) = recipe.prune.first().filter(|_| !recipe.report.sweep.is_empty()) else { return Ok(Vec::new()) };
     let mut points = vec![SweepPoint {
         amount: 0.0,
         accuracy_pruned: phases::accuracy(dense, &data.test)?,

@@ -27,6 +27,13 @@ pub(crate) fn build(cx: &Context, recipe: &Recipe, data: &Dataset) -> Result<Mod
     Ok(model)
 }
 
+/// Refuses a batch that the data cannot fill.
+pub(crate) fn check_batch(config: &TrainConfig, data: &Samples) -> Result<()> {
+    let (batch, samples) = (config.batch, data.len());
+    let problem = || format!("a batch of {batch} is larger than the {samples} training samples; lower `batch`");
+    if batch > samples { Err(Failure::input(problem())) } else { Ok(()) }
+}
+
 /// Trains a model behind a progress bar and records it in the history.
 pub(crate) fn train(
     model: &mut Model,
@@ -36,6 +43,7 @@ pub(crate) fn train(
     phase: &str,
     hooks: &mut [&mut dyn TrainHook],
 ) -> Result<History> {
+    check_batch(config, data)?;
     let trainer = config.build(Seed(seed))?;
     let parent = model.content_hash()?;
     let mut bar = Bar::new(phase);

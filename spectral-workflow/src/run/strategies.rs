@@ -29,12 +29,13 @@ pub(super) fn run(work: &Work<'_>, model: &mut Model, report: &mut Report) -> Re
     for (i, planned) in work.strategies.iter().enumerate() {
         keep_for_undo(work, model, report)?;
         let seed = Seed(Seed(work.recipe.seed).key("strategy", i as u64));
-        let Report { curves, tables, .. } = &mut *report;
-        let mut watch = Watcher { strategy: &planned.name, tracker: work.tracker.as_ref(), curves, tables };
+        let (tracker, curves, mut followed) = (work.tracker.as_ref(), &mut report.curves, Vec::new());
+        let mut watch = Watcher { strategy: &planned.name, tracker, curves, followed: &mut followed };
         let mut cx = StrategyCx { train: &work.data.train, validation: held_out, seed, watch: &mut watch };
         let step = apply(planned, model, &mut cx)?;
         report.strategies.push(StrategyStep { step: i + 1, ..step.0 });
-        report.tables.extend(step.1);
+        // What the strategy itself measured comes first.
+        report.tables.extend(step.1.into_iter().chain(followed));
     }
     Ok(())
 }
@@ -63,12 +64,12 @@ fn apply(
     Ok((step, done.tables))
 }
 
-/// Shows the training phases of a strategy and puts their curves, and what the tracker saw, into the report.
+/// Shows the training phases of a strategy and keeps their curves, and what the tracker saw.
 struct Watcher<'a> {
     strategy: &'a str,
     tracker: Option<&'a DistanceTracker>,
     curves: &'a mut Vec<Curve>,
-    tables: &'a mut Vec<Table>,
+    followed: &'a mut Vec<Table>,
 }
 
 impl Watch for Watcher<'_> {
@@ -87,7 +88,7 @@ impl Watch for Watcher<'_> {
         }
         let phase = format!("{}: {phase}", self.strategy);
         let fit = |model: &mut Model, hooks: &mut [&mut dyn TrainHook]| trainer.train(model, data, hooks);
-        let history = follow::tracked(self.tracker, &phase, model, &mut all, self.tables, fit)?;
+        let history = follow::tracked(self.tracker, &phase, model, &mut all, self.followed, fit)?;
         self.curves.push(Curve { phase, epochs: history.epochs.clone(), best_epoch: history.best_epoch });
         Ok(history)
     }

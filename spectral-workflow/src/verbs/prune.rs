@@ -6,6 +6,7 @@ use crate::output::Answer;
 use crate::{Failure, Result};
 use spectral_core::{PrunerEntry, Seed, registry};
 use spectral_prune::{Prune, PruneConfig};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -28,16 +29,16 @@ pub(crate) struct Options {
     #[arg(long, default_value = "global")]
     scope: String,
     /// Share of the entries that is gone afterwards, 0 to 1
-    #[arg(long, value_name = "FRACTION", group = "budget")]
+    #[arg(long, value_name = "FRACTION", group = "budget", allow_negative_numbers = true)]
     amount: Option<f64>,
     /// Number of entries that is gone afterwards
     #[arg(long, group = "budget")]
     count: Option<usize>,
     /// Entries that score below this go
-    #[arg(long, group = "budget")]
+    #[arg(long, group = "budget", allow_negative_numbers = true)]
     threshold: Option<f64>,
     /// Entries that score below this percentile go, 0 to 100
-    #[arg(long, group = "budget")]
+    #[arg(long, group = "budget", allow_negative_numbers = true)]
     percentile: Option<f64>,
     /// Share of the entries of each of these layers that is gone afterwards; the others are skipped
     #[arg(long, value_name = "LAYER=FRACTION", value_delimiter = ',', group = "budget")]
@@ -100,14 +101,12 @@ fn config(options: &Options) -> Result<PruneConfig> {
         // What is not JSON is meant as text.
         criterion[key] = serde_json::from_str(value).unwrap_or_else(|_| value.into());
     }
-    let mut amounts = serde_json::Map::new();
+    let mut amounts = BTreeMap::new();
     for amount in &options.amounts {
-        let share = amount
-            .split_once('=')
-            .and_then(|(layer, share)| Some((layer, share.parse::<f64>().ok().filter(|s| s.is_finite())?)));
+        let share = amount.split_once('=').and_then(|(layer, share)| Some((layer, share.parse::<f64>().ok()?)));
         let (layer, share) =
             share.ok_or_else(|| Failure::input(format!("--amounts {amount}: write LAYER=FRACTION, as dense1=0.9")))?;
-        amounts.insert(layer.into(), share.into());
+        amounts.insert(layer.to_string(), share);
     }
     let mut fields = serde_json::json!({
         "criterion": criterion,
@@ -120,14 +119,12 @@ fn config(options: &Options) -> Result<PruneConfig> {
             fields[key] = value;
         }
     };
-    set("amount", options.amount.map(Into::into));
-    set("count", options.count.map(Into::into));
-    set("threshold", options.threshold.map(Into::into));
-    set("percentile", options.percentile.map(Into::into));
-    set("amounts", (!amounts.is_empty()).then(|| amounts.into()));
     set("protect_last", options.protect_last.map(Into::into));
     set("min_keep", options.min_keep.map(Into::into));
     set("layers", (!options.layers.is_empty()).then(|| options.layers.clone().into()));
     set("except", (!options.except.is_empty()).then(|| options.except.clone().into()));
-    serde_json::from_value(fields).map_err(|e| Failure::input(format!("prune: {e}")))
+    let config: PruneConfig = serde_json::from_value(fields).map_err(|e| Failure::input(format!("prune: {e}")))?;
+    // Not by way of JSON, which knows no NaN.
+    let Options { amount, count, threshold, percentile, .. } = *options;
+    Ok(PruneConfig { amount, count, threshold, percentile, amounts, ..config })
 }

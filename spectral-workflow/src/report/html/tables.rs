@@ -15,8 +15,9 @@ enum Head<'a> {
 }
 use Head::{Number, Text};
 
-/// Longer tables of results are folded.
+/// Longer tables of results are folded, and sooner where a plot shows the same.
 const UNFOLDED: usize = 30;
+const UNFOLDED_WITH_PLOT: usize = 12;
 
 /// Rows of cells that are markup already. No rows, no table.
 fn table(heads: &[Head<'_>], rows: impl IntoIterator<Item = Vec<String>>) -> String {
@@ -184,7 +185,8 @@ pub(super) fn results(results: &spectral_core::Table) -> String {
         .map(|(c, name)| if is_text(c) { Text(name) } else { Number(name) })
         .collect();
     let body = table(&heads, results.rows.iter().map(|row| row.iter().map(|cell| escape(&show(cell))).collect()));
-    match results.rows.len() > UNFOLDED {
+    let unfolded = if results.plot.is_some() { UNFOLDED_WITH_PLOT } else { UNFOLDED };
+    match results.rows.len() > unfolded {
         true => format!("<details><summary>{} rows</summary>{body}</details>", results.rows.len()),
         false => body,
     }

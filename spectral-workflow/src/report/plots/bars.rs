@@ -36,7 +36,12 @@ pub(crate) fn latency(report: &Report) -> Vec<Figure> {
             1 => "Latency, one sample".into(),
             n => format!("Latency, batch of {n}"),
         };
-        Some(Figure { title, note: "Median of one call; the whisker ends at p95".into(), legend: Vec::new(), svg })
+        Some(Figure {
+            title,
+            note: "Median of one call; the whisker ends at p95, or at the edge".into(),
+            legend: Vec::new(),
+            svg,
+        })
     };
     batches.into_iter().filter_map(figure).collect()
 }
@@ -55,7 +60,9 @@ fn bars<'a>(report: &'a Report, dense: f64, of: impl Fn(&'a Stage) -> (f64, f64,
 }
 
 fn draw(name: &str, bars: &[Bar<'_>], units: [(f64, &'static str); 4]) -> Option<String> {
-    let most = bars.iter().map(|b| b.reach).reduce(f64::max)?;
+    // A call that was interrupted must not squeeze the bars.
+    let longest = bars.iter().map(|b| b.value).reduce(f64::max)?;
+    let most = bars.iter().map(|b| b.reach.min(1.5 * longest)).fold(0.0, f64::max);
     let (factor, unit) = format::unit(most, units);
     let (top, left, text) = (8.0, 82.0, 112.0);
     // As tall as the plots beside it, as long as the bars stay bars.
@@ -72,7 +79,7 @@ fn draw(name: &str, bars: &[Bar<'_>], units: [(f64, &'static str); 4]) -> Option
     }
     for (i, bar) in bars.iter().enumerate() {
         let middle = top + row * (i as f64 + 0.5);
-        let (end, reach) = (scale.at(bar.value / factor), scale.at(bar.reach / factor));
+        let (end, reach) = (scale.at(bar.value / factor), scale.at(bar.reach.min(most) / factor));
         let area = Area::between((left, middle - half), (end.max(left + 1.0), middle + half));
         svg.text("name e", (left - 10.0, middle + 4.5), bar.stage);
         svg.rect(&format!("bar {}", class(bar.stage)), area, &format!("{}: {}", bar.stage, bar.text));
