@@ -7,6 +7,7 @@ pub(crate) mod csr;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
 pub(crate) mod gemv;
+pub(crate) mod limits;
 pub(crate) mod loss;
 pub(crate) mod math;
 pub(crate) mod reduce;

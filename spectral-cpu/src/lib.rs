@@ -14,4 +14,5 @@ mod scratch;
 mod simd;
 
 pub use cpu::{Cpu, CpuOptions};
+pub use kernels::limits::Limits;
 pub use simd::Simd;

@@ -6,6 +6,7 @@ mod file;
 mod grid;
 mod inference;
 mod rival;
+mod set;
 mod sparse_infer;
 mod sparse_train;
 mod train;
@@ -27,13 +28,25 @@ use spectral_core::registry::Unknown;
 pub(crate) struct BenchReport {
     schema: u32,
     machine: Machine,
+    /// What the machine reaches at best, for every number of threads.
+    limits: Vec<Limit>,
     /// Who was measured beside us.
     rivals: Vec<String>,
     pub(crate) rows: Vec<Row>,
 }
 
+/// The best that so many threads reach.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Limit {
+    threads: usize,
+    /// Multiply-adds on registers, in f32.
+    gflops: f64,
+    /// Gigabytes a second read from memory.
+    gbytes: f64,
+}
+
 /// One piece of work.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Row {
     /// `suite/shape/details`.
     pub(crate) name: String,
@@ -43,6 +56,12 @@ pub(crate) struct Row {
     /// Distance between the quartiles, as a share of the median.
     spread: f64,
     gflops: f64,
+    /// Gigabytes a second, where reading the weights is what takes the time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gbytes: Option<f64>,
+    /// Share of what the machine reaches at best: of its bandwidth where `gbytes` is given, else of its arithmetic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share: Option<f64>,
     rivals: Vec<Measured>,
     bar: Option<Bar>,
     /// Whether the bar was met; absent if the rival was not measured.
@@ -53,7 +72,7 @@ pub(crate) struct Row {
 }
 
 /// A rival's figure.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct Measured {
     name: String,
     ms: f64,
@@ -72,13 +91,15 @@ struct Bar {
 }
 
 /// The suites, by name, and whether a run that names none has them.
-const SUITES: [(&str, Suite, bool); 8] = [
+const SUITES: [(&str, Suite, bool); 10] = [
     ("dense", inference::dense, true),
     ("spectral", train::spectral, true),
     ("train", train::dense, true),
     ("sparse-infer", sparse_infer::run, true),
     ("grid", grid::run, true),
     ("sparse-train", sparse_train::run, true),
+    ("set", set::run, true),
+    ("set-large", set::large, false),
     ("compact", inference::compact, true),
     ("file", file::run, true),
 ];
@@ -107,6 +128,15 @@ impl<'a> Arena<'a> {
         let mut threads = vec![1, self.cx.threads];
         threads.dedup();
         threads
+    }
+
+    /// What the machine reaches at best.
+    fn limits(&self) -> Result<Vec<Limit>> {
+        let measure = |threads| {
+            let best = spectral_cpu::Cpu::with_threads(threads)?.limits();
+            Ok(Limit { threads, gflops: best.flops / 1e9, gbytes: best.bytes / 1e9 })
+        };
+        self.threads().into_iter().map(measure).collect()
     }
 
     /// Our backend with so many threads.
@@ -144,8 +174,12 @@ pub(crate) fn run(cx: &Context, names: &[String], against: Option<Rival>) -> Res
     for (name, suite, _) in SUITES.iter().filter(|(name, _, usual)| wanted(name, *usual)) {
         rows.extend(during(name, || suite(&mut arena))?);
     }
+    let limits = arena.limits()?;
+    for row in &mut rows {
+        row.share = limits.iter().find(|l| l.threads == row.threads).and_then(|l| row.share_of(l));
+    }
     let machine = machine::describe(&*cx.backend, cx.threads);
-    Ok(BenchReport { schema: 1, machine, rivals: arena.rivals.versions(), rows })
+    Ok(BenchReport { schema: 1, machine, limits, rivals: arena.rivals.versions(), rows })
 }
 
 impl BenchReport {
@@ -160,6 +194,7 @@ impl BenchReport {
                 "1.00".into(),
                 format!("{:.0} %", 100.0 * row.spread),
                 format!("{:.0}", row.gflops),
+                row.share.map_or(String::new(), |share| format!("{:.0} %", 100.0 * share)),
             ];
             rows.push(ours);
             for r in &row.rivals {
@@ -168,6 +203,7 @@ impl BenchReport {
                     r.name.clone(),
                     ms(r.ms),
                     format!("{:.2}", r.ratio),
+                    String::new(),
                     String::new(),
                     String::new(),
                 ]);
@@ -181,10 +217,12 @@ impl BenchReport {
                     String::new(),
                     String::new(),
                     String::new(),
+                    String::new(),
+                    String::new(),
                 ]);
             }
         }
-        columns(&["work", "by", "time", "their time / ours", "spread", "GFLOP/s"], &rows)
+        columns(&["work", "by", "time", "their time / ours", "spread", "GFLOP/s", "of the limit"], &rows)
     }
 }
 
@@ -212,7 +250,7 @@ impl Row {
                 Measured { name, ms, ratio: ms / ours_ms, bytes: None }
             })
             .collect();
-        Self { name, threads, ours_ms, spread, gflops: flops / ours_ms / 1e6, rivals, bar, pass: None, bytes: None }
+        Self { name, threads, ours_ms, spread, gflops: flops / ours_ms / 1e6, gbytes: None, share: None, rivals, bar, pass: None, bytes: None }
             .judged()
     }
 
@@ -233,9 +271,28 @@ impl Row {
             .collect();
         let (spread, gflops) = (rows.iter().map(|r| r.spread).fold(0.0, f64::max), mean(&|r| Some(r.gflops))?);
         Some(
-            Self { name, threads: first.threads, ours_ms, spread, gflops, rivals, bar, pass: None, bytes: None }
+            Self { name, threads: first.threads, ours_ms, spread, gflops, gbytes: None, share: None, rivals, bar, pass: None, bytes: None }
                 .judged(),
         )
+    }
+
+    /// Says that a run has to read so many bytes of weights.
+    fn reading(mut self, bytes: usize) -> Self {
+        self.gbytes = Some(bytes as f64 / self.ours_ms / 1e6);
+        self
+    }
+
+    /// How close the row comes to what limits it.
+    fn share_of(&self, limit: &Limit) -> Option<f64> {
+        match self.gbytes {
+            Some(gbytes) => Some(gbytes / limit.gbytes),
+            None => (self.gflops > 0.0).then(|| self.gflops / limit.gflops),
+        }
+    }
+
+    /// The same figures held against one more bar.
+    fn also(&self, which: &str, bar: Bar) -> Self {
+        Self { name: format!("{} {which}", self.name), bar: Some(bar), ..self.clone() }.judged()
     }
 
     /// The verdict: the bar is against the rival at its best.

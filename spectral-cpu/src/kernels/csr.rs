@@ -8,8 +8,8 @@ use crate::Cpu;
 use spectral_core::{Accum, Activation};
 use std::ops::Range;
 
-/// Floating-point operations of one panel.
-const PANEL_WORK: usize = 500_000;
+/// Floating-point operations of one panel: some ten microseconds of what memory and gathers allow.
+const PANEL_WORK: usize = 150_000;
 /// Vectors of samples that one pass over a row accumulates.
 const WIDE: usize = 4;
 
@@ -186,35 +186,47 @@ impl<E: Math> Multiply<'_, E> {
     /// One sample: a vector of entries of a row at a time, their inputs gathered.
     #[inline(always)]
     unsafe fn one_sample<V: Vector<Elem = E>, const INDIRECT: bool>(&self) {
-        let (x, values, indices) = (self.x.as_ptr(), self.a.values.as_ptr(), self.a.indices.as_ptr());
-        let positions = self.a.positions.unwrap_or_default().as_ptr();
-        let narrow = self.a.narrow.map(<[u16]>::as_ptr);
         for row in self.rows.clone() {
-            let entries = self.entries(row);
+            let Range { start: mut k, end } = self.entries(row);
             let mut sums = [V::zero(); 2];
-            let mut k = entries.start;
             // SAFETY: as for `columns`; only whole vectors of entries are gathered.
             unsafe {
-                while k + 2 * V::LANES <= entries.end {
-                    for (n, sum) in sums.iter_mut().enumerate() {
-                        let k = k + n * V::LANES;
-                        let value = if INDIRECT { V::gather(values, positions.add(k)) } else { V::load(values.add(k)) };
-                        let x = match narrow {
-                            Some(indices) => V::gather16(x, indices.add(k)),
-                            None => V::gather(x, indices.add(k)),
-                        };
-                        *sum = value.fma(x, *sum);
-                    }
+                while k + 2 * V::LANES <= end {
+                    sums[0] = self.gathered::<V, INDIRECT>(k, sums[0]);
+                    sums[1] = self.gathered::<V, INDIRECT>(k + V::LANES, sums[1]);
                     k += 2 * V::LANES;
                 }
+                if k + V::LANES <= end {
+                    sums[0] = self.gathered::<V, INDIRECT>(k, sums[0]);
+                    k += V::LANES;
+                }
                 let mut sum = self.bias(row) + sums[0].add(sums[1]).sum();
-                for k in k..entries.end {
-                    let at = if INDIRECT { *positions.add(k) as usize } else { k };
-                    sum = sum + *values.add(at) * *x.add(*indices.add(k) as usize);
+                for k in k..end {
+                    let at = if INDIRECT { self.a.positions.unwrap_or_default()[k] as usize } else { k };
+                    let x = self.x.get_unchecked(*self.a.indices.get_unchecked(k) as usize);
+                    sum = sum + *self.a.values.get_unchecked(at) * *x;
                 }
                 let to = &mut *self.y.add(row);
                 *to = self.accum.apply(*to, sum);
             }
+        }
+    }
+
+    /// `sum` and the products of the vector of entries from `k` on with their inputs.
+    #[inline(always)]
+    unsafe fn gathered<V: Vector<Elem = E>, const INDIRECT: bool>(&self, k: usize, sum: V) -> V {
+        let (x, values) = (self.x.as_ptr(), self.a.values.as_ptr());
+        // SAFETY: the caller vouches for `LANES` entries; their indices name inputs, their positions values.
+        unsafe {
+            let value = match self.a.positions {
+                Some(positions) if INDIRECT => V::gather(values, positions.as_ptr().add(k)),
+                _ => V::load(values.add(k)),
+            };
+            let x = match self.a.narrow {
+                Some(indices) => V::gather16(x, indices.as_ptr().add(k)),
+                None => V::gather(x, self.a.indices.as_ptr().add(k)),
+            };
+            value.fma(x, sum)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The page of measured figures, written from one run: `bench --against torch --document docs/performance.md`.
 
-use super::{BenchReport, Row};
+use super::{BenchReport, Limit, Row};
 
 impl BenchReport {
     /// The page, as Markdown.
@@ -10,11 +10,13 @@ impl BenchReport {
             "# Performance\n\nWritten by `cargo xtask bench --against torch --document FILE` from one run; everybody takes turns, \
              round after round,\non the same machine: {}, {} threads, {}. Rivals: {}.\n\nA ratio is the rival's median time over \
              ours: above 1 we are faster, below 1 slower. `t1` is one thread. The spread is the\ndistance of the quartiles of our \
-             times over their median. GFLOP/s count stored entries only.\n",
+             times over their median. GFLOP/s count stored entries only. The share is that of the\nbest this machine was \
+             measured to reach: {}; of its bandwidth where a row says so.\n",
             machine.cpu,
             machine.threads,
             machine.simd,
             self.rivals.join("; "),
+            self.limits(),
         );
         let bars: Vec<bool> = self.rows.iter().filter_map(|r| r.pass).collect();
         let met = bars.iter().filter(|met| **met).count();
@@ -22,13 +24,22 @@ impl BenchReport {
         for suite in self.suites() {
             let rows: Vec<&Row> = self.rows.iter().filter(|r| suite_of(r) == suite).collect();
             page += &format!(
-                "\n## {suite}\n\n| work | ours | spread | GFLOP/s | against | bar |\n|---|---|---|---|---|---|\n"
+                "\n## {suite}\n\n| work | ours | spread | GFLOP/s | share | against | bar |\n|---|---|---|---|---|---|---|\n"
             );
             for row in rows {
                 page += &line(row);
             }
         }
         page
+    }
+
+    /// The machine's limits, in words.
+    fn limits(&self) -> String {
+        let one = |l: &Limit| {
+            let threads = if l.threads == 1 { "1 thread".into() } else { format!("{} threads", l.threads) };
+            format!("{:.0} GFLOP/s and {:.0} GB/s with {threads}", l.gflops, l.gbytes)
+        };
+        self.limits.iter().map(one).collect::<Vec<_>>().join(", ")
     }
 
     /// Suites that have rows, in order.
@@ -53,7 +64,12 @@ fn line(row: &Row) -> String {
     };
     let flops = if row.gflops > 0.0 { format!("{:.1}", row.gflops) } else { String::new() };
     let (ours, spread) = (super::ms(row.ours_ms), 100.0 * row.spread);
-    format!("| {work} | {ours} | {spread:.0} % | {flops} | {} | {bar} |\n", against.join(", "))
+    let share = match (row.share, row.gbytes) {
+        (Some(share), Some(gbytes)) => format!("{:.0} % of bandwidth ({gbytes:.0} GB/s)", 100.0 * share),
+        (Some(share), None) => format!("{:.0} %", 100.0 * share),
+        _ => String::new(),
+    };
+    format!("| {work} | {ours} | {spread:.0} % | {flops} | {share} | {} | {bar} |\n", against.join(", "))
 }
 
 #[cfg(test)]
@@ -69,10 +85,10 @@ mod tests {
         };
         let machine = Machine { cpu: "a cpu".into(), threads: 2, simd: "avx2".into() };
         let rows = vec![row("train/a", 4.0), row("train/b", 1.0), row("file/c", 4.0)];
-        let page = BenchReport { schema: 1, machine, rivals: vec!["2.1".into()], rows }.document();
+        let page = BenchReport { schema: 1, machine, limits: Vec::new(), rivals: vec!["2.1".into()], rows }.document();
         assert!(
             page.contains("2 of 3 bars are met")
-                && page.contains("| b | 2.000 ms | 0 % | 2.0 | torch 0.50x | **torch >= 1.00x: missed** |"),
+                && page.contains("| b | 2.000 ms | 0 % | 2.0 |  | torch 0.50x | **torch >= 1.00x: missed** |"),
             "{page}"
         );
         assert_eq!(page.matches("\n## ").count(), 2);

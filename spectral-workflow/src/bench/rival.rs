@@ -45,15 +45,17 @@ impl Rivals {
         let crates = setup::crates().ok_or_else(missing)?;
         let kinds = &["matmul", "mlp", "train", "spectral", "masked", "set", "load"];
         Ok(Self(vec![
-            Process::start(Command::new(python).args(["-c", SCRIPT]), kinds)?,
-            Process::start(&mut Command::new(crates), &["matmul"])?,
+            Process::start(Command::new(python).args(["-c", SCRIPT]), kinds, usize::MAX)?,
+            // Both crates multiply on one thread.
+            Process::start(&mut Command::new(crates), &["matmul"], 1)?,
         ]))
     }
 
-    /// Prepares a piece of work for `threads` threads; the ways in which it can be done.
+    /// Prepares a piece of work for `threads` threads; the ways in which it can be done with so many.
     pub(super) fn make(&mut self, kind: &str, threads: usize, arguments: &str) -> Result<Vec<Variant>> {
         let mut variants = Vec::new();
-        for (at, process) in self.0.iter_mut().enumerate().filter(|(_, p)| p.kinds.contains(&kind)) {
+        let able = |p: &Process| p.kinds.contains(&kind) && threads <= p.threads;
+        for (at, process) in self.0.iter_mut().enumerate().filter(|(_, p)| able(p)) {
             for text in process.order(&format!("make {kind} {threads} {arguments}"))? {
                 let odd = || Failure::Check(format!("a rival answered `{text}` instead of a variant"));
                 let (name, answer) = text.rsplit_once('=').ok_or_else(odd)?;
@@ -94,10 +96,12 @@ struct Process {
     answer: BufReader<ChildStdout>,
     version: String,
     kinds: &'static [&'static str],
+    /// The most it can use.
+    threads: usize,
 }
 
 impl Process {
-    fn start(command: &mut Command, kinds: &'static [&'static str]) -> Result<Self> {
+    fn start(command: &mut Command, kinds: &'static [&'static str], threads: usize) -> Result<Self> {
         let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = started.map_err(|e| {
             let next = "run `cargo xtask setup bench`";
@@ -106,7 +110,7 @@ impl Process {
         let broken = || Failure::Check("the rival's process has no pipes".into());
         let ask = child.stdin.take().ok_or_else(broken)?;
         let answer = BufReader::new(child.stdout.take().ok_or_else(broken)?);
-        let mut process = Self { child, ask, answer, version: String::new(), kinds };
+        let mut process = Self { child, ask, answer, version: String::new(), kinds, threads };
         process.version = process.order("version")?.join("");
         Ok(process)
     }

@@ -36,8 +36,11 @@ impl Vector for __m512 {
         unsafe store_masked(self, to: *mut f32, lanes: __mmask16) -> () = _mm512_mask_storeu_ps(to, lanes, self);
         unsafe gather(base: *const f32, index: *const u32) -> Self =
             _mm512_i32gather_ps::<4>(_mm512_loadu_si512(index.cast()), base);
-        unsafe gather16(base: *const f32, index: *const u16) -> Self =
-            _mm512_i32gather_ps::<4>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(index.cast())), base);
+        unsafe gather16(base: *const f32, index: *const u16) -> Self = {
+            // Single loads by the 8 lanes of AVX2: the instruction for 16 takes 1.8 times as long on AMD's Zen 4.
+            let low = _mm512_castps256_ps512(<__m256 as Vector>::gather16(base, index));
+            _mm512_insertf32x8::<1>(low, <__m256 as Vector>::gather16(base, index.add(8)))
+        };
     }
 
     #[inline(always)]

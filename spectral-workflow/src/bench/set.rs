@@ -1,0 +1,92 @@
+//! Sparse evolutionary training (Mocanu et al. 2018): whole epochs, the exchange of weights included.
+
+use super::contest::{Burst, Contest, LONG};
+use super::train::name;
+use super::{Arena, Bar, Row};
+use crate::Result;
+use ndarray::Array2;
+use spectral_core::{
+    Activation, Density, EpochRecord, Flow, Model, Progress, Samples, Seed, Targets, TrainHook,
+};
+use spectral_layers::Network;
+use spectral_prune::topology::{Set, Topology, TopologyHook};
+use spectral_sparse::Sparse;
+use spectral_train::{Momentum, Trainer};
+use std::time::{Duration, Instant};
+
+/// The network of the paper's "lung" experiment, and the one with 1.8 million hidden units.
+const WIDTHS: [usize; 5] = [3312, 3000, 3000, 3000, 5];
+const LARGE: [usize; 5] = [3312, 600_000, 600_000, 600_000, 5];
+
+const SAMPLES: usize = 203;
+const BATCH: usize = 2;
+const EPSILON: f64 = 20.0;
+
+pub(super) fn run(arena: &mut Arena<'_>) -> Result<Vec<Row>> {
+    arena.threads().into_iter().map(|threads| epoch(arena, "set", &WIDTHS, threads, Some(20.0))).collect()
+}
+
+/// Too large for the program it is compared with.
+pub(super) fn large(arena: &mut Arena<'_>) -> Result<Vec<Row>> {
+    let threads = arena.cx.threads;
+    Ok(vec![epoch(arena, "set-large", &LARGE, threads, None)?])
+}
+
+fn epoch(arena: &mut Arena<'_>, suite: &str, widths: &[usize], threads: usize, least: Option<f64>) -> Result<Row> {
+    let shape = name(widths);
+    let rivals = match least {
+        Some(_) => arena.make("set", threads, &format!("{shape} {EPSILON} {BATCH} {SAMPLES}"))?,
+        None => Vec::new(),
+    };
+    let mut network = Network::new(widths[0]);
+    for (i, &units) in widths.iter().enumerate().skip(1) {
+        let last = i + 1 == widths.len();
+        let activation = if last { Activation::Identity } else { Activation::Relu };
+        network = network.layer(Sparse::new(units, activation, 0.0));
+    }
+    let mut model = network.density(Density::Epsilon(EPSILON)).build(&arena.cpu(threads)?, Seed(0))?;
+    let stored: usize = model.params().iter().filter(|(_, p)| p.role.is_matrix()).map(|(_, p)| p.value().len()).sum();
+    let mut stream = Seed(1).stream("bench", 0);
+    let inputs = Array2::from_shape_simple_fn((SAMPLES, widths[0]), || stream.unit() as f32);
+    let classes = widths[widths.len() - 1];
+    let labels = (0..SAMPLES).map(|_| stream.below(classes) as u32).collect();
+    let data = Samples::new("bench", inputs, Targets::Classes { labels, classes })?;
+
+    let times = arena.compete(Contest::new(training(&mut model, &data)), &rivals)?;
+    // Forward, input gradient and gradient of the stored entries.
+    let flops = (6 * stored * SAMPLES) as f64;
+    let bar = least.map(|least| Bar { rival: "scipy-set", least });
+    let title = format!("{suite}/{shape}/{stored} stored/b{BATCH}/epoch/t{threads}");
+    Ok(Row::new(title, threads, flops, times, bar))
+}
+
+/// Epochs, until the time is up.
+fn training<'a>(model: &'a mut Model, data: &'a Samples) -> Burst<'a> {
+    Box::new(move |span| {
+        let mut topology = TopologyHook::new(Topology::Set(Set::default()), Seed(0))?;
+        let mut epochs = Epochs { start: Instant::now(), span, last: None, times: Vec::new() };
+        let sgd = Momentum { rate: 0.01, momentum: 0.9 };
+        let trainer = Trainer::new(sgd).epochs(1_000_000).batch(BATCH);
+        // The exchange comes first, so that its time is in that of its epoch.
+        trainer.fit_with(model, data, &mut [&mut topology, &mut epochs])?;
+        Ok(epochs.times)
+    })
+}
+
+/// Times from the end of one epoch to the end of the next.
+struct Epochs {
+    start: Instant,
+    span: Duration,
+    last: Option<Instant>,
+    times: Vec<f64>,
+}
+
+impl TrainHook for Epochs {
+    fn after_epoch(&mut self, _: &mut Model, _: &Progress, _: &EpochRecord) -> spectral_core::Result<Flow> {
+        let now = Instant::now();
+        let Some(last) = self.last.replace(now) else { return Ok(Flow::Continue) };
+        self.times.push(1e3 * (now - last).as_secs_f64());
+        let enough = now - last > LONG || (self.times.len() >= 3 && now - self.start >= self.span);
+        Ok(if enough { Flow::Stop } else { Flow::Continue })
+    }
+}
