@@ -151,6 +151,20 @@ pub(crate) trait Vector: Copy {
     }
 }
 
+/// Asks for the cache line at `at`, which need not be valid: into the first cache if it is `NEAR`, else the second.
+/// Changes no result.
+#[inline(always)]
+pub(crate) fn prefetch<const NEAR: bool, T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch of any address is allowed, and SSE is part of x86-64.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        if NEAR { _mm_prefetch::<_MM_HINT_T0>(at.cast()) } else { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// An element type with its vector at every level.
 pub(crate) trait Lanes: Element {
     /// 512 bits.

@@ -8,8 +8,13 @@ use crate::kernels::SharedMut;
 use crate::kernels::activation::Activate;
 use crate::kernels::csr::Target;
 use crate::kernels::math::Math;
-use crate::kernels::vector::{Kernel, Vector};
+use crate::kernels::vector::{Kernel, Vector, prefetch};
 use spectral_core::{Accum, Activation};
+
+/// Bytes of a panel of inputs that stays in the second cache beside everything else.
+const PANEL: usize = 256 * 1024;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 /// Writes `act(W x + bias)` to `to`, `x` being `[columns, batch]` and `values` in the order of the pattern that
 /// `tiles` were cut from.
@@ -86,7 +91,21 @@ impl<E: Math> Multiply<'_, E> {
             let part = self.tiles.part(self.b, t);
             let x = self.x.wrapping_add(self.tiles.tile(t).start * width);
             let mut indices = part.indices.as_ptr();
-            for s in part.segments {
+            // Where a panel does not stay in the second cache, the next tile comes while this one is worked on.
+            let mut coming = self.x.wrapping_add(self.tiles.tile(t).end * width);
+            let step = if self.tiles.columns() * width * size_of::<E>() > PANEL {
+                self.tiles.tile(t).len() * width / part.segments.len().max(1)
+            } else {
+                0
+            };
+            for (s, ahead) in part.segments.iter().zip(part.ahead) {
+                let end = coming.wrapping_add(step);
+                while coming < end {
+                    prefetch::<false, E>(coming);
+                    coming = coming.wrapping_add(LINE / size_of::<E>());
+                }
+                // Values of neighbouring segments are a row apart, which no cache foresees.
+                prefetch::<true, E>(self.values.as_ptr().wrapping_add(ahead.start as usize));
                 // SAFETY: `Tiles` keeps rows inside the block, indices inside the tile and entries inside the values,
                 // as many of each as the counts of the segments say.
                 unsafe {

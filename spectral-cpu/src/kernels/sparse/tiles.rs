@@ -12,6 +12,9 @@ const SEGMENT: usize = 4;
 /// Inputs of the largest tile: a panel of them stays in the second cache.
 const MOST_INPUTS: usize = 2048;
 
+/// How many segments ahead the values are brought near.
+const AHEAD: usize = 8;
+
 /// Where the entries of a pattern are, tile by tile.
 #[derive(Debug)]
 pub(crate) struct Tiles {
@@ -24,6 +27,7 @@ pub(crate) struct Tiles {
     blocks: Vec<u32>,
     /// Block by block, tile by tile, then the end of the last one.
     parts: Vec<Start>,
+    /// Part by part, then [`AHEAD`] empty ones.
     segments: Vec<Segment>,
     /// Column within its tile, of each entry, segment by segment.
     indices: Vec<u16>,
@@ -51,6 +55,8 @@ pub(crate) struct Segment {
 pub(crate) struct Part<'a> {
     /// By number of entries, so that branches on it are foreseen, then by row.
     pub(crate) segments: &'a [Segment],
+    /// For each segment, the one that is so many further on that its values should be on their way.
+    pub(crate) ahead: &'a [Segment],
     /// Column within the tile, of the entries of one segment after the other.
     pub(crate) indices: &'a [u16],
 }
@@ -100,6 +106,7 @@ impl Tiles {
             }
         }
         parts.push(Start { segment: segments.len() as u32, entry: indices.len() as u32 });
+        segments.extend([Segment { start: 0, row: 0, count: 0 }; AHEAD]);
         Self { least, width, columns, blocks, parts, segments, indices }
     }
 
@@ -145,8 +152,10 @@ impl Tiles {
     pub(crate) fn part(&self, b: usize, t: usize) -> Part<'_> {
         let at = b * self.tiles() + t;
         let (from, to) = (self.parts[at], self.parts[at + 1]);
+        let segments = from.segment as usize..to.segment as usize;
         Part {
-            segments: &self.segments[from.segment as usize..to.segment as usize],
+            ahead: &self.segments[segments.start + AHEAD..segments.end + AHEAD],
+            segments: &self.segments[segments],
             indices: &self.indices[from.entry as usize..to.entry as usize],
         }
     }
