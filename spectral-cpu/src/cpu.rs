@@ -1,7 +1,7 @@
 //! The handle that models hold.
 
 use crate::Simd;
-use crate::crew::Crew;
+use crate::kernels::crew::Crew;
 use crate::scratch::Scratch;
 use spectral_core::registry::inventory;
 use spectral_core::{Backend, BackendEntry, Error, Result};
@@ -98,10 +98,6 @@ impl Backend for Cpu {
     fn describe(&self) -> String {
         let threads = self.threads();
         format!("{}, {threads} thread{}", self.simd(), if threads == 1 { "" } else { "s" })
-    }
-
-    fn within(&self, work: &mut (dyn FnMut() + Send)) {
-        self.crew().within(work);
     }
 }
 

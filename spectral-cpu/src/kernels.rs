@@ -3,6 +3,7 @@
 //! A kernel is one generic body over [`vector::Vector`], compiled once for each SIMD level and element type.
 
 pub(crate) mod activation;
+pub(crate) mod crew;
 pub(crate) mod csr;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;

@@ -7,7 +7,6 @@
 //! Never does: file formats, training loops, choosing between dense and sparse. Depends on `spectral-core` only.
 
 mod cpu;
-mod crew;
 mod families;
 mod kernels;
 mod scratch;

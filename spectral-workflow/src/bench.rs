@@ -250,8 +250,20 @@ impl Row {
                 Measured { name, ms, ratio: ms / ours_ms, bytes: None }
             })
             .collect();
-        Self { name, threads, ours_ms, spread, gflops: flops / ours_ms / 1e6, gbytes: None, share: None, rivals, bar, pass: None, bytes: None }
-            .judged()
+        Self {
+            name,
+            threads,
+            ours_ms,
+            spread,
+            gflops: flops / ours_ms / 1e6,
+            gbytes: None,
+            share: None,
+            rivals,
+            bar,
+            pass: None,
+            bytes: None,
+        }
+        .judged()
     }
 
     /// A row that sums up others: the geometric means of our times and of the ratios to each rival.
@@ -271,8 +283,20 @@ impl Row {
             .collect();
         let (spread, gflops) = (rows.iter().map(|r| r.spread).fold(0.0, f64::max), mean(&|r| Some(r.gflops))?);
         Some(
-            Self { name, threads: first.threads, ours_ms, spread, gflops, gbytes: None, share: None, rivals, bar, pass: None, bytes: None }
-                .judged(),
+            Self {
+                name,
+                threads: first.threads,
+                ours_ms,
+                spread,
+                gflops,
+                gbytes: None,
+                share: None,
+                rivals,
+                bar,
+                pass: None,
+                bytes: None,
+            }
+            .judged(),
         )
     }
 

@@ -3,7 +3,7 @@
 
 use super::{expect, row_grain, typed};
 use crate::Cpu;
-use crate::crew::Rows;
+use crate::kernels::crew::Rows;
 use crate::kernels::elementwise::{Scaled, Zip};
 use crate::kernels::gemm::{Product, Strided, Target, gemm};
 use crate::kernels::math::Math;

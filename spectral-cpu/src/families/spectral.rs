@@ -2,7 +2,7 @@
 
 use super::{expect, row_grain, typed};
 use crate::Cpu;
-use crate::crew::Rows;
+use crate::kernels::crew::Rows;
 use crate::kernels::spectral::{OuterGradient, Scale, inner_gradient};
 use crate::kernels::vector::Lanes;
 use spectral_core::{Accum, Result, Shape, SpectralGrads, SpectralKernels, SpectralWeight, Tensor};

@@ -2,8 +2,8 @@
 
 use super::{expect, row_grain, typed};
 use crate::Cpu;
-use crate::crew::Rows;
 use crate::kernels::activation::Activate;
+use crate::kernels::crew::Rows;
 use crate::kernels::math::Math;
 use crate::kernels::unitwise::{RowDots, Scale, Standard, StandardVjp};
 use crate::kernels::vector::Lanes;

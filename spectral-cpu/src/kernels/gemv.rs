@@ -8,8 +8,8 @@ use super::math::Math;
 use super::vector::{Kernel, Vector};
 use super::{SharedMut, column_panels};
 use crate::Cpu;
-use crate::crew::Rows;
 use crate::families::row_grain;
+use crate::kernels::crew::Rows;
 use spectral_core::{Accum, Activation};
 
 /// The most samples for which [`gemv`] is the better choice.

@@ -5,9 +5,7 @@ use super::train::name;
 use super::{Arena, Bar, Row};
 use crate::Result;
 use ndarray::Array2;
-use spectral_core::{
-    Activation, Density, EpochRecord, Flow, Model, Progress, Samples, Seed, Targets, TrainHook,
-};
+use spectral_core::{Activation, Density, EpochRecord, Flow, Model, Progress, Samples, Seed, Targets, TrainHook};
 use spectral_layers::Network;
 use spectral_prune::topology::{Set, Topology, TopologyHook};
 use spectral_sparse::Sparse;

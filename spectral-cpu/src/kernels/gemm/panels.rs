@@ -3,8 +3,8 @@
 use super::tile::Extents;
 use super::{Block, Job, PANEL_SLIVERS, Product, Strided, Target, pack, pack_b, panel};
 use crate::Cpu;
-use crate::crew::Split;
 use crate::kernels::SharedMut;
+use crate::kernels::crew::Split;
 use crate::kernels::math::Math;
 use spectral_core::{Accum, Activation};
 
