@@ -2,7 +2,7 @@
 
 use super::{expect, typed};
 use crate::Cpu;
-use crate::kernels::csr::{Csr, Target, multiply, sampled};
+use crate::kernels::csr::{Csr, PADDING, Target, multiply, sampled};
 use crate::kernels::math::Math;
 use crate::kernels::sparse::panels::Panels;
 use crate::kernels::sparse::tiles::Tiles;
@@ -43,12 +43,13 @@ fn tiles<E: Math>(cpu: &Cpu, op: &SparseLinear<'_>) -> Option<Arc<Tiles>> {
     Some(op.pattern.form(|t: &Tiles| t.least() == least, |pattern| Tiles::new(pattern, least, width)))
 }
 
-/// Columns of a pattern as 16-bit numbers, entry by entry; none where there are more columns than that.
+/// Columns of a pattern as 16-bit numbers, entry by entry, then [`PADDING`]; none where there are more columns than that.
 struct Narrow(Option<Vec<u16>>);
 
 impl Narrow {
     fn new(pattern: &Pattern) -> Self {
-        let all = || pattern.indices().iter().map(|&column| column as u16).collect();
+        let padding = std::iter::repeat_n(0, PADDING);
+        let all = || pattern.indices().iter().map(|&column| column as u16).chain(padding).collect();
         Self((pattern.columns() <= 1 << 16).then(all))
     }
 }

@@ -143,8 +143,9 @@ impl Crew {
         self.each_on(count, |i, _| panel(i));
     }
 
-    /// As [`each`](Self::each), with the number of the thread.
-    fn each_on<P: Fn(usize, usize) + Sync>(&self, count: usize, panel: P) {
+    /// As [`each`](Self::each), with the number of the thread, below [`threads`](Self::threads): no two panels of one
+    /// call run on the same at a time.
+    pub(crate) fn each_on<P: Fn(usize, usize) + Sync>(&self, count: usize, panel: P) {
         let alone = || (0..count).for_each(|i| panel(i, 0));
         if self.threads() == 1 || count <= 1 || BUSY.get() {
             return alone();

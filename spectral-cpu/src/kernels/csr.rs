@@ -13,6 +13,9 @@ const PANEL_WORK: usize = 150_000;
 /// Vectors of samples that one pass over a row accumulates.
 const WIDE: usize = 4;
 
+/// Narrow indices that may be read behind the last entry: a vector of any level.
+pub(crate) const PADDING: usize = 16;
+
 /// A sparse matrix by rows, or, with `positions`, the transpose of one.
 #[derive(Clone, Copy)]
 pub(crate) struct Csr<'a, E> {
@@ -20,7 +23,7 @@ pub(crate) struct Csr<'a, E> {
     pub(crate) starts: &'a [u32],
     /// The column of each entry.
     pub(crate) indices: &'a [u32],
-    /// The same in half the memory, where columns are few enough.
+    /// The same in half the memory, where columns are few enough; then [`PADDING`] zeros.
     pub(crate) narrow: Option<&'a [u16]>,
     /// Where the value of each entry is; in order, if absent.
     pub(crate) positions: Option<&'a [u32]>,
@@ -59,7 +62,7 @@ impl<E: Sync> Csr<'_, E> {
     fn check(&self, inputs: usize) {
         assert!(self.starts.last().is_some_and(|&end| end as usize == self.indices.len()));
         assert!(self.values.len() == self.indices.len());
-        assert!(self.narrow.is_none_or(|n| n.len() == self.indices.len()));
+        assert!(self.narrow.is_none_or(|n| n.len() == self.indices.len() + PADDING));
         debug_assert!(self.indices.iter().all(|&i| (i as usize) < inputs));
         debug_assert!(self.positions.is_none_or(|p| p.iter().all(|&p| (p as usize) < self.values.len())));
     }
@@ -200,6 +203,14 @@ impl<E: Math> Multiply<'_, E> {
                     sums[0] = self.gathered::<V, INDIRECT>(k, sums[0]);
                     k += V::LANES;
                 }
+                if self.a.narrow.is_some() && k < end {
+                    // Others than this row's are gathered too, and then forgotten.
+                    let lanes = V::first(end - k);
+                    let value = V::load_masked(self.a.values.as_ptr().add(k), lanes);
+                    let x = V::select(lanes, self.inputs::<V>(k), V::zero());
+                    sums[1] = value.fma(x, sums[1]);
+                    k = end;
+                }
                 let mut sum = self.bias(row) + sums[0].add(sums[1]).sum();
                 for k in k..end {
                     let at = if INDIRECT { self.a.positions.unwrap_or_default()[k] as usize } else { k };
@@ -215,18 +226,26 @@ impl<E: Math> Multiply<'_, E> {
     /// `sum` and the products of the vector of entries from `k` on with their inputs.
     #[inline(always)]
     unsafe fn gathered<V: Vector<Elem = E>, const INDIRECT: bool>(&self, k: usize, sum: V) -> V {
-        let (x, values) = (self.x.as_ptr(), self.a.values.as_ptr());
+        let values = self.a.values.as_ptr();
         // SAFETY: the caller vouches for `LANES` entries; their indices name inputs, their positions values.
         unsafe {
             let value = match self.a.positions {
                 Some(positions) if INDIRECT => V::gather(values, positions.as_ptr().add(k)),
                 _ => V::load(values.add(k)),
             };
-            let x = match self.a.narrow {
-                Some(indices) => V::gather16(x, indices.as_ptr().add(k)),
-                None => V::gather(x, self.a.indices.as_ptr().add(k)),
-            };
-            value.fma(x, sum)
+            value.fma(self.inputs(k), sum)
+        }
+    }
+
+    /// The inputs of the vector of entries from `k` on.
+    #[inline(always)]
+    unsafe fn inputs<V: Vector<Elem = E>>(&self, k: usize) -> V {
+        // SAFETY: the caller vouches for `LANES` entries, or as many narrow indices; they name inputs.
+        unsafe {
+            match self.a.narrow {
+                Some(indices) => V::gather16(self.x.as_ptr(), indices.as_ptr().add(k)),
+                None => V::gather(self.x.as_ptr(), self.a.indices.as_ptr().add(k)),
+            }
         }
     }
 }

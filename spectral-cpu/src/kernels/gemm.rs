@@ -120,6 +120,8 @@ struct Block<E> {
     from: usize,
     columns: usize,
     packed: *const E,
+    /// The column at which `packed` begins.
+    first: usize,
 }
 
 // SAFETY: `packed` is only read while `gemm` borrows the scratch memory it points into.
@@ -160,7 +162,12 @@ pub(crate) fn gemm<E: Math>(cpu: &Cpu, product: Product<'_, E>, target: Target<'
     }
     let job = Job::new(cpu.simd(), product, target);
     for from in (0..columns).step_by(job.cut.block) {
-        let block = Block { from, columns: job.cut.block.min(columns - from), packed: std::ptr::null() };
+        let columns = job.cut.block.min(columns - from);
+        let block = Block { from, columns, packed: std::ptr::null(), first: 0 };
+        if !job.pack_a && !job.direct_b {
+            run_by_columns(cpu, &job, &block);
+            continue;
+        }
         let width = if job.direct_b { job.cut.tile.lanes * job.cut.tile.vectors } else { block.columns };
         let room = inner * width.next_multiple_of(job.cut.tile.lanes) + pack::SLACK;
         cpu.scratch().with(room, |packed: &mut [E]| {
@@ -181,14 +188,14 @@ impl<E: Math> Block<E> {
     /// Slivers lie one behind the other; of those in place there is at most one that is packed.
     fn sliver(&self, job: &Job<'_, E>, (left, right): (usize, usize), from: usize) -> (usize, usize) {
         let step = (right - left).next_multiple_of(job.cut.tile.lanes);
-        let start = if job.direct_b { 0 } else { left * job.product.inner };
+        let start = if job.direct_b { 0 } else { (left - self.first) * job.product.inner };
         (start + from * step, step)
     }
 }
 
 /// Packs the slivers of a block of `B`, in parallel where there are many.
 fn pack_b<E: Math>(cpu: &Cpu, job: &Job<'_, E>, block: &Block<E>, packed: &mut [E]) {
-    let (cut, b, inner) = (job.cut, job.product.b, job.product.inner);
+    let (cut, inner) = (job.cut, job.product.inner);
     let slivers = cut.column_slivers(block.columns);
     let first = if job.direct_b { slivers - 1 } else { 0 };
     let per_panel = (16 * 1024 / (inner * cut.tile.lanes * cut.tile.vectors).max(1)).max(1);
@@ -199,18 +206,60 @@ fn pack_b<E: Math>(cpu: &Cpu, job: &Job<'_, E>, block: &Block<E>, packed: &mut [
             if !block.is_packed(job, from, end) {
                 continue;
             }
-            let (start, stride) = block.sliver(job, (from, end), 0);
-            job.simd.run(pack::Sliver {
-                from: b.values.as_ptr().wrapping_add((block.from + from) * b.column),
-                step: b.row,
-                lane: b.column,
-                steps: inner,
-                lanes: end - from,
-                // SAFETY: `packed` has room for every sliver, and this panel alone writes this one: its steps are
-                // whole vectors, so that it ends where the next begins.
-                to: unsafe { to.get().add(start) },
-                stride,
-            });
+            let (start, _) = block.sliver(job, (from, end), 0);
+            // SAFETY: `packed` has room for every sliver, and this panel alone writes this one: its steps are whole
+            // vectors, so that it ends where the next begins.
+            pack_sliver(job, block, (from, end), unsafe { to.get().add(start) });
+        }
+    });
+}
+
+/// Packs the columns `from..to` of a block of `B`: whole vectors, `inner` of each, and [`pack::SLACK`].
+fn pack_sliver<E: Math>(job: &Job<'_, E>, block: &Block<E>, (from, to): (usize, usize), packed: *mut E) {
+    let b = job.product.b;
+    job.simd.run(pack::Sliver {
+        from: b.values.as_ptr().wrapping_add((block.from + from) * b.column),
+        step: b.row,
+        lane: b.column,
+        steps: job.product.inner,
+        lanes: to - from,
+        to: packed,
+        stride: (to - from).next_multiple_of(job.cut.tile.lanes),
+    });
+}
+
+/// Computes one block whose rows of `A` are read in place, sliver of columns by sliver.
+///
+/// A thread packs the slivers it works on for itself: what another core has just written is far away.
+fn run_by_columns<E: Math>(cpu: &Cpu, job: &Job<'_, E>, block: &Block<E>) {
+    /// Elements in front of a thread's sliver, of which the first says which one it is, counted from 1.
+    const HEAD: usize = 16;
+    let (slivers, column_slivers) = (job.cut.slivers, job.cut.column_slivers(block.columns));
+    let work = 2 * job.product.rows * block.columns * job.product.inner;
+    let row_panels = (work / (PANEL_WORK * column_slivers)).clamp(1, slivers.div_ceil(PANEL_SLIVERS));
+    let widest = job.cut.tile.lanes * job.cut.tile.vectors;
+    let room = HEAD + job.product.inner * widest + pack::SLACK;
+    cpu.scratch().with(cpu.threads() * room, |packed: &mut [E]| {
+        packed.iter_mut().step_by(room).for_each(|head| *head = E::of(0.0));
+        let packed = SharedMut(packed.as_mut_ptr());
+        let run = |i: usize, thread: usize| {
+            let (j, rows) = (i / row_panels, part(slivers, row_panels, i % row_panels));
+            let (from, to) = job.cut.column_sliver(block.columns, j);
+            let which = E::of((j + 1) as f64);
+            // SAFETY: there is room for the head and the widest sliver for each thread, which runs one panel at a time.
+            let sliver = unsafe {
+                let own = packed.get().add(thread * room);
+                if *own != which {
+                    pack_sliver(job, block, (from, to), own.add(HEAD));
+                    *own = which;
+                }
+                own.add(HEAD).cast_const()
+            };
+            panel(job, &Block { packed: sliver, first: from, ..*block }, rows, (j, j + 1));
+        };
+        match work < PARALLEL_WORK {
+            true => (0..row_panels * column_slivers).for_each(|i| run(i, 0)),
+            false => cpu.crew().each_on(row_panels * column_slivers, run),
         }
     });
 }

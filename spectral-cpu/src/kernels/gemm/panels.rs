@@ -35,7 +35,7 @@ pub(crate) fn gemm_panels<E: Math, S: Split>(
     let room = inner * columns.next_multiple_of(tile.lanes) + pack::SLACK;
     cpu.scratch().with(room + cpu.threads() * size, |scratch: &mut [E]| {
         let (packed, panels) = scratch.split_at_mut(room);
-        let unpacked = Block { from: 0, columns, packed: std::ptr::null() };
+        let unpacked = Block { from: 0, columns, packed: std::ptr::null(), first: 0 };
         pack_b(cpu, &job(cpu, part(0, size), &mut panels[..size]), &unpacked, packed);
         let block = Block { packed: packed.as_ptr(), ..unpacked };
         let panels = SharedMut(panels.as_mut_ptr());
