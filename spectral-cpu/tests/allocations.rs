@@ -120,7 +120,8 @@ impl Step {
         assert!(cpu.all_finite(&self.db).unwrap());
         let spectral = SpectralWeight { basis: &self.w, lambda_in: &self.lambda, lambda_out: &self.b };
         let grads = SpectralGrads { lambda_in: slot(&mut self.dl, accum), ..SpectralGrads::default() };
-        cpu.spectral_weight_vjp(&spectral, &self.dw, grads).unwrap();
+        let dw = OuterProduct { left: &self.pre, right: &self.x };
+        cpu.spectral_weight_vjp(&spectral, dw, grads).unwrap();
         let update = Update {
             rule: Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
             rate: 0.001,

@@ -7,8 +7,8 @@ mod common;
 use common::*;
 use proptest::prelude::*;
 use spectral_core::{
-    Accum, Activation, Backend, DType, Mask, Pattern, Reference, Rule, Shape, SparseGrads, SparseKernels, SparseLinear,
-    SpectralGrads, SpectralWeight, Tensor, Update, UpdateKernels, hash64,
+    Accum, Activation, Backend, DType, Mask, OuterProduct, Pattern, Reference, Rule, Shape, SparseGrads, SparseKernels,
+    SparseLinear, SpectralGrads, SpectralWeight, Tensor, Update, UpdateKernels, hash64,
 };
 use spectral_cpu::{Cpu, CpuOptions, Simd};
 
@@ -180,7 +180,9 @@ fn check_spectral(out: usize, inputs: usize) {
     for (i, dtype) in DTYPES.into_iter().cycle().take(4).enumerate() {
         let accum = if i < 2 { Accum::Replace } else { Accum::Add };
         let w = Shape::matrix(out, inputs);
-        let (basis, dw) = (random(w, dtype, 1), random(w, dtype, 2));
+        let batch = [1, 5, 40][i % 3];
+        let basis = random(w, dtype, 1);
+        let (dz, x) = (random(Shape::matrix(out, batch), dtype, 2), random(Shape::matrix(inputs, batch), dtype, 5));
         let (inner, outer) = (random(Shape::vector(inputs), dtype, 3), random(Shape::vector(out), dtype, 4));
         let op = SpectralWeight { basis: &basis, lambda_in: &inner, lambda_out: &outer };
         compare(&format!("spectral {w} {dtype} {accum:?}"), tolerance(dtype, inputs.max(out)), &|backend| {
@@ -190,7 +192,7 @@ fn check_spectral(out: usize, inputs: usize) {
             let [db, di, d_o] = &mut grads;
             let slots =
                 SpectralGrads { basis: slot(db, accum), lambda_in: slot(di, accum), lambda_out: slot(d_o, accum) };
-            backend.spectral_weight_vjp(&op, &dw, slots).unwrap();
+            backend.spectral_weight_vjp(&op, OuterProduct { left: &dz, right: &x }, slots).unwrap();
             grads.into_iter().chain([weight]).collect()
         });
     }

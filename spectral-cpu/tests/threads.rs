@@ -47,7 +47,7 @@ fn results(cpu: &Cpu, dtype: DType) -> Vec<Vec<f64>> {
         lambda_in: slot(&mut dl, accum),
         lambda_out: slot(&mut db, accum),
     };
-    cpu.spectral_weight_vjp(&op, &dw, grads).unwrap();
+    cpu.spectral_weight_vjp(&op, OuterProduct { left: &dz, right: &x }, grads).unwrap();
     all.extend([values(&basis), values(&dl), values(&db)]);
 
     let mut target = replaced(ys);

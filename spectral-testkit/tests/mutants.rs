@@ -4,8 +4,8 @@
 
 use spectral_core::backend::{
     Accum, Backend, ConvKernels, DenseKernels, Dropout, Elementwise, GradSlot, Linear, LinearGrads, LossKernel,
-    LossKind, Memory, Reduce, Reference, RowCopy, SparseKernels, SpectralGrads, SpectralKernels, SpectralWeight,
-    Unitwise, UpdateKernels,
+    LossKind, Memory, OuterProduct, Reduce, Reference, RowCopy, SparseKernels, SpectralGrads, SpectralKernels,
+    SpectralWeight, Unitwise, UpdateKernels,
 };
 use spectral_core::registry::find;
 use spectral_core::{Activation, DType, LayerEntry, Result, Seed, Shape, Tensor, Values};
@@ -154,9 +154,14 @@ impl DenseKernels for Broken {
 }
 
 impl SpectralKernels for Broken {
-    fn spectral_weight_vjp(&self, op: &SpectralWeight<'_>, dw: &Tensor, grads: SpectralGrads<'_>) -> Result<()> {
+    fn spectral_weight_vjp(
+        &self,
+        op: &SpectralWeight<'_>,
+        dw: OuterProduct<'_>,
+        grads: SpectralGrads<'_>,
+    ) -> Result<()> {
         let SpectralGrads { basis, lambda_in, lambda_out } = grads;
-        let none = Tensor::host_zeros(op.lambda_in.shape(), dw.dtype());
+        let none = Tensor::host_zeros(op.lambda_in.shape(), op.lambda_in.dtype());
         let without = SpectralWeight { lambda_in: &none, ..*op };
         let factors = if self.is(Fault::BasisWithoutLambdaIn) { &without } else { op };
         Reference.spectral_weight_vjp(factors, dw, SpectralGrads { basis, ..Default::default() })?;

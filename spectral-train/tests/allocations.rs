@@ -120,7 +120,7 @@ impl SpectralKernels for Idle {
     fn spectral_weight(&self, _: &SpectralWeight<'_>, _: &mut Tensor) -> Result<()> {
         Ok(())
     }
-    fn spectral_weight_vjp(&self, _: &SpectralWeight<'_>, _: &Tensor, _: SpectralGrads<'_>) -> Result<()> {
+    fn spectral_weight_vjp(&self, _: &SpectralWeight<'_>, _: OuterProduct<'_>, _: SpectralGrads<'_>) -> Result<()> {
         Ok(())
     }
 }

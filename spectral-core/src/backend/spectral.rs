@@ -1,6 +1,6 @@
 //! The weight of a spectral layer and its gradients.
 
-use super::{DenseKernels, GradSlot, expect};
+use super::{DenseKernels, GradSlot, OuterProduct, expect};
 use crate::backend::elementwise::accumulate;
 use crate::{Result, Shape, Tensor};
 
@@ -53,20 +53,29 @@ pub trait SpectralKernels: DenseKernels {
         self.write(&w, weight)
     }
 
-    /// Gradients of the three factors for `dw`, the gradient of the weight, `[out, in]`.
+    /// Gradients of the three factors for `dw`, the gradient of the weight. A kernel of its own need not write that to
+    /// memory.
     ///
     /// # Errors
     /// Shapes do not fit.
-    fn spectral_weight_vjp(&self, op: &SpectralWeight<'_>, dw: &Tensor, grads: SpectralGrads<'_>) -> Result<()> {
-        op.check("spectral_weight_vjp", dw.shape())?;
-        let inputs = dw.shape().columns();
-        let (d, basis) = (self.download(dw)?, self.download(op.basis)?);
+    fn spectral_weight_vjp(
+        &self,
+        op: &SpectralWeight<'_>,
+        dw: OuterProduct<'_>,
+        grads: SpectralGrads<'_>,
+    ) -> Result<()> {
+        let shape = op.basis.shape();
+        op.check("spectral_weight_vjp", shape)?;
+        let inputs = shape.columns();
+        let mut written = self.zeros(shape, op.basis.dtype())?;
+        dw.write(self, op.basis, &mut written)?;
+        let (d, basis) = (self.download(&written)?, self.download(op.basis)?);
         if let Some(slot) = grads.basis {
-            expect("spectral_weight_vjp", dw.shape(), slot.tensor.shape())?;
+            expect("spectral_weight_vjp", shape, slot.tensor.shape())?;
             let v = d.iter().zip(gaps(self, op)?).map(|(d, g)| d * g).collect();
             accumulate(self, v, slot.tensor, slot.accum)?;
         }
-        let (mut rows, mut columns) = (vec![0.0; dw.shape().rows()], vec![0.0; inputs]);
+        let (mut rows, mut columns) = (vec![0.0; shape.rows()], vec![0.0; inputs]);
         for (i, (d, b)) in d.iter().zip(&basis).enumerate() {
             rows[i / inputs] -= d * b;
             columns[i % inputs] += d * b;

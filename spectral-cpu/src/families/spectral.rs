@@ -1,25 +1,36 @@
 //! Spectral weights and their gradients.
 
+use super::dense::weight_gradient;
 use super::{expect, row_grain, typed};
 use crate::Cpu;
 use crate::kernels::crew::Rows;
-use crate::kernels::spectral::{OuterGradient, Scale, inner_gradient};
+use crate::kernels::gemm::{gemm_panels, panel_rows};
+use crate::kernels::math::Math;
+use crate::kernels::spectral::{Gradients, Results, Weight};
 use crate::kernels::vector::Lanes;
-use spectral_core::{Accum, Result, Shape, SpectralGrads, SpectralKernels, SpectralWeight, Tensor};
+use spectral_core::{
+    Accum, GradSlot, OuterProduct, Result, Shape, SpectralGrads, SpectralKernels, SpectralWeight, Tensor,
+};
 
 impl SpectralKernels for Cpu {
     fn spectral_weight(&self, op: &SpectralWeight<'_>, weight: &mut Tensor) -> Result<()> {
         op.check("spectral_weight", weight.shape())?;
-        typed!(op.basis, E => scale::<E>(self, op, op.basis, weight, Accum::Replace))
+        typed!(op.basis, E => weight_of::<E>(self, op, weight))
     }
 
-    fn spectral_weight_vjp(&self, op: &SpectralWeight<'_>, dw: &Tensor, grads: SpectralGrads<'_>) -> Result<()> {
-        op.check("spectral_weight_vjp", dw.shape())?;
-        let (outer, inner) = (dw.shape().rows(), dw.shape().columns());
+    fn spectral_weight_vjp(
+        &self,
+        op: &SpectralWeight<'_>,
+        dw: OuterProduct<'_>,
+        grads: SpectralGrads<'_>,
+    ) -> Result<()> {
+        let shape = op.basis.shape();
+        op.check("spectral_weight_vjp", shape)?;
+        dw.check("spectral_weight_vjp", op.basis)?;
         for (slot, shape) in [
-            (&grads.basis, dw.shape()),
-            (&grads.lambda_in, Shape::vector(inner)),
-            (&grads.lambda_out, Shape::vector(outer)),
+            (&grads.basis, shape),
+            (&grads.lambda_in, Shape::vector(shape.columns())),
+            (&grads.lambda_out, Shape::vector(shape.rows())),
         ] {
             if let Some(slot) = slot {
                 expect("spectral_weight_vjp", shape, slot.tensor.shape())?;
@@ -29,32 +40,61 @@ impl SpectralKernels for Cpu {
     }
 }
 
-/// `to (+)= from * (lambda_in - lambda_out)`.
-fn scale<E: Lanes>(cpu: &Cpu, op: &SpectralWeight<'_>, from: &Tensor, to: &mut Tensor, accum: Accum) -> Result<()> {
-    let (inner, outer) = (op.lambda_in.host::<E>()?, op.lambda_out.host::<E>()?);
-    let (values, n) = (from.host::<E>()?, inner.len());
-    let rows = Rows { values: to.host_mut::<E>()?, width: n };
+fn weight_of<E: Lanes>(cpu: &Cpu, op: &SpectralWeight<'_>, weight: &mut Tensor) -> Result<()> {
+    let (basis, inner, outer) = (op.basis.host::<E>()?, op.lambda_in.host::<E>()?, op.lambda_out.host::<E>()?);
+    let n = inner.len();
+    let rows = Rows { values: weight.host_mut::<E>()?, width: n };
     cpu.crew().share(outer.len(), row_grain(n), rows, |top, bottom, rows| {
-        let from = &values[top * n..bottom * n];
-        cpu.simd().run(Scale { from, inner, outer: &outer[top..bottom], to: rows.values, accum });
+        let (basis, outer) = (&basis[top * n..bottom * n], &outer[top..bottom]);
+        cpu.simd().run(Weight { basis, inner, outer, weight: rows.values });
     });
     Ok(())
 }
 
-fn vjp<E: Lanes>(cpu: &Cpu, op: &SpectralWeight<'_>, dw: &Tensor, grads: SpectralGrads<'_>) -> Result<()> {
-    let (a, b, columns) = (dw.host::<E>()?, op.basis.host::<E>()?, dw.shape().columns());
-    if let Some(slot) = grads.basis {
-        scale::<E>(cpu, op, dw, slot.tensor, slot.accum)?;
-    }
-    if let Some(slot) = grads.lambda_out {
-        let (out, accum) = (slot.tensor.host_mut::<E>()?, slot.accum);
-        cpu.crew().share(out.len(), row_grain(columns), out, |top, bottom, out| {
-            let rows = top * columns..bottom * columns;
-            cpu.simd().run(OuterGradient { a: &a[rows.clone()], b: &b[rows], columns, out, accum });
+/// The gradient of the weight is computed in panels of whole rows, and each gives its part to all factors while it is
+/// in the cache: a row is all that its output's eigenvalue needs; those of the inputs are sums over the panels, in
+/// their order.
+fn vjp<E: Math>(cpu: &Cpu, op: &SpectralWeight<'_>, dw: OuterProduct<'_>, grads: SpectralGrads<'_>) -> Result<()> {
+    let (rows, columns) = (op.basis.shape().rows(), op.basis.shape().columns());
+    let (basis, inner, outer) = (op.basis.host::<E>()?, op.lambda_in.host::<E>()?, op.lambda_out.host::<E>()?);
+    let product =
+        weight_gradient(dw.left.host::<E>()?, dw.right.host::<E>()?, rows, columns, dw.left.shape().columns());
+    let (to_inner, to_outer) = (sums_to::<E>(grads.lambda_in)?, sums_to::<E>(grads.lambda_out)?);
+    let (to_basis, accum) = match grads.basis {
+        Some(slot) => (Some(slot.tensor.host_mut::<E>()?), slot.accum),
+        None => (None, Accum::Replace),
+    };
+    let height = panel_rows::<E>(cpu, columns);
+    let room = if to_inner.is_some() { rows.div_ceil(height) * columns } else { 0 };
+    cpu.scratch().with(room, |sums: &mut [E]| {
+        let to_sums = to_inner.is_some().then_some(&mut *sums);
+        let results = Results { columns, height, basis: to_basis, outer: to_outer, sums: to_sums };
+        gemm_panels(cpu, product, results, |first, dw, results| {
+            let (last, top) = (first + dw.len(), first / columns);
+            cpu.simd().run(Gradients {
+                dw,
+                basis: &basis[first..last],
+                inner,
+                outer: &outer[top..last / columns],
+                to_basis: results.basis.map(|to| (to, accum)),
+                to_inner: results.sums.map(|to| &mut to[..columns]),
+                to_outer: results.outer,
+            });
         });
-    }
-    if let Some(slot) = grads.lambda_in {
-        inner_gradient(cpu, a, b, slot.tensor.host_mut::<E>()?, slot.accum);
-    }
+        let Some(to) = to_inner else { return };
+        for panel in sums.chunks_exact(columns.max(1)) {
+            to.iter_mut().zip(panel).for_each(|(to, sum)| *to = *to + *sum);
+        }
+    });
     Ok(())
+}
+
+/// What sums are added to.
+fn sums_to<E: Lanes>(slot: Option<GradSlot<'_>>) -> Result<Option<&mut [E]>> {
+    let Some(GradSlot { tensor, accum }) = slot else { return Ok(None) };
+    let to = tensor.host_mut::<E>()?;
+    if accum == Accum::Replace {
+        to.fill(E::of(0.0));
+    }
+    Ok(Some(to))
 }

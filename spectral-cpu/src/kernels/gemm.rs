@@ -9,7 +9,7 @@ mod pack;
 mod panels;
 mod tile;
 
-pub(crate) use panels::gemm_panels;
+pub(crate) use panels::{gemm_panels, panel_rows};
 
 use crate::kernels::SharedMut;
 use crate::kernels::activation::Activate;

@@ -1,39 +1,28 @@
-//! The three ways to evaluate a spectral layer and its gradients.
+//! The two ways to evaluate a spectral layer and its gradients.
 
 use super::{BASIS, BIAS, LAMBDA_IN, LAMBDA_OUT, Spectral};
 use crate::dense::keeps_input;
 use spectral_core::backend::{
-    Accum, Diagonal, DiagonalGrads, GradSlot, Linear, LinearGrads, SpectralGrads, SpectralWeight,
+    Accum, Diagonal, DiagonalGrads, GradSlot, Linear, LinearGrads, OuterProduct, SpectralGrads, SpectralWeight,
 };
 use spectral_core::{Activation, Backend, Forward, LeftFactor, NodeParams, Result, Saved, Shape, Tensor, Vjp};
 
 /// How `z = W x + b` with `W[o, i] = basis[o, i] * (lambda_in[i] - lambda_out[o])` is computed. Which one is a function
 /// of what is trainable, and of whether a frozen `lambda_in` is zero, so that forward and backward agree.
-///
-/// With `U = basis x`, `P = basis^T dz` and `Q = basis^T (lambda_out * dz)`: `d lambda_in = rowsum(x * P)`,
-/// `d lambda_out = -rowsum(dz * U)`, `dx = lambda_in * P - Q`. So neither form without the weight needs a gradient of
-/// the weight's size beyond that of the basis itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// The weight is written down: three products, and passes over the weight and its gradient.
+    /// The weight is written down. Three products, whatever trains; that for the gradient `dz x^T` of the weight turns
+    /// into gradients of the factors as it is computed.
     Weight,
-    /// `lambda_in` is frozen at zero: `z = -lambda_out * U + b`. Three products over the basis, two if it is frozen.
+    /// `lambda_in` is frozen at zero: `z = -lambda_out * U + b` with `U = basis x`, and
+    /// `d lambda_out = -rowsum(dz * U)`. Three products over the basis, two if it is frozen.
     Rows,
-    /// The basis is frozen and an eigenvalue trains: `z = basis (lambda_in * x) - lambda_out * U + b`. Four products
-    /// over the basis, no pass over anything of its size.
-    Factors,
 }
 
 impl Form {
     fn of(backend: &dyn Backend, params: NodeParams<'_>) -> Result<Self> {
-        let trains = |slot| params.get(slot).is_trainable();
-        Ok(if !trains(LAMBDA_IN) && is_zero(backend, params.value(LAMBDA_IN))? {
-            Self::Rows
-        } else if !trains(BASIS) && (trains(LAMBDA_IN) || trains(LAMBDA_OUT)) {
-            Self::Factors
-        } else {
-            Self::Weight
-        })
+        let rows = !params.get(LAMBDA_IN).is_trainable() && is_zero(backend, params.value(LAMBDA_IN))?;
+        Ok(if rows { Self::Rows } else { Self::Weight })
     }
 }
 
@@ -53,18 +42,17 @@ fn is_zero(backend: &dyn Backend, t: &Tensor) -> Result<bool> {
 /// layer is built.
 pub(super) fn saved(units: usize, inputs: usize) -> Vec<Saved> {
     let (matrix, vector) = (Shape::matrix(units, inputs), Shape::vector(units));
-    let (inner, outer) = (Saved::PerSample(Shape::vector(inputs)), Saved::PerSample(vector));
+    let outer = Saved::PerSample(vector);
     let (matrix, vector) = (Saved::Fixed(matrix), Saved::Fixed(vector));
-    vec![matrix, matrix, vector, vector, outer, outer, outer, inner]
+    vec![matrix, vector, vector, outer, outer, outer]
 }
 
 /// Where [`Buffers::scaled`] is among them.
-const SCALED: usize = 6;
+const SCALED: usize = 5;
 
 /// The tensors of [`saved`].
 struct Buffers<'a> {
     weight: &'a mut Tensor,
-    weight_grad: &'a mut Tensor,
     /// `-lambda_out` and the gradient with respect to it.
     minus: &'a mut Tensor,
     minus_grad: &'a mut Tensor,
@@ -72,19 +60,17 @@ struct Buffers<'a> {
     pre: &'a mut Tensor,
     /// `U`.
     projected: &'a mut Tensor,
-    /// `-lambda_out * U` forward, `-lambda_out * dz` backward.
+    /// `-lambda_out * dz`.
     scaled: &'a mut Tensor,
-    /// `lambda_in * x` forward, `P` backward.
-    inner: &'a mut Tensor,
 }
 
 impl<'a> Buffers<'a> {
     fn of(saved: &'a mut [Tensor]) -> Result<Self> {
         match saved {
-            [weight, weight_grad, minus, minus_grad, pre, projected, scaled, inner] => {
-                Ok(Self { weight, weight_grad, minus, minus_grad, pre, projected, scaled, inner })
+            [weight, minus, minus_grad, pre, projected, scaled] => {
+                Ok(Self { weight, minus, minus_grad, pre, projected, scaled })
             }
-            _ => Err(spectral_core::Error::shape("spectral", "8 saved tensors", saved.len())),
+            _ => Err(spectral_core::Error::shape("spectral", "6 saved tensors", saved.len())),
         }
     }
 }
@@ -129,15 +115,6 @@ pub(super) fn forward(layer: &Spectral, cx: &mut Forward<'_>) -> Result<()> {
             let op = Diagonal { bias, activation, ..rows(b.projected, b.minus) };
             backend.diagonal(&op, cx.output, kept.then_some(b.pre))
         }
-        Form::Factors => {
-            backend.scale(-1.0, w.lambda_out, b.minus, Accum::Replace)?;
-            backend.linear(&product(x, w.basis), b.projected, None)?;
-            backend.diagonal(&rows(b.projected, b.minus), b.scaled, None)?;
-            backend.diagonal(&rows(x, w.lambda_in), b.inner, None)?;
-            backend.linear(&Linear { bias, ..product(b.inner, w.basis) }, b.pre, None)?;
-            backend.scale(1.0, b.scaled, b.pre, Accum::Add)?;
-            backend.activate(activation, b.pre, cx.output)
-        }
     }
 }
 
@@ -147,7 +124,7 @@ pub(super) fn vjp(layer: &Spectral, cx: &mut Vjp<'_>) -> Result<()> {
     let b = Buffers::of(cx.saved)?;
     let at = if keeps_input(layer.activation) { &*b.pre } else { cx.output };
     backend.activate_vjp(layer.activation, at, cx.dy)?;
-    let mut dx = cx.input_grads.slot(0);
+    let dx = cx.input_grads.slot(0);
     if form == Form::Rows {
         cx.param_grads.leave_product(BASIS, LeftFactor::Saved(SCALED));
     }
@@ -157,36 +134,23 @@ pub(super) fn vjp(layer: &Spectral, cx: &mut Vjp<'_>) -> Result<()> {
         let [basis, lambda_in, lambda_out] = cx.param_grads.slots([BASIS, LAMBDA_IN, LAMBDA_OUT])?;
         (basis, lambda_in, lambda_out, None)
     };
-    if form == Form::Weight {
-        let factored = basis.is_some() || lambda_in.is_some() || lambda_out.is_some();
-        let weight = if factored { replace(b.weight_grad) } else { None };
-        backend.linear_vjp(&product(x, b.weight), cx.dy, LinearGrads { x: dx, weight, bias })?;
-        if !factored {
-            return Ok(());
-        }
-        return backend.spectral_weight_vjp(&w, b.weight_grad, SpectralGrads { basis, lambda_in, lambda_out });
-    }
-    let scale = if lambda_out.is_some() { replace(b.minus_grad) } else { None };
-    let grads = DiagonalGrads { x: replace(b.scaled), scale, bias };
-    backend.diagonal_vjp(&rows(b.projected, b.minus), cx.dy, grads)?;
-    if let Some(slot) = lambda_out {
-        backend.scale(-1.0, b.minus_grad, slot.tensor, slot.accum)?;
-    }
     match form {
-        Form::Weight | Form::Rows => {
-            let grads = LinearGrads { x: dx, weight: basis, bias: None };
-            backend.linear_vjp(&product(x, w.basis), b.scaled, grads)
+        Form::Weight => {
+            backend.linear_vjp(&product(x, b.weight), cx.dy, LinearGrads { x: dx, weight: None, bias })?;
+            if basis.is_none() && lambda_in.is_none() && lambda_out.is_none() {
+                return Ok(());
+            }
+            let dw = OuterProduct { left: cx.dy, right: x };
+            backend.spectral_weight_vjp(&w, dw, SpectralGrads { basis, lambda_in, lambda_out })
         }
-        Form::Factors if lambda_in.is_none() && dx.is_none() => Ok(()),
-        Form::Factors => {
-            let grads = LinearGrads { x: replace(b.inner), ..LinearGrads::default() };
-            backend.linear_vjp(&product(x, w.basis), cx.dy, grads)?;
-            // For `dz = P`, the gradients of `lambda_in * x` are those of lambda_in, and the first part of that of x.
-            let first = dx.as_mut().map(|slot| GradSlot { tensor: &mut *slot.tensor, accum: slot.accum });
-            let grads = DiagonalGrads { x: first, scale: lambda_in, bias: None };
-            backend.diagonal_vjp(&rows(x, w.lambda_in), b.inner, grads)?;
-            let Some(GradSlot { tensor, .. }) = dx else { return Ok(()) };
-            let grads = LinearGrads { x: Some(GradSlot { tensor, accum: Accum::Add }), ..LinearGrads::default() };
+        Form::Rows => {
+            let scale = if lambda_out.is_some() { replace(b.minus_grad) } else { None };
+            let grads = DiagonalGrads { x: replace(b.scaled), scale, bias };
+            backend.diagonal_vjp(&rows(b.projected, b.minus), cx.dy, grads)?;
+            if let Some(slot) = lambda_out {
+                backend.scale(-1.0, b.minus_grad, slot.tensor, slot.accum)?;
+            }
+            let grads = LinearGrads { x: dx, weight: basis, bias: None };
             backend.linear_vjp(&product(x, w.basis), b.scaled, grads)
         }
     }

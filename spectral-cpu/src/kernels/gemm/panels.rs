@@ -11,7 +11,14 @@ use spectral_core::{Accum, Activation};
 /// Bytes that a panel should have: the L2 cache has room for it, and for what it is used for.
 const PANEL_BYTES: usize = 128 * 1024;
 
-/// Computes `product` in panels of whole rows, bit for bit as [`gemm`](super::gemm) does, and calls
+/// Rows of a panel of a product with so many columns; the last has what is left.
+pub(crate) fn panel_rows<E: Math>(cpu: &Cpu, columns: usize) -> usize {
+    let tile = Extents::of::<E>(cpu.simd());
+    let slivers = (PANEL_BYTES / (tile.tall * columns.max(1) * size_of::<E>())).clamp(1, PANEL_SLIVERS);
+    slivers * tile.tall
+}
+
+/// Computes `product` in panels of [`panel_rows`] whole rows, bit for bit as [`gemm`](super::gemm) does, and calls
 /// `work(first, panel, part)` for each: the index of its first element, its elements, and the part of `results` that
 /// belongs to them, an item an element.
 pub(crate) fn gemm_panels<E: Math, S: Split>(
@@ -25,8 +32,7 @@ pub(crate) fn gemm_panels<E: Math, S: Split>(
         return;
     }
     let tile = Extents::of::<E>(cpu.simd());
-    let slivers = (PANEL_BYTES / (tile.tall * columns * size_of::<E>())).clamp(1, PANEL_SLIVERS);
-    let size = rows.min(slivers * tile.tall) * columns;
+    let size = rows.min(panel_rows::<E>(cpu, columns)) * columns;
     let part = |from: usize, to: usize| Product {
         rows: (to - from) / columns,
         a: Strided { values: &a.values[from / columns * a.row..], ..a },
