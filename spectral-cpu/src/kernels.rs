@@ -11,6 +11,7 @@ pub(crate) mod gemv;
 pub(crate) mod limits;
 pub(crate) mod loss;
 pub(crate) mod math;
+pub(crate) mod pairs;
 pub(crate) mod reduce;
 pub(crate) mod softmax;
 pub(crate) mod sparse;

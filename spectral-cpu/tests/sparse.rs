@@ -69,6 +69,8 @@ fn sparse_edges() {
 fn sparse_large_enough_for_panels() {
     check_sparse(300, 257, 100, 10);
     check_sparse(200, 401, 1, 50);
+    // Two samples, and so many entries that several buffers share the input gradient.
+    check_sparse(500, 600, 2, 60);
 }
 
 #[test]

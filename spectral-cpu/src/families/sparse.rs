@@ -4,6 +4,7 @@ use super::{expect, typed};
 use crate::Cpu;
 use crate::kernels::csr::{Csr, PADDING, Target, multiply, sampled};
 use crate::kernels::math::Math;
+use crate::kernels::pairs;
 use crate::kernels::sparse::panels::Panels;
 use crate::kernels::sparse::tiles::Tiles;
 use crate::kernels::sparse::{self, backward, forward, lanes, tile_inputs};
@@ -36,10 +37,10 @@ impl SparseKernels for Cpu {
     }
 }
 
-/// The tiles of the pattern of `op`, where they pay: from two samples on, unless rows are too thin.
+/// The tiles of the pattern of `op`, where they pay: from three samples on, unless rows are too thin.
 fn tiles<E: Math>(cpu: &Cpu, op: &SparseLinear<'_>) -> Option<Arc<Tiles>> {
     let least = tile_inputs::<E>(lanes::<E>(cpu));
-    let width = if op.x.shape().columns() > 1 { Tiles::worth(op.pattern, least)? } else { return None };
+    let width = if op.x.shape().columns() > 2 { Tiles::worth(op.pattern, least)? } else { return None };
     Some(op.pattern.form(|t: &Tiles| t.least() == least, |pattern| Tiles::new(pattern, least, width)))
 }
 
@@ -118,9 +119,14 @@ impl<E: Math> Operands<'_, E> {
         })
     }
 
-    fn by_rows(&self, cpu: &Cpu, grads: SparseGrads<'_>) -> Result<()> {
+    fn by_rows(&self, cpu: &Cpu, mut grads: SparseGrads<'_>) -> Result<()> {
         let (pattern, batch) = (self.op.pattern, self.op.x.shape().columns());
         let values = self.values;
+        let by_row =
+            Csr { starts: pattern.starts(), indices: pattern.indices(), narrow: None, positions: None, values };
+        if let Some(slot) = grads.x.take_if(|_| batch == 2) {
+            pairs::multiply_transposed(cpu, by_row, self.dz, slot.tensor.host_mut::<E>()?, slot.accum);
+        }
         if let Some(slot) = grads.x {
             let by_column = pattern.by_column();
             let (starts, indices, positions) = (&*by_column.starts, &*by_column.rows, Some(&*by_column.positions));
@@ -131,8 +137,6 @@ impl<E: Math> Operands<'_, E> {
         }
         if let Some(slot) = grads.values {
             let out = slot.tensor.host_mut::<E>()?;
-            let (starts, indices) = (pattern.starts(), pattern.indices());
-            let by_row = Csr { starts, indices, narrow: None, positions: None, values };
             if batch > 0 {
                 sampled(cpu, by_row, self.dz, self.x, batch, out, slot.accum);
             } else if slot.accum == Accum::Replace {

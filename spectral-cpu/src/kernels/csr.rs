@@ -3,6 +3,7 @@
 use super::SharedMut;
 use super::activation::Activate;
 use super::math::Math;
+use super::pairs;
 use super::vector::{Kernel, Vector};
 use crate::Cpu;
 use spectral_core::{Accum, Activation};
@@ -42,7 +43,7 @@ pub(crate) struct Target<'a, E> {
 }
 
 impl<E: Sync> Csr<'_, E> {
-    fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         self.starts.len() - 1
     }
 
@@ -50,16 +51,21 @@ impl<E: Sync> Csr<'_, E> {
     fn panels(&self, cpu: &Cpu, batch: usize, panel: impl Fn(Range<usize>) + Sync) {
         let entries = self.indices.len();
         let panels = (2 * entries * batch / PANEL_WORK).clamp(1, self.rows().max(1));
+        cpu.crew().each(panels, |i| panel(self.part(i, panels)));
+    }
+
+    /// Part `i` of the rows, cut into `parts` with about equally many entries.
+    pub(super) fn part(&self, i: usize, parts: usize) -> Range<usize> {
         let end = |i: usize| match i {
             0 => 0,
-            i if i == panels => self.rows(),
-            i => self.starts.partition_point(|&s| (s as usize) < entries * i / panels).min(self.rows()),
+            i if i == parts => self.rows(),
+            i => self.starts.partition_point(|&s| (s as usize) < self.indices.len() * i / parts).min(self.rows()),
         };
-        cpu.crew().each(panels, |i| panel(end(i)..end(i + 1)));
+        end(i)..end(i + 1)
     }
 
     /// Panics where an entry would be outside `inputs` rows of a dense operand.
-    fn check(&self, inputs: usize) {
+    pub(super) fn check(&self, inputs: usize) {
         assert!(self.starts.last().is_some_and(|&end| end as usize == self.indices.len()));
         assert!(self.values.len() == self.indices.len());
         assert!(self.narrow.is_none_or(|n| n.len() == self.indices.len() + PADDING));
@@ -80,7 +86,13 @@ pub(crate) fn multiply<E: Math>(cpu: &Cpu, a: Csr<'_, E>, x: &[E], inputs: usize
     let activated = to.activated.map(|y| SharedMut(y.as_mut_ptr()));
     a.panels(cpu, batch, |rows| {
         let (from, len) = (rows.start * batch, rows.len() * batch);
-        cpu.simd().run(Multiply { a, x, batch, y: y.get(), rows, accum: to.accum, bias: to.bias });
+        let (to_y, accum, bias) = (y.get(), to.accum, to.bias);
+        match batch {
+            2 if a.positions.is_none() => {
+                cpu.simd().run(pairs::Multiply { a, x: x.as_ptr(), y: to_y, rows, accum, bias });
+            }
+            _ => cpu.simd().run(Multiply { a, x, batch, y: to_y, rows, accum, bias }),
+        }
         // SAFETY: these rows are this panel's part of both results.
         unsafe {
             let from_y = y.get().add(from);
@@ -257,7 +269,11 @@ pub(crate) fn sampled<E: Math>(cpu: &Cpu, a: Csr<'_, E>, d: &[E], x: &[E], batch
     a.check(x.len() / batch);
     let out = SharedMut(out.as_mut_ptr());
     a.panels(cpu, batch, |rows| {
-        cpu.simd().run(Sampled { a, d, x, batch, out: out.get(), rows, accum });
+        let out = out.get();
+        match batch {
+            2 => cpu.simd().run(pairs::Sampled { a, d, x: x.as_ptr(), out, rows, accum }),
+            _ => cpu.simd().run(Sampled { a, d, x, batch, out, rows, accum }),
+        }
     });
 }
 

@@ -125,6 +125,86 @@ pub(crate) trait Vector: Copy {
         of.map(Self::sum)
     }
 
+    /// Lanes `2 i` and `2 i + 1` are `from[i]`.
+    ///
+    /// # Safety
+    /// `from` is valid for reads of `LANES / 2` elements.
+    #[inline(always)]
+    unsafe fn twice(from: *const Self::Elem) -> Self {
+        // SAFETY: as the caller vouches.
+        Self::from_lanes(|i| unsafe { *from.add(i / 2) })
+    }
+
+    /// Lanes `2 i` and `2 i + 1` are `base[2 index[i]]` and the element behind it.
+    ///
+    /// # Safety
+    /// `index` is valid for reads of `LANES / 2` indices, and `base` for those pairs.
+    #[inline(always)]
+    unsafe fn pairs(base: *const Self::Elem, index: *const u32) -> Self {
+        // SAFETY: as the caller vouches.
+        Self::from_lanes(|i| unsafe { *base.add(2 * *index.add(i / 2) as usize + i % 2) })
+    }
+
+    /// The inverse of [`pairs`](Self::pairs), for indices that differ.
+    ///
+    /// # Safety
+    /// As for [`pairs`](Self::pairs), for writes.
+    #[inline(always)]
+    unsafe fn put_pairs(self, base: *mut Self::Elem, index: *const u32) {
+        let lanes = self.lanes();
+        for (i, lane) in lanes[..Self::LANES].iter().enumerate() {
+            // SAFETY: as the caller vouches.
+            unsafe { *base.add(2 * *index.add(i / 2) as usize + i % 2) = *lane };
+        }
+    }
+
+    /// Writes lane `2 i` plus lane `2 i + 1` to `to[i]`.
+    ///
+    /// # Safety
+    /// `to` is valid for writes of `LANES / 2` elements.
+    #[inline(always)]
+    unsafe fn store_pair_sums(self, to: *mut Self::Elem) {
+        let lanes = self.lanes();
+        for (i, pair) in lanes[..Self::LANES].chunks_exact(2).enumerate() {
+            // SAFETY: as the caller vouches.
+            unsafe { *to.add(i) = pair[0] + pair[1] };
+        }
+    }
+
+    /// The sum of the even lanes and that of the odd ones, each in a fixed order.
+    #[inline(always)]
+    fn pair_sum(self) -> [Self::Elem; 2] {
+        let lanes = self.lanes();
+        let sum = |first: usize| (first + 2..Self::LANES).step_by(2).fold(lanes[first], |sum, i| sum + lanes[i]);
+        [sum(0), sum(1)]
+    }
+
+    /// Even lanes are the first, odd ones the second.
+    #[inline(always)]
+    fn alternate(of: [Self::Elem; 2]) -> Self {
+        Self::select(Self::mask(0x5555 & ((1 << Self::LANES) - 1)), Self::splat(of[0]), Self::splat(of[1]))
+    }
+
+    /// Lane `i` is `of(i)`.
+    #[inline(always)]
+    fn from_lanes(of: impl Fn(usize) -> Self::Elem) -> Self {
+        let mut lanes = [Self::Elem::of(0.0); 16];
+        for (i, lane) in lanes[..Self::LANES].iter_mut().enumerate() {
+            *lane = of(i);
+        }
+        // SAFETY: no level has more than 16 lanes.
+        unsafe { Self::load(lanes.as_ptr()) }
+    }
+
+    /// The lanes, then zeros.
+    #[inline(always)]
+    fn lanes(self) -> [Self::Elem; 16] {
+        let mut lanes = [Self::Elem::of(0.0); 16];
+        // SAFETY: no level has more than 16 lanes.
+        unsafe { self.store(lanes.as_mut_ptr()) };
+        lanes
+    }
+
     /// All lanes 0.
     #[inline(always)]
     fn zero() -> Self {
@@ -140,14 +220,8 @@ pub(crate) trait Vector: Copy {
     /// Another scalar function on every lane, one after the other.
     #[inline(always)]
     fn each(self, f: impl Fn(Self::Elem) -> Self::Elem) -> Self {
-        let mut lanes = [Self::Elem::of(0.0); 16];
-        // SAFETY: no level has more than 16 lanes.
-        unsafe { self.store(lanes.as_mut_ptr()) };
-        for lane in &mut lanes[..Self::LANES] {
-            *lane = f(*lane);
-        }
-        // SAFETY: as above.
-        unsafe { Self::load(lanes.as_ptr()) }
+        let lanes = self.lanes();
+        Self::from_lanes(|i| f(lanes[i]))
     }
 }
 

@@ -21,6 +21,33 @@ unsafe fn four(base: *const f32, index: *const u16) -> __m128 {
     }
 }
 
+/// Two pairs of elements: `base[2 index[i]]` and the one behind it, for two indices.
+///
+/// # Safety
+/// `index` is valid for reads of two indices, and `base` for their pairs.
+#[inline(always)]
+unsafe fn two_pairs(base: *const f32, index: *const u32) -> __m128 {
+    // SAFETY: as said; the machine has the instructions.
+    unsafe {
+        let all = index.cast::<u64>().read_unaligned();
+        let low = _mm_load_sd(base.add(2 * (all as u32 as usize)).cast());
+        _mm_castpd_ps(_mm_loadh_pd(low, base.add(2 * (all >> 32) as usize).cast()))
+    }
+}
+
+/// The inverse of [`two_pairs`].
+///
+/// # Safety
+/// As for [`two_pairs`], for writes.
+#[inline(always)]
+unsafe fn put_two_pairs(pairs: __m128, base: *mut f32, index: *const u32) {
+    // SAFETY: as said; the machine has the instructions.
+    unsafe {
+        _mm_storel_pd(base.add(2 * *index as usize).cast(), _mm_castps_pd(pairs));
+        _mm_storeh_pd(base.add(2 * *index.add(1) as usize).cast(), _mm_castps_pd(pairs));
+    }
+}
+
 impl Vector for __m256 {
     type Elem = f32;
     type Mask = __m256i;
@@ -84,6 +111,49 @@ impl Vector for __m256 {
             _mm_storeu_ps(sums.as_mut_ptr(), four);
         }
         sums
+    }
+
+    #[inline(always)]
+    unsafe fn twice(from: *const f32) -> Self {
+        // SAFETY: the machine has the instructions; the caller vouches for 4 elements.
+        unsafe {
+            let values = _mm256_castps128_ps256(_mm_loadu_ps(from));
+            _mm256_permutevar8x32_ps(values, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pairs(base: *const f32, index: *const u32) -> Self {
+        // SAFETY: the machine has the instructions; the caller vouches for 4 indices and their pairs.
+        unsafe {
+            let low = _mm256_castps128_ps256(two_pairs(base, index));
+            _mm256_insertf128_ps::<1>(low, two_pairs(base, index.add(2)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn put_pairs(self, base: *mut f32, index: *const u32) {
+        // SAFETY: as for `pairs`.
+        unsafe {
+            put_two_pairs(_mm256_castps256_ps128(self), base, index);
+            put_two_pairs(_mm256_extractf128_ps::<1>(self), base, index.add(2));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_pair_sums(self, to: *mut f32) {
+        // SAFETY: the machine has the instructions; the caller vouches for 4 elements.
+        unsafe { _mm_storeu_ps(to, _mm_hadd_ps(_mm256_castps256_ps128(self), _mm256_extractf128_ps::<1>(self))) }
+    }
+
+    #[inline(always)]
+    fn pair_sum(self) -> [f32; 2] {
+        // SAFETY: the machine has the instructions, and no memory is accessed.
+        unsafe {
+            let two = _mm_add_ps(_mm256_castps256_ps128(self), _mm256_extractf128_ps::<1>(self));
+            let one = _mm_add_ps(two, _mm_movehl_ps(two, two));
+            [_mm_cvtss_f32(one), _mm_cvtss_f32(_mm_movehdup_ps(one))]
+        }
     }
 
     #[inline(always)]

@@ -44,6 +44,49 @@ impl Vector for __m512 {
     }
 
     #[inline(always)]
+    unsafe fn twice(from: *const f32) -> Self {
+        // SAFETY: the machine has the instructions; the caller vouches for 8 elements.
+        unsafe {
+            let values = _mm512_castps256_ps512(_mm256_loadu_ps(from));
+            let order = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+            _mm512_permutexvar_ps(order, values)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pairs(base: *const f32, index: *const u32) -> Self {
+        // SAFETY: the machine has the instructions; the caller vouches for 8 indices and their pairs.
+        unsafe {
+            let low = _mm512_castps256_ps512(<__m256 as Vector>::pairs(base, index));
+            _mm512_insertf32x8::<1>(low, <__m256 as Vector>::pairs(base, index.add(4)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn put_pairs(self, base: *mut f32, index: *const u32) {
+        // SAFETY: as for `pairs`.
+        unsafe {
+            _mm512_castps512_ps256(self).put_pairs(base, index);
+            _mm512_extractf32x8_ps::<1>(self).put_pairs(base, index.add(4));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_pair_sums(self, to: *mut f32) {
+        // SAFETY: the machine has the instructions; the caller vouches for 8 elements.
+        unsafe {
+            _mm512_castps512_ps256(self).store_pair_sums(to);
+            _mm512_extractf32x8_ps::<1>(self).store_pair_sums(to.add(4));
+        }
+    }
+
+    #[inline(always)]
+    fn pair_sum(self) -> [f32; 2] {
+        // SAFETY: the machine has the instructions, and no memory is accessed.
+        unsafe { _mm256_add_ps(_mm512_castps512_ps256(self), _mm512_extractf32x8_ps::<1>(self)).pair_sum() }
+    }
+
+    #[inline(always)]
     fn sums4(of: [Self; 4]) -> [f32; 4] {
         let mut halves = [<__m256 as Vector>::zero(); 4];
         for (half, v) in halves.iter_mut().zip(of) {
