@@ -5,6 +5,7 @@ mod document;
 mod file;
 mod grid;
 mod inference;
+mod plot;
 mod rival;
 mod set;
 mod sparse_infer;
@@ -321,11 +322,14 @@ impl Row {
 
     /// The verdict: the bar is against the rival at its best.
     fn judged(mut self) -> Self {
-        self.pass = self.bar.as_ref().and_then(|bar| {
-            let named = self.rivals.iter().filter(|r| r.name.starts_with(bar.rival));
-            Some(named.map(|r| r.ratio).min_by(f64::total_cmp)? >= bar.least)
-        });
+        self.pass = self.bar.as_ref().and_then(|bar| Some(self.ratio_to(bar.rival)? >= bar.least));
         self
+    }
+
+    /// The time of those whose names begin so over ours, at their best.
+    fn ratio_to(&self, rival: &str) -> Option<f64> {
+        let named = self.rivals.iter().filter(|r| r.name.starts_with(rival));
+        named.map(|r| r.ratio).min_by(f64::total_cmp)
     }
 }
 

@@ -10,7 +10,7 @@ pub mod html;
 mod plots;
 mod schema;
 mod summary;
-mod svg;
+pub(crate) mod svg;
 mod table;
 
 pub(crate) use format::{bytes, seconds};

@@ -3,15 +3,15 @@
 use super::{BenchReport, Limit, Row};
 
 impl BenchReport {
-    /// The page, as Markdown.
-    pub(crate) fn document(&self) -> String {
+    /// The page, as Markdown; `plot` is the name of the picture beside it.
+    pub(crate) fn document(&self, plot: Option<&str>) -> String {
         let machine = &self.machine;
         let mut page = format!(
             "# Performance\n\nWritten by `cargo xtask bench --against torch --document FILE` from one run; everybody takes turns, \
              round after round,\non the same machine: {}, {} threads, {}. Rivals: {}.\n\nA ratio is the rival's median time over \
              ours: above 1 we are faster, below 1 slower. `t1` is one thread. The spread is the\ndistance of the quartiles of our \
              times over their median. GFLOP/s count stored entries only. The share is that of the\nbest this machine was \
-             measured to reach: {}; of its bandwidth where a row says so.\n",
+             measured to reach: {}; of its bandwidth where a\nrow says so, which is above 100 % where the weights stay in a cache.\n",
             machine.cpu,
             machine.threads,
             machine.simd,
@@ -21,6 +21,9 @@ impl BenchReport {
         let bars: Vec<bool> = self.rows.iter().filter_map(|r| r.pass).collect();
         let met = bars.iter().filter(|met| **met).count();
         page += &format!("\n{met} of {} bars are met; those that are not are in bold.\n", bars.len());
+        if let Some(plot) = plot {
+            page += &format!("\n![every bar and what was reached]({plot})\n");
+        }
         for suite in self.suites() {
             let rows: Vec<&Row> = self.rows.iter().filter(|r| suite_of(r) == suite).collect();
             page += &format!(
@@ -85,9 +88,11 @@ mod tests {
         };
         let machine = Machine { cpu: "a cpu".into(), threads: 2, simd: "avx2".into() };
         let rows = vec![row("train/a", 4.0), row("train/b", 1.0), row("file/c", 4.0)];
-        let page = BenchReport { schema: 1, machine, limits: Vec::new(), rivals: vec!["2.1".into()], rows }.document();
+        let page = BenchReport { schema: 1, machine, limits: Vec::new(), rivals: vec!["2.1".into()], rows }
+            .document(Some("p.svg"));
         assert!(
             page.contains("2 of 3 bars are met")
+                && page.contains("(p.svg)")
                 && page.contains("| b | 2.000 ms | 0 % | 2.0 |  | torch 0.50x | **torch >= 1.00x: missed** |"),
             "{page}"
         );

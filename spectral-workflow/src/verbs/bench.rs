@@ -17,7 +17,7 @@ pub(crate) struct Options {
     /// File to write the figures to as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// File to write the figures to as a page of Markdown
+    /// File to write the figures to as a page of Markdown, with a plot (.svg) beside it
     #[arg(long, value_name = "FILE")]
     document: Option<PathBuf>,
     /// Fail if a bar is missed
@@ -33,7 +33,13 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
         std::fs::write(path, text).map_err(|e| Failure::writing(path, e))?;
     }
     if let Some(path) = &options.document {
-        std::fs::write(path, report.document()).map_err(|e| Failure::writing(path, e))?;
+        let plot = path.with_extension("svg");
+        let drawn = report.plot();
+        if let Some(drawn) = &drawn {
+            std::fs::write(&plot, drawn).map_err(|e| Failure::writing(&plot, e))?;
+        }
+        let plot = drawn.and(plot.file_name()).map(|name| name.to_string_lossy());
+        std::fs::write(path, report.document(plot.as_deref())).map_err(|e| Failure::writing(path, e))?;
     }
     let missed: Vec<&str> = report.rows.iter().filter(|r| r.pass == Some(false)).map(|r| r.name.as_str()).collect();
     if options.strict && !missed.is_empty() {

@@ -31,7 +31,8 @@ pub(crate) fn multiply<E: Math>(cpu: &Cpu, tiles: &Tiles, values: &[E], x: &[E],
         panels.pack(cpu, x, packed);
         let (packed, sums) = (&*packed, SharedMut(sums.as_mut_ptr()));
         spread(cpu, tiles.blocks() * panels.count(), 2 * tiles.entries() * batch, |i| {
-            let (b, p) = (i / panels.count(), i % panels.count());
+            // Panel by panel, so that a thread reads what it has packed itself.
+            let (p, b) = (i / tiles.blocks(), i % tiles.blocks());
             let (block, width) = (tiles.block(b), panels.width(p));
             let len = block.len() * width;
             let at = block.start * batch + panels.samples(p).start;

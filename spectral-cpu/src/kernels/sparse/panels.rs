@@ -66,7 +66,8 @@ impl Panels {
         let rows = x.len() / self.batch.max(1);
         assert!(x.len() == rows * self.batch && to.len() >= self.len(rows));
         let to = SharedMut(to.as_mut_ptr());
-        spread(cpu, self.count(), 4 * x.len(), |p| {
+        // A copy takes as long as some ten operations.
+        spread(cpu, self.count(), 10 * x.len(), |p| {
             let (samples, vectors) = (self.samples(p), self.vectors(p));
             let from = x.as_ptr().wrapping_add(samples.start);
             // SAFETY: panel `p` of `to` is this item's alone.
