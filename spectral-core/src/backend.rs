@@ -9,8 +9,8 @@
 //! * activations are `[features, batch]`, the batch contiguous; weights are `[out, in]`, row-major;
 //! * results go to out-parameters; with [`Accum::Replace`] their old contents are never read;
 //! * shapes that do not fit are an [`Error::Shape`](crate::Error::Shape), never a panic;
-//! * same inputs give the same bits for any number of threads (determinism class: bitwise), and agree with
-//!   [`Reference`] to rounding.
+//! * same inputs give the same bits again, for any number of threads or for the same number, as
+//!   [`Backend::determinism`] says, and agree with [`Reference`] to rounding.
 
 mod convolution;
 mod dense;
@@ -48,10 +48,47 @@ pub trait Backend: SpectralKernels + SparseKernels + Unitwise + ConvKernels + Re
         self.name().into()
     }
 
+    /// How far results of a family have the same bits again.
+    fn determinism(&self, _family: Family) -> Determinism {
+        Determinism::AnyThreads
+    }
+
     /// Runs `work` where the backend's threads are at hand; loops over many kernels belong inside.
     fn within(&self, work: &mut (dyn FnMut() + Send)) {
         work();
     }
+}
+
+/// The families of kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// [`Memory`].
+    Memory,
+    /// [`Elementwise`].
+    Elementwise,
+    /// [`DenseKernels`].
+    Dense,
+    /// [`SpectralKernels`].
+    Spectral,
+    /// [`SparseKernels`].
+    Sparse,
+    /// [`Unitwise`].
+    Unitwise,
+    /// [`ConvKernels`].
+    Convolution,
+    /// [`Reduce`].
+    Reduce,
+    /// [`UpdateKernels`].
+    Update,
+}
+
+/// When the same call gives the same bits, on one machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Determinism {
+    /// With any number of threads.
+    AnyThreads,
+    /// With as many threads; another number may cut sums elsewhere.
+    SameThreads,
 }
 
 /// A shared backend, as models hold it.

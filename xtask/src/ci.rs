@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::Command;
 
 /// What each crate may depend on inside the workspace (normal dependencies).
-const MAY_DEPEND_ON: [(&str, &[&str]); 10] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 11] = [
     ("spectral-core", &[]),
     ("spectral-cpu", &["core"]),
+    ("spectral-tch", &["core"]),
     ("spectral-layers", &["core"]),
     ("spectral-train", &["core"]),
     ("spectral-prune", &["core", "train"]),

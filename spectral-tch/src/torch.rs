@@ -1,0 +1,82 @@
+//! The handle that models hold.
+
+use crate::masks::Masks;
+use spectral_core::backend::{Determinism, Family};
+use spectral_core::registry::inventory;
+use spectral_core::{Backend, BackendEntry, BackendOptions, Error, Result};
+use std::sync::Arc;
+use tch::{Device, TchError};
+
+/// The name of the backend.
+pub(crate) const NAME: &str = "torch";
+
+/// libtorch on one device as a [`Backend`]. Cloning shares what it keeps.
+#[derive(Debug, Clone)]
+pub struct Torch(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    device: Device,
+    masks: Masks,
+}
+
+impl Torch {
+    /// libtorch on the CPU.
+    ///
+    /// The number of threads is one for the whole process, because libtorch has one pool: the last that opens decides.
+    ///
+    /// # Errors
+    /// `threads` is 0.
+    pub fn new(options: &BackendOptions) -> Result<Self> {
+        if let Some(threads) = options.threads {
+            let threads = i32::try_from(threads).ok().filter(|t| *t > 0);
+            tch::set_num_threads(threads.ok_or_else(|| failed("the number of threads must be at least 1"))?);
+        }
+        Ok(Self(Arc::new(Inner { device: Device::Cpu, masks: Masks::default() })))
+    }
+
+    pub(crate) fn device(&self) -> Device {
+        self.0.device
+    }
+
+    pub(crate) fn masks(&self) -> &Masks {
+        &self.0.masks
+    }
+}
+
+impl Backend for Torch {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn describe(&self) -> String {
+        let threads = tch::get_num_threads();
+        format!("libtorch 2.11 on the CPU, {threads} thread{}", if threads == 1 { "" } else { "s" })
+    }
+
+    fn determinism(&self, family: Family) -> Determinism {
+        match family {
+            Family::Memory | Family::Elementwise | Family::Update => Determinism::AnyThreads,
+            _ => Determinism::SameThreads,
+        }
+    }
+}
+
+inventory::submit! {
+    BackendEntry {
+        name: NAME,
+        summary: "libtorch on the CPU",
+        open: |options| Ok(Arc::new(Torch::new(options)?)),
+    }
+}
+
+/// Runs operators of libtorch; what they complain about becomes an error of ours.
+pub(crate) fn call<T>(work: impl FnOnce() -> Result<T, TchError>) -> Result<T> {
+    // The first line says it; what follows is a trace through libtorch.
+    work().map_err(|e| failed(e.to_string().lines().next().unwrap_or_default()))
+}
+
+/// A failure of this backend.
+pub(crate) fn failed(problem: impl Into<String>) -> Error {
+    Error::Backend { backend: NAME.into(), problem: problem.into() }
+}
