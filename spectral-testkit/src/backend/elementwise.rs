@@ -2,7 +2,7 @@
 
 use super::fixture::{ACCUMS, Fixture, Pair};
 use spectral_core::backend::{Accum, Dropout, Elementwise, RowCopy};
-use spectral_core::{Activation, Mask, Memory, Reference, Result, Shape};
+use spectral_core::{Activation, Mask, Memory, Penalty, Reference, Result, Shape};
 
 const SHAPES: [(usize, usize); 8] = [(0, 3), (3, 0), (1, 1), (5, 1), (1, 9), (7, 33), (16, 64), (101, 129)];
 
@@ -43,6 +43,7 @@ pub(super) fn run(f: &mut Fixture<'_>) {
         }
         f.case(format!("zero_where {shape}"), |f| zero_where(f, shape));
         f.case(format!("clamp {shape}"), |f| clamp(f, shape));
+        f.case(format!("penalty_vjp {shape}"), |f| penalty_vjp(f, shape));
     }
     f.case("multiply NaN and infinity", |f| {
         let shape = Shape::vector(4);
@@ -177,6 +178,17 @@ fn clamp(f: &mut Fixture<'_>, shape: Shape) -> Result<()> {
     Ok(())
 }
 
+/// The slope of `|x|` at 0 is 0.
+fn penalty_vjp(f: &mut Fixture<'_>, shape: Shape) -> Result<()> {
+    let mut values = f.normal(shape.len());
+    values.iter_mut().step_by(3).for_each(|v| *v *= 0.0);
+    let (x, mut dx) = (f.pair(shape, &values)?, f.random(shape)?);
+    let penalty = Penalty { l1: 0.3, l2: 0.2 };
+    f.backend.penalty_vjp(penalty, 0.5, &x.device, &mut dx.device)?;
+    Reference.penalty_vjp(penalty, 0.5, &x.oracle, &mut dx.oracle)?;
+    f.agree("dx", &dx, |_| 1.0)
+}
+
 fn refusals(f: &mut Fixture<'_>) {
     let (a, b) = (Shape::matrix(3, 4), Shape::matrix(3, 5));
     let op = Dropout { rate: 0.5, key: 1 };
@@ -216,6 +228,10 @@ fn refusals(f: &mut Fixture<'_>) {
             f.backend.copy_rows(RowCopy { from_row, to_row, rows }, &x.device, &mut y.device, Accum::Replace)
         });
     }
+    f.refused("penalty_vjp into another shape", |f| {
+        let (x, _, mut y) = pairs(f)?;
+        f.backend.penalty_vjp(Penalty { l1: 1.0, l2: 1.0 }, 1.0, &x.device, &mut y.device)
+    });
     f.refused("zero_where with a mask of another length", |f| {
         let mut x = f.random(a)?;
         f.backend.zero_where(&Mask::none(11), &mut x.device)

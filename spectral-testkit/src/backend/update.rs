@@ -2,7 +2,7 @@
 
 use super::fixture::{Fixture, Pair};
 use spectral_core::backend::{OuterProduct, Rule, SUBNORMAL_CUT, Update, UpdateKernels};
-use spectral_core::{Mask, Memory, Reference, Result, Shape, Tensor};
+use spectral_core::{Constrain, Constraint, Mask, Memory, Reference, Result, Rows, Shape, Tensor};
 
 const RULES: [Rule; 11] = [
     Rule::Sgd { momentum: 0.0, nesterov: false },
@@ -55,6 +55,27 @@ pub(super) fn run(f: &mut Fixture<'_>) {
                 f.case(what, |f| product(f, rule, (out, inputs, batch), masked));
             }
         }
+    }
+    for constraint in [
+        Constraint::None,
+        Constraint::NonNeg,
+        Constraint::UnitNorm,
+        Constraint::MaxNorm { max: 5.0 },
+        Constraint::MinMaxNorm { min: 6.0, max: 7.0, rate: 0.3 },
+    ] {
+        for rows in [Rows::Equal(1), Rows::Equal(7), Rows::Starts(&[0, 40, 40, 43, 455])] {
+            for masked in [false, true] {
+                let what = format!("constrain {constraint:?} {rows:?}, masked: {masked}");
+                f.case(what, |f| constrained(f, constraint, rows, masked));
+            }
+        }
+    }
+    for rows in [Rows::Equal(2), Rows::Starts(&[0, 4])] {
+        f.refused("constrain with rows that do not fit", |f| {
+            let mut w = f.random(Shape::vector(5))?;
+            let op = Constrain { constraint: Constraint::UnitNorm, rows, trainable: None };
+            f.backend.constrain(&op, &mut w.device)
+        });
     }
     let rule = RULES[3];
     for (left, right) in [((3, 5), (5, 5)), ((4, 5), (6, 5)), ((4, 5), (5, 6))] {
@@ -180,6 +201,27 @@ fn product(f: &mut Fixture<'_>, rule: Rule, (out, inputs, batch): (usize, usize,
     }
     f.same_bits("values", &value, &wanted)?;
     state.iter().zip(&wanted_state).try_for_each(|(s, wanted)| f.same_bits("state", s, wanted))
+}
+
+/// Frozen entries keep their bits; a row of zeros stays one.
+fn constrained(f: &mut Fixture<'_>, constraint: Constraint, rows: Rows<'_>, masked: bool) -> Result<()> {
+    let shape = Shape::matrix(7, 65);
+    let mut values = f.normal(shape.len());
+    values[65..130].fill(0.0);
+    let mut w = f.pair(shape, &values)?;
+    let trainable = masked.then(|| Mask::from_fn(shape.len(), |i| i % 5 < 3));
+    let op = Constrain { constraint, rows, trainable: trainable.as_ref() };
+    let mut again = w.device.duplicate()?;
+    f.backend.constrain(&op, &mut w.device)?;
+    f.backend.constrain(&op, &mut again)?;
+    Reference.constrain(&op, &mut w.oracle)?;
+    f.agree("values", &w, |_| 1.0)?;
+    f.same_bits("values", &w.device, &again)?;
+    let now = f.backend.download(&w.device)?;
+    let frozen = |i: usize| trainable.as_ref().is_some_and(|m| !m.contains(i));
+    let moved = (0..values.len()).find(|&i| frozen(i) && now[i].to_bits() != values[i].to_bits());
+    f.require(moved.is_none(), format!("frozen entry {moved:?} changed"));
+    Ok(())
 }
 
 /// Whatever pruned entries held and whatever their gradient is, they become +0.0; frozen ones ignore their gradient.
