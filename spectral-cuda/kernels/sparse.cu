@@ -28,18 +28,25 @@ KERNEL spmm(const unsigned *__restrict__ starts, const unsigned *__restrict__ ot
     }
 }
 
-// dvalues[k] (+)= sum over the batch of dz[row of k, :] * x[column of k, :]. A block has a row, each of its warps every
-// eighth entry of it.
+#define GROUP 8 // Lanes that share an entry: as many neighbouring values as a sector of memory has.
+
+// dvalues[k] (+)= sum over the batch of dz[row of k, :] * x[column of k, :]. A block has a row, each of its groups every
+// 32nd entry of it.
 KERNEL sddmm(const unsigned *__restrict__ starts, const unsigned *__restrict__ columns, const real *__restrict__ dz,
              const real *__restrict__ x, real *__restrict__ dvalues, i64 rows, i64 batch, i64 add) {
-    const int lane = threadIdx.x % LANES;
+    const int lane = threadIdx.x % GROUP, group = threadIdx.x / GROUP;
     for (i64 row = blockIdx.x; row < rows; row += gridDim.x) {
-        for (unsigned k = starts[row] + threadIdx.x / LANES; k < starts[row + 1]; k += WARPS) {
-            const real *left = dz + row * batch, *right = x + columns[k] * batch;
+        const unsigned end = starts[row + 1];
+        for (unsigned first = starts[row]; first < end; first += THREADS / GROUP) {
+            const unsigned k = first + group;
             real sum = 0;
-            for (i64 sample = lane; sample < batch; sample += LANES) sum += left[sample] * right[sample];
-            sum = warp_sum(sum);
-            if (lane == 0) put(dvalues, k, sum, add);
+            if (k < end) {
+                const real *left = dz + row * batch, *right = x + columns[k] * batch;
+                for (i64 sample = lane; sample < batch; sample += GROUP) sum += left[sample] * right[sample];
+            }
+            // All lanes of a warp are here, whether they have an entry or not.
+            for (int other = GROUP / 2; other > 0; other /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, other);
+            if (lane == 0 && k < end) put(dvalues, k, sum, add);
         }
     }
 }

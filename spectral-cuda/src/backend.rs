@@ -3,7 +3,7 @@
 use crate::device::call::Call;
 use crate::device::pool::Pool;
 use crate::memory::Masks;
-use crate::{Device, Family};
+use crate::{Device, Source};
 use spectral_core::{Backend, DType};
 use std::sync::Arc;
 
@@ -40,8 +40,8 @@ impl<D: Device> Cuda<D> {
         &self.0.masks
     }
 
-    pub(crate) fn call(&self, family: Family, name: &'static str, dtype: DType) -> Call<'_, D> {
-        Call::new(self.pool(), family, name, dtype)
+    pub(crate) fn call(&self, source: Source, name: &'static str, dtype: DType) -> Call<'_, D> {
+        Call::new(self.pool(), source, name, dtype)
     }
 }
 

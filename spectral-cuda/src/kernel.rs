@@ -13,7 +13,7 @@ pub(crate) const WARPS: usize = THREADS / LANES;
 
 /// A file of kernels: what is compiled together, once for each element type, when it is first needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Family {
+pub enum Source {
     /// Element by element.
     Elementwise,
     /// Dense products.
@@ -32,7 +32,7 @@ pub enum Family {
     Update,
 }
 
-impl Family {
+impl Source {
     /// All of them.
     pub const ALL: [Self; 8] = [
         Self::Elementwise,
@@ -60,7 +60,7 @@ impl Family {
     }
 
     /// What a compiler is given to make its kernels for `dtype`.
-    pub fn source(self, dtype: DType) -> String {
+    pub fn text(self, dtype: DType) -> String {
         let real = match dtype {
             DType::F32 => "float",
             DType::F64 => "double",
@@ -79,8 +79,8 @@ impl Family {
     }
 
     /// The names of its kernels.
-    pub fn kernels(source: &str) -> impl Iterator<Item = &str> {
-        source.lines().filter_map(|line| line.strip_prefix("KERNEL ")?.split('(').next())
+    pub fn kernels(text: &str) -> impl Iterator<Item = &str> {
+        text.lines().filter_map(|line| line.strip_prefix("KERNEL ")?.split('(').next())
     }
 }
 
@@ -88,7 +88,7 @@ impl Family {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Kernel {
     /// The file it is in.
-    pub family: Family,
+    pub source: Source,
     /// Its name there.
     pub name: &'static str,
     /// What `real` is.

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::Command;
 
 /// What each crate may depend on inside the workspace (normal dependencies).
-const MAY_DEPEND_ON: [(&str, &[&str]); 11] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
     ("spectral-core", &[]),
     ("spectral-cpu", &["core"]),
     ("spectral-tch", &["core"]),
+    ("spectral-cuda", &["core"]),
     ("spectral-layers", &["core"]),
     ("spectral-train", &["core"]),
     ("spectral-prune", &["core", "train"]),

@@ -2,7 +2,7 @@
 
 use super::pool::{Buffer, Pool};
 use super::{Device, Gemm, Launch, Matrix, Multiplied};
-use crate::{Arg, Family, Kernel, THREADS};
+use crate::{Arg, Kernel, Source, THREADS};
 use spectral_core::{Accum, Activation, DType, Error, Result, Tensor};
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ pub(crate) struct Call<'a, D: Device> {
 }
 
 impl<'a, D: Device> Call<'a, D> {
-    pub(crate) fn new(pool: &'a Arc<Pool<D>>, family: Family, name: &'static str, dtype: DType) -> Self {
-        Self { pool, kernel: Kernel { family, name, dtype }, args: [Arg::Int(0); MOST], given: 0, wrong: None }
+    pub(crate) fn new(pool: &'a Arc<Pool<D>>, source: Source, name: &'static str, dtype: DType) -> Self {
+        Self { pool, kernel: Kernel { source, name, dtype }, args: [Arg::Int(0); MOST], given: 0, wrong: None }
     }
 
     fn arg(mut self, arg: Arg) -> Self {

@@ -3,7 +3,7 @@
 use super::dense::Epilogue;
 use super::expect;
 use crate::device::call::Call;
-use crate::{Cuda, Device, Family};
+use crate::{Cuda, Device, Source};
 use spectral_core::backend::{Conv2d, ConvGrads};
 use spectral_core::{Accum, ConvKernels, Error, Result, RowSum, Shape, Tensor};
 
@@ -15,7 +15,7 @@ impl<D: Device> ConvKernels for Cuda<D> {
         if let Some(pre) = &pre {
             expect("conv2d", y.shape(), pre.shape())?;
         }
-        let call = self.call(Family::Convolution, "windows", y.dtype()).tensor(op.x).tensor(scratch);
+        let call = self.call(Source::Convolution, "windows", y.dtype()).tensor(op.x).tensor(scratch);
         grid(call, op, shape).over(scratch.len())?;
         let extents = [shape.rows(), shape.columns(), op.weight.shape().columns()];
         let epilogue = Epilogue { bias: op.bias, activation: op.activation, before: pre };
@@ -39,7 +39,7 @@ impl<D: Device> ConvKernels for Cuda<D> {
         // The windows themselves are needed no more: their gradients take their place.
         let factors = [(op.weight, true), (dz, false)];
         self.product(factors, [taps, places, out], (scratch, Accum::Replace), Epilogue::default())?;
-        let call = self.call(Family::Convolution, "images", dz.dtype()).tensor(scratch).tensor(slot.tensor);
+        let call = self.call(Source::Convolution, "images", dz.dtype()).tensor(scratch).tensor(slot.tensor);
         grid(call, op, shape).accum(slot.accum).over(op.x.len())
     }
 
@@ -47,7 +47,7 @@ impl<D: Device> ConvKernels for Cuda<D> {
         if x.len() != y.len() {
             return Err(Error::shape("reshaped", x.shape(), y.shape()));
         }
-        let call = self.call(Family::Elementwise, "scale", x.dtype());
+        let call = self.call(Source::Elementwise, "scale", x.dtype());
         call.tensor(x).size(0).tensor(y).size(0).real(1.0).accum(accum).over(x.len())
     }
 }

@@ -3,7 +3,7 @@
 use super::expect;
 use crate::device::Multiplied;
 use crate::device::call::{Factor, multiply};
-use crate::{Cuda, Device, Family};
+use crate::{Cuda, Device, Source};
 use spectral_core::{Accum, Activation, DenseKernels, Linear, LinearGrads, Result, RowSum, Shape, Tensor};
 
 /// Results of a block of the own kernel along each side.
@@ -92,7 +92,7 @@ impl<D: Device> Cuda<D> {
         before: Option<&mut Tensor>,
         y: &mut Tensor,
     ) -> Result<()> {
-        let call = self.call(Family::Dense, "finish", y.dtype());
+        let call = self.call(Source::Dense, "finish", y.dtype());
         let call = call.tensor(before.as_deref().unwrap_or(y)).tensor(y).maybe(before.as_deref()).maybe(bias);
         call.size(y.shape().columns()).activation(activation).over(y.len())
     }
@@ -106,7 +106,7 @@ impl<D: Device> Cuda<D> {
     ) -> Result<()> {
         let [a_down, a_across] = if a_transposed { [1, m] } else { [k, 1] };
         let [b_down, b_across] = if b_transposed { [1, k] } else { [n, 1] };
-        let call = self.call(Family::Dense, "gemm", c.dtype()).tensor(a).tensor(b).tensor(c);
+        let call = self.call(Source::Dense, "gemm", c.dtype()).tensor(a).tensor(b).tensor(c);
         let call = call.maybe(epilogue.before.as_deref()).maybe(epilogue.bias).size(m).size(n).size(k);
         let call = call.size(a_down).size(a_across).size(b_down).size(b_across);
         call.activation(epilogue.activation).accum(accum).run([n.div_ceil(TILE), m.div_ceil(TILE)])

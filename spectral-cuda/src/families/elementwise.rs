@@ -2,14 +2,14 @@
 
 use super::expect;
 use crate::kernel::LANES;
-use crate::{Cuda, Device, Family};
+use crate::{Cuda, Device, Source};
 use spectral_core::{Accum, Activation, Dropout, Elementwise, Error, Mask, Penalty, Result, RowCopy, Tensor};
 
 impl<D: Device> Elementwise for Cuda<D> {
     fn activate(&self, act: Activation, x: &Tensor, y: &mut Tensor) -> Result<()> {
         expect("activate", x.shape(), y.shape())?;
         if act.is_elementwise() {
-            let call = self.call(Family::Elementwise, "activate", x.dtype());
+            let call = self.call(Source::Elementwise, "activate", x.dtype());
             return call.tensor(x).tensor(y).activation(act).over(x.len());
         }
         self.down_the_rows("softmax", x, y)
@@ -18,7 +18,7 @@ impl<D: Device> Elementwise for Cuda<D> {
     fn activate_vjp(&self, act: Activation, at: &Tensor, dy: &mut Tensor) -> Result<()> {
         expect("activate_vjp", at.shape(), dy.shape())?;
         if act.is_elementwise() {
-            let call = self.call(Family::Elementwise, "activate_vjp", at.dtype());
+            let call = self.call(Source::Elementwise, "activate_vjp", at.dtype());
             return call.tensor(at).tensor(dy).activation(act).over(at.len());
         }
         self.down_the_rows("softmax_vjp", at, dy)
@@ -26,39 +26,39 @@ impl<D: Device> Elementwise for Cuda<D> {
 
     fn scale(&self, alpha: f64, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         expect("scale", x.shape(), y.shape())?;
-        let call = self.call(Family::Elementwise, "scale", x.dtype());
+        let call = self.call(Source::Elementwise, "scale", x.dtype());
         call.tensor(x).size(0).tensor(y).size(0).real(alpha).accum(accum).over(x.len())
     }
 
     fn multiply(&self, a: &Tensor, b: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         expect("multiply", a.shape(), b.shape())?;
         expect("multiply", a.shape(), y.shape())?;
-        let call = self.call(Family::Elementwise, "multiply", a.dtype());
+        let call = self.call(Source::Elementwise, "multiply", a.dtype());
         call.tensor(a).tensor(b).tensor(y).accum(accum).over(a.len())
     }
 
     fn copy_rows(&self, op: RowCopy, from: &Tensor, to: &mut Tensor, accum: Accum) -> Result<()> {
         op.check(from, to)?;
         let n = from.shape().columns();
-        let call = self.call(Family::Elementwise, "scale", from.dtype());
+        let call = self.call(Source::Elementwise, "scale", from.dtype());
         let call = call.tensor(from).size(op.from_row * n).tensor(to).size(op.to_row * n);
         call.real(1.0).accum(accum).over(op.rows * n)
     }
 
     fn dropout(&self, op: Dropout, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         expect("dropout", x.shape(), y.shape())?;
-        let call = self.call(Family::Elementwise, "dropout", x.dtype()).tensor(x).tensor(y);
+        let call = self.call(Source::Elementwise, "dropout", x.dtype()).tensor(x).tensor(y);
         call.bits(op.key).bits(op.threshold()).real(op.scale()).accum(accum).over(x.len())
     }
 
     fn penalty_vjp(&self, penalty: Penalty, factor: f64, x: &Tensor, dx: &mut Tensor) -> Result<()> {
         expect("penalty_vjp", x.shape(), dx.shape())?;
-        let call = self.call(Family::Elementwise, "penalty_vjp", x.dtype()).tensor(x).tensor(dx);
+        let call = self.call(Source::Elementwise, "penalty_vjp", x.dtype()).tensor(x).tensor(dx);
         call.real(factor * penalty.l1).real(2.0 * factor * penalty.l2).over(x.len())
     }
 
     fn clamp(&self, limit: f64, t: &mut Tensor) -> Result<()> {
-        self.call(Family::Elementwise, "clamp", t.dtype()).tensor(t).real(limit).over(t.len())
+        self.call(Source::Elementwise, "clamp", t.dtype()).tensor(t).real(limit).over(t.len())
     }
 
     fn zero_where(&self, mask: &Mask, t: &mut Tensor) -> Result<()> {
@@ -66,7 +66,7 @@ impl<D: Device> Elementwise for Cuda<D> {
             return Err(Error::shape("zero_where", t.shape(), format!("a mask over {} entries", mask.len())));
         }
         let mask = self.mask(Some(mask))?;
-        self.call(Family::Elementwise, "zero_where", t.dtype()).buffer(mask.as_deref()).tensor(t).over(t.len())
+        self.call(Source::Elementwise, "zero_where", t.dtype()).buffer(mask.as_deref()).tensor(t).over(t.len())
     }
 }
 
@@ -76,7 +76,7 @@ impl<D: Device> Cuda<D> {
         // Samples are the last axis, features all before; there are no columns in a tensor without rows.
         let (rows, batch) = (x.shape().rows(), x.shape().columns());
         let blocks = if rows == 0 { 0 } else { batch.div_ceil(LANES) };
-        let call = self.call(Family::Reduce, name, x.dtype()).tensor(x).tensor(y);
+        let call = self.call(Source::Reduce, name, x.dtype()).tensor(x).tensor(y);
         call.size(rows).size(batch).run([blocks, 1])
     }
 }

@@ -1,7 +1,7 @@
 //! Tensors, and values between the host and the device.
 
 use super::expect;
-use crate::{Cuda, Device, Family};
+use crate::{Cuda, Device, Source};
 use spectral_core::{DType, Error, Memory, Result, Shape, Tensor, Values};
 
 impl<D: Device> Memory for Cuda<D> {
@@ -48,14 +48,14 @@ impl<D: Device> Memory for Cuda<D> {
             (a, b) if a == b => self.pool().memory_mut(to)?.copy(0, self.pool().memory(from)?, 0, bytes),
             (a, b) => {
                 let name = if b == DType::F64 { "widen" } else { "narrow" };
-                let call = self.call(Family::Elementwise, name, DType::F32);
+                let call = self.call(Source::Elementwise, name, DType::F32);
                 call.tensor_of(a, from).tensor_of(b, to).over(from.len())
             }
         }
     }
 
     fn fill(&self, value: f64, to: &mut Tensor) -> Result<()> {
-        self.call(Family::Elementwise, "fill", to.dtype()).tensor(to).real(value).over(to.len())
+        self.call(Source::Elementwise, "fill", to.dtype()).tensor(to).real(value).over(to.len())
     }
 
     fn synchronize(&self) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use super::expect;
 use crate::kernel::{LANES, THREADS, WARPS};
-use crate::{Cuda, Device, Family};
+use crate::{Cuda, Device, Source};
 use spectral_core::{Accum, DType, GradSlot, LossKernel, LossKind, Memory, Reduce, Result, RowSum, Shape, Tensor};
 
 /// Values of a row that one warp adds up; longer rows are shared among several.
@@ -36,18 +36,18 @@ impl<D: Device> Reduce for Cuda<D> {
         let (rows, batch) = (shape.rows(), shape.columns());
         let blocks = if rows == 0 { 0 } else { batch.div_ceil(LANES) };
         let parts = self.scratch(Shape::matrix(blocks, 2), DType::F64)?;
-        let call = self.call(Family::Reduce, "loss", op.outputs.dtype()).tensor(op.outputs).tensor(op.targets);
+        let call = self.call(Source::Reduce, "loss", op.outputs.dtype()).tensor(op.outputs).tensor(op.targets);
         let call = call.maybe(gradient.as_ref().map(|slot| &*slot.tensor)).tensor_of(DType::F64, &parts);
         let call = call.choice(i64::from(op.kind == LossKind::SoftmaxCrossEntropy)).real(op.gradient_scale);
         call.accum(accum).size(rows).size(batch).run([blocks, 1])?;
-        let call = self.call(Family::Reduce, "loss_totals", op.outputs.dtype());
+        let call = self.call(Source::Reduce, "loss_totals", op.outputs.dtype());
         call.tensor_of(DType::F64, &parts).tensor_of(DType::F64, totals).size(blocks).run([1, 1])
     }
 
     fn largest(&self, x: &Tensor) -> Result<f64> {
         let blocks = x.len().div_ceil(THREADS).min(LOOKERS);
         let found = self.scratch(Shape::vector(blocks), DType::F64)?;
-        let call = self.call(Family::Reduce, "largest", x.dtype()).tensor(x).tensor_of(DType::F64, &found);
+        let call = self.call(Source::Reduce, "largest", x.dtype()).tensor(x).tensor_of(DType::F64, &found);
         call.size(x.len()).run([blocks, 1])?;
         let found = self.download(&found)?;
         let finite = found.iter().all(|v| v.is_finite());
@@ -72,7 +72,7 @@ impl<D: Device> Cuda<D> {
             Sum::Product(other) => (3, Some(other)),
         };
         let summed = |to: &Tensor, accum| {
-            let call = self.call(Family::Reduce, "row_sums", x.dtype()).tensor(x).maybe(other).tensor(to);
+            let call = self.call(Source::Reduce, "row_sums", x.dtype()).tensor(x).maybe(other).tensor(to);
             let call = call.choice(what).size(rows).size(columns).size(columns.div_ceil(shares)).accum(accum);
             call.run([rows.div_ceil(WARPS), shares])
         };
@@ -93,7 +93,7 @@ impl<D: Device> Cuda<D> {
         factor: f64,
         slot: GradSlot<'_>,
     ) -> Result<()> {
-        let call = self.call(Family::Reduce, "fold", parts.dtype()).tensor(parts).tensor(slot.tensor);
+        let call = self.call(Source::Reduce, "fold", parts.dtype()).tensor(parts).tensor(slot.tensor);
         call.size(count).size(item).size(step).real(factor).accum(slot.accum).over(slot.tensor.len())
     }
 

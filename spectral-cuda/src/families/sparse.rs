@@ -4,7 +4,7 @@ use super::dense::Epilogue;
 use super::expect;
 use crate::device::pool::Buffer;
 use crate::kernel::{LANES, WARPS};
-use crate::{Cuda, Device, Family};
+use crate::{Cuda, Device, Source};
 use spectral_core::{Accum, Result, RowSum, Shape, SparseGrads, SparseKernels, SparseLinear, Tensor};
 
 /// Samples that a warp of `spmm` works on.
@@ -46,7 +46,7 @@ impl<D: Device> SparseKernels for Cuda<D> {
             self.spmm(&entries, op.values, dz, (slot.tensor, slot.accum), Epilogue::default())?;
         }
         if let Some(slot) = grads.values {
-            let call = self.call(Family::Sparse, "sddmm", dz.dtype());
+            let call = self.call(Source::Sparse, "sddmm", dz.dtype());
             let call = call.buffer(Some(&arrays.starts)).buffer(Some(&arrays.columns)).tensor(dz).tensor(op.x);
             call.tensor(slot.tensor).size(rows).size(op.x.shape().columns()).accum(slot.accum).each(rows)?;
         }
@@ -67,7 +67,7 @@ impl<D: Device> Cuda<D> {
         epilogue: Epilogue<'_>,
     ) -> Result<()> {
         let (rows, batch) = (y.shape().rows(), y.shape().columns());
-        let call = self.call(Family::Sparse, "spmm", y.dtype());
+        let call = self.call(Source::Sparse, "spmm", y.dtype());
         let call = call.buffer(Some(entries.starts)).buffer(Some(entries.others)).buffer(entries.positions);
         let call = call.tensor(values).tensor(x).tensor(y).maybe(epilogue.before.as_deref()).maybe(epilogue.bias);
         let call = call.size(rows).size(batch).activation(epilogue.activation).accum(accum);

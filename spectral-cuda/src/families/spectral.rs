@@ -3,7 +3,7 @@
 use super::dense::Epilogue;
 use super::expect;
 use crate::kernel::{LANES, WARPS};
-use crate::{Cuda, Device, Family};
+use crate::{Cuda, Device, Source};
 use spectral_core::{Accum, OuterProduct, Result, Shape, SpectralGrads, SpectralKernels, SpectralWeight, Tensor};
 
 /// Rows of a tile of `spectral_sums`.
@@ -12,7 +12,7 @@ const ROWS: usize = 8 * WARPS;
 impl<D: Device> SpectralKernels for Cuda<D> {
     fn spectral_weight(&self, op: &SpectralWeight<'_>, weight: &mut Tensor) -> Result<()> {
         op.check("spectral_weight", weight.shape())?;
-        let call = self.call(Family::Spectral, "spectral_weight", weight.dtype());
+        let call = self.call(Source::Spectral, "spectral_weight", weight.dtype());
         let call = call.tensor(op.basis).tensor(op.lambda_in).tensor(op.lambda_out).tensor(weight);
         call.size(weight.shape().columns()).over(weight.len())
     }
@@ -39,7 +39,7 @@ impl<D: Device> SpectralKernels for Cuda<D> {
         let extents = [out, inputs, dw.left.shape().columns()];
         self.product(factors, extents, (&mut written, Accum::Replace), Epilogue::default())?;
         if let Some(slot) = grads.basis {
-            let call = self.call(Family::Spectral, "spectral_basis_vjp", dtype);
+            let call = self.call(Source::Spectral, "spectral_basis_vjp", dtype);
             let call = call.tensor(&written).tensor(op.lambda_in).tensor(op.lambda_out).tensor(slot.tensor);
             call.accum(slot.accum).size(inputs).over(shape.len())?;
         }
@@ -49,7 +49,7 @@ impl<D: Device> SpectralKernels for Cuda<D> {
         let (down, across) = (out.div_ceil(ROWS), inputs.div_ceil(LANES));
         let by_column = self.scratch(Shape::matrix(down, inputs), dtype)?;
         let by_row = self.scratch(Shape::matrix(out, across), dtype)?;
-        let call = self.call(Family::Spectral, "spectral_sums", dtype).tensor(&written).tensor(op.basis);
+        let call = self.call(Source::Spectral, "spectral_sums", dtype).tensor(&written).tensor(op.basis);
         call.tensor(&by_column).tensor(&by_row).size(out).size(inputs).run([across, down])?;
         if let Some(slot) = grads.lambda_in {
             self.fold(&by_column, [down, 1, inputs], 1.0, slot)?;

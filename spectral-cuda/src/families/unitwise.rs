@@ -2,7 +2,7 @@
 
 use super::expect;
 use super::reduce::Sum;
-use crate::{Cuda, Device, Family};
+use crate::{Cuda, Device, Source};
 use spectral_core::backend::{DiagonalGrads, StandardiseVjp, Standardised};
 use spectral_core::{Accum, Diagonal, Result, RowSum, Standardise, Tensor, Unitwise};
 
@@ -12,7 +12,7 @@ impl<D: Device> Unitwise for Cuda<D> {
         if let Some(pre) = &pre {
             expect("diagonal", y.shape(), pre.shape())?;
         }
-        let call = self.call(Family::Unitwise, "diagonal", y.dtype()).tensor(op.x).tensor(op.scale).maybe(op.bias);
+        let call = self.call(Source::Unitwise, "diagonal", y.dtype()).tensor(op.x).tensor(op.scale).maybe(op.bias);
         let call = call.tensor(y).maybe(pre.as_deref()).size(y.shape().columns());
         call.activation(op.activation).over(y.len())
     }
@@ -21,7 +21,7 @@ impl<D: Device> Unitwise for Cuda<D> {
         op.check("diagonal_vjp", dz.shape())?;
         grads.check("diagonal_vjp", op.x.shape())?;
         if let Some(slot) = grads.x {
-            let call = self.call(Family::Unitwise, "diagonal_vjp", dz.dtype()).tensor(dz).tensor(op.scale);
+            let call = self.call(Source::Unitwise, "diagonal_vjp", dz.dtype()).tensor(dz).tensor(op.scale);
             call.tensor(slot.tensor).size(dz.shape().columns()).accum(slot.accum).over(dz.len())?;
         }
         if let Some(slot) = grads.scale {
@@ -40,7 +40,7 @@ impl<D: Device> Unitwise for Cuda<D> {
             self.zero(to.mean)?;
             return self.zero(to.variance);
         }
-        let call = self.call(Family::Unitwise, "standardise", op.x.dtype()).tensor(op.x).tensor(to.y);
+        let call = self.call(Source::Unitwise, "standardise", op.x.dtype()).tensor(op.x).tensor(to.y);
         let call = call.tensor(to.mean).tensor(to.variance).size(shape.rows()).size(shape.columns());
         call.real(op.epsilon).each(shape.rows())
     }
@@ -48,7 +48,7 @@ impl<D: Device> Unitwise for Cuda<D> {
     fn standardise_vjp(&self, op: &StandardiseVjp<'_>, dx: &mut Tensor, accum: Accum) -> Result<()> {
         let shape = dx.shape();
         op.check("standardise_vjp", shape)?;
-        let call = self.call(Family::Unitwise, "standardise_vjp", dx.dtype()).tensor(op.y).tensor(op.dy);
+        let call = self.call(Source::Unitwise, "standardise_vjp", dx.dtype()).tensor(op.y).tensor(op.dy);
         let call = call.tensor(op.variance).tensor(op.scale).tensor(dx).size(shape.rows()).size(shape.columns());
         call.real(op.epsilon).accum(accum).each(if shape.is_empty() { 0 } else { shape.rows() })
     }

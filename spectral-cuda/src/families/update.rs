@@ -1,7 +1,7 @@
 //! Optimiser steps.
 
 use super::dense::Epilogue;
-use crate::{Cuda, Device, Family};
+use crate::{Cuda, Device, Source};
 use spectral_core::{Accum, Constrain, Constraint, OuterProduct, Result, Rows, Rule, Tensor, Update, UpdateKernels};
 
 impl<D: Device> UpdateKernels for Cuda<D> {
@@ -19,7 +19,7 @@ impl<D: Device> UpdateKernels for Cuda<D> {
             Rows::Starts(starts) => (starts.len() - 1, Some(self.pool().uploaded(starts)?)),
         };
         let trainable = self.mask(op.trainable)?;
-        let call = self.call(Family::Update, "constrain", value.dtype()).tensor(value).buffer(starts.as_ref());
+        let call = self.call(Source::Update, "constrain", value.dtype()).tensor(value).buffer(starts.as_ref());
         let call = call.buffer(trainable.as_deref()).choice(kind).real(least).real(most).real(share);
         call.size(rows).size(value.len() / rows.max(1)).each(rows)
     }
@@ -36,7 +36,7 @@ impl<D: Device> UpdateKernels for Cuda<D> {
             Rule::MomentumRestart { friction, epsilon, start } => (5, [friction, epsilon, 0.0], op.step >= start),
         };
         let (pruned, trainable) = (self.mask(op.pruned)?, self.mask(op.trainable)?);
-        let call = self.call(Family::Update, "update", value.dtype()).tensor(value).tensor(gradient);
+        let call = self.call(Source::Update, "update", value.dtype()).tensor(value).tensor(gradient);
         let call = call.maybe(state.first()).maybe(state.get(1));
         let call = call.buffer(pruned.as_deref()).buffer(trainable.as_deref());
         let call = call.choice(rule).real(p).real(q).real(r).choice(i64::from(flag));

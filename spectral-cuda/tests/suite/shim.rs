@@ -2,7 +2,7 @@
 
 use libloading::Library;
 use spectral_core::{DType, Error, Result};
-use spectral_cuda::{Address, Arg, Device, Family, Launch};
+use spectral_cuda::{Address, Arg, Device, Launch, Source};
 use std::alloc::{Layout, alloc, dealloc};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,14 +15,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Kernels use variables of their library for the threads of a block, so one runs at a time.
 static RUNNING: Mutex<()> = Mutex::new(());
 
-/// Changes the source of a family before it is compiled.
-pub(crate) type Change = fn(Family, String) -> String;
+/// Changes the text of a file of kernels before it is compiled.
+pub(crate) type Change = fn(Source, String) -> String;
 
 #[derive(Debug)]
 pub(crate) struct Shim {
     compiler: String,
     change: Change,
-    libraries: Mutex<HashMap<(Family, DType), Library>>,
+    libraries: Mutex<HashMap<(Source, DType), Library>>,
     allocated: Mutex<HashMap<Address, Layout>>,
 }
 
@@ -32,7 +32,7 @@ type Parameters = unsafe extern "C" fn() -> *const c_char;
 impl Shim {
     /// The device, if there is a C++ compiler.
     pub(crate) fn new() -> Option<Self> {
-        Self::with(|_, source| source)
+        Self::with(|_, text| text)
     }
 
     /// The device with changed kernels.
@@ -44,14 +44,14 @@ impl Shim {
         Some(Self { compiler, change, libraries: Mutex::default(), allocated: Mutex::default() })
     }
 
-    /// The library of a family, compiled if none of the same source is there.
-    fn compile(&self, family: Family, dtype: DType) -> Result<PathBuf> {
-        let source = (self.change)(family, family.source(dtype));
-        let exports: String = Family::kernels(&source).map(|name| format!("EXPORT({name})\n")).collect();
-        let text = format!("{}\n{source}\n{exports}", include_str!("shim.hpp"));
+    /// The library of a file, compiled if none of the same text is there.
+    fn compile(&self, source: Source, dtype: DType) -> Result<PathBuf> {
+        let kernels = (self.change)(source, source.text(dtype));
+        let exports: String = Source::kernels(&kernels).map(|name| format!("EXPORT({name})\n")).collect();
+        let text = format!("{}\n{kernels}\n{exports}", include_str!("shim.hpp"));
         let mut hasher = DefaultHasher::new();
         (&text, &self.compiler).hash(&mut hasher);
-        let name = format!("{}-{dtype}-{:016x}", family.name(), hasher.finish());
+        let name = format!("{}-{dtype}-{:016x}", source.name(), hasher.finish());
         let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.so"));
         if library.exists() {
             return Ok(library);
@@ -146,10 +146,10 @@ impl Device for Shim {
     unsafe fn launch(&self, launch: &Launch<'_>) -> Result<()> {
         let kernel = launch.kernel;
         let mut libraries = lock(&self.libraries);
-        let library = match libraries.entry((kernel.family, kernel.dtype)) {
+        let library = match libraries.entry((kernel.source, kernel.dtype)) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
-                let path = self.compile(kernel.family, kernel.dtype)?;
+                let path = self.compile(kernel.source, kernel.dtype)?;
                 // SAFETY: the library has no initialisers but those of plain variables.
                 new.insert(unsafe { Library::new(&path) }.map_err(|e| failed(e.to_string()))?)
             }
