@@ -28,20 +28,20 @@ KERNEL fold(const real *__restrict__ parts, real *__restrict__ y, i64 count, i64
     }
 }
 
-// largest[block] = the largest |x| that the block saw, NaN where one is not finite. NaN is larger than all.
+// largest[block] = the largest |x| that the block saw; NaN counts as larger than all.
 KERNEL largest(const real *__restrict__ x, double *__restrict__ largest, i64 n) {
     __shared__ double found[THREADS];
     double most = 0;
     EACH(i, n) {
         const double size = fabs((double)x[i]);
-        most = !(size <= most) ? (size - size == 0 ? size : size - size) : most;
+        if (!(size <= most)) most = size;
         if (most != most) break;
     }
     found[threadIdx.x] = most;
     __syncthreads();
     if (threadIdx.x == 0) {
-        for (int t = 1; t < THREADS; t++)
-            if (!(found[t] <= most) && most == most) most = found[t];
+        for (int t = 1; t < THREADS && most == most; t++)
+            if (!(found[t] <= most)) most = found[t];
         largest[blockIdx.x] = most;
     }
 }

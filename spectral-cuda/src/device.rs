@@ -1,6 +1,8 @@
 //! What a device must be able to do; memory that is kept for reuse, and launches.
 
 pub(crate) mod call;
+#[cfg(feature = "cuda")]
+pub(crate) mod driver;
 pub(crate) mod pool;
 
 use crate::{Arg, Kernel};

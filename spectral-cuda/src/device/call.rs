@@ -7,7 +7,7 @@ use spectral_core::{Accum, Activation, DType, Error, Result, Tensor};
 use std::sync::Arc;
 
 /// Blocks of a one-dimensional launch at most; kernels stride over the rest.
-const BLOCKS: usize = 8192;
+const BLOCKS: usize = 2048;
 
 /// Arguments of a kernel at most.
 const MOST: usize = 20;

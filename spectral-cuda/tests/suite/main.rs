@@ -1,14 +1,20 @@
-//! The kernels and their launches, run on the CPU by a C++ compiler.
+//! The kernels and their launches, run on the CPU by a C++ compiler; with the feature `cuda` also compiled by NVRTC and
+//! run on a GPU, where there are these.
 
+#[cfg(feature = "cuda")]
+mod gpu;
+mod mutations;
 mod shim;
 
-use shim::Shim;
+use shim::{Change, Shim};
+use spectral_core::backend::{Accum, Elementwise, Memory};
+use spectral_core::{DType, Shape};
 use spectral_cuda::Cuda;
 use spectral_testkit::backend;
 
-/// A backend on the shim; says so loudly where there is no compiler.
-fn cuda() -> Option<Cuda<Shim>> {
-    let shim = Shim::new();
+/// A backend on the shim with changed kernels; says so loudly where there is no compiler.
+fn cuda(change: Change) -> Option<Cuda<Shim>> {
+    let shim = Shim::new(change);
     if shim.is_none() {
         eprintln!("SKIPPED: no C++ compiler (CXX, c++, g++ or clang++), so no CUDA kernel was run");
     }
@@ -17,9 +23,20 @@ fn cuda() -> Option<Cuda<Shim>> {
 
 #[test]
 fn conformance_on_the_cpu() {
-    let Some(cuda) = cuda() else { return };
+    let Some(cuda) = cuda(|_, text| text) else { return };
     let report = backend::conformance(&cuda);
     println!("{report}");
     assert!(report.passed(), "{report}");
-    assert!(report.cases > 4000, "{report}");
+    assert!(report.cases > 5000, "{report}");
+}
+
+#[test]
+fn threads_stride_over_what_the_blocks_do_not_cover() {
+    let Some(cuda) = cuda(|_, text| text) else { return };
+    let values: Vec<f64> = (0..1_000_003).map(f64::from).collect();
+    let shape = Shape::vector(values.len());
+    let (mut x, mut y) = (cuda.zeros(shape, DType::F64).unwrap(), cuda.zeros(shape, DType::F64).unwrap());
+    cuda.write(&values, &mut x).unwrap();
+    cuda.scale(2.0, &x, &mut y, Accum::Replace).unwrap();
+    assert!(cuda.download(&y).unwrap().iter().zip(&values).all(|(y, x)| *y == 2.0 * x));
 }

@@ -30,13 +30,8 @@ type Run = unsafe extern "C" fn(*const u32, *const u64) -> i32;
 type Parameters = unsafe extern "C" fn() -> *const c_char;
 
 impl Shim {
-    /// The device, if there is a C++ compiler.
-    pub(crate) fn new() -> Option<Self> {
-        Self::with(|_, text| text)
-    }
-
-    /// The device with changed kernels.
-    pub(crate) fn with(change: Change) -> Option<Self> {
+    /// The device, with kernels changed by `change`, if there is a C++ compiler.
+    pub(crate) fn new(change: Change) -> Option<Self> {
         let own = std::env::var("CXX").ok();
         let known = ["c++", "g++", "clang++"].map(str::to_string);
         let works = |c: &String| Command::new(c).arg("--version").output().is_ok_and(|o| o.status.success());

@@ -6,6 +6,8 @@ use spectral_core::backend::{Accum, LossKernel, LossKind, Reduce, RowSum};
 use spectral_core::{DType, Memory, Reference, Result, Shape, Tensor};
 
 pub(super) fn run(f: &mut Fixture<'_>) {
+    // Rows that are long enough to be shared among workers.
+    f.case("row_sums of [3, 9001]", |f| row_sums(f, RowSum::Square, 3, 9001, Accum::Add));
     for (rows, _, batch) in EXTENTS {
         for sum in [RowSum::Plain, RowSum::Absolute, RowSum::Square] {
             for accum in ACCUMS {
@@ -140,14 +142,14 @@ fn loss_of_nan(f: &mut Fixture<'_>, kind: LossKind) -> Result<()> {
 
 /// Among equal outputs the first counts.
 fn ties(f: &mut Fixture<'_>, kind: LossKind) -> Result<()> {
-    let shape = Shape::matrix(3, 4);
-    let y = f.pair(shape, &[1.0, 2.0, 0.0, 5.0, 1.0, 2.0, 0.0, 5.0, 0.0, 2.0, 0.0, 6.0])?;
-    let t = f.pair(shape, &[1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])?;
+    let shape = Shape::matrix(3, 5);
+    let y = f.pair(shape, &[1.0, 2.0, 0.0, 5.0, 0.0, 1.0, 2.0, 0.0, 5.0, 7.0, 0.0, 2.0, 0.0, 6.0, 7.0])?;
+    let t = f.pair(shape, &[1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0])?;
     let mut sums = totals(f)?;
     let op = LossKernel { kind, outputs: &y.device, targets: &t.device, gradient_scale: 1.0 };
     f.backend.loss(&op, &mut sums.device, None)?;
     let right = f.backend.download(&sums.device)?[1];
-    f.require(right == 6.0, format!("{right} right answers, must be 3 more than 3: of equal outputs the first counts"));
+    f.require(right == 7.0, format!("{right} right answers, must be 4 more than 3: of equal outputs the first counts"));
     Ok(())
 }
 
