@@ -28,8 +28,8 @@ KERNEL fold(const real *__restrict__ parts, real *__restrict__ y, i64 count, i64
     }
 }
 
-// largest[block] = the largest |x| that the block saw; NaN counts as larger than all.
-KERNEL largest(const real *__restrict__ x, double *__restrict__ largest, i64 n) {
+// largest[first + block] = the largest |x| that the block saw; NaN counts as larger than all.
+KERNEL largest(const real *__restrict__ x, double *__restrict__ largest, i64 first, i64 n) {
     __shared__ double found[THREADS];
     double most = 0;
     EACH(i, n) {
@@ -42,7 +42,7 @@ KERNEL largest(const real *__restrict__ x, double *__restrict__ largest, i64 n) 
     if (threadIdx.x == 0) {
         for (int t = 1; t < THREADS && most == most; t++)
             if (!(found[t] <= most)) most = found[t];
-        largest[blockIdx.x] = most;
+        largest[first + blockIdx.x] = most;
     }
 }
 

@@ -111,6 +111,18 @@ pub trait Reduce: Memory {
         Ok(if finite { values.iter().fold(0.0, |most, v| most.max(v.abs())) } else { f64::NAN })
     }
 
+    /// [`largest`](Self::largest) of each tensor: `found` is called with them in the order of the tensors. What is asked
+    /// of a device in one call is waited for once.
+    ///
+    /// # Errors
+    /// A tensor is on another device.
+    fn each_largest(&self, tensors: &mut dyn Iterator<Item = &Tensor>, found: &mut dyn FnMut(f64)) -> Result<()> {
+        for x in tensors {
+            found(self.largest(x)?);
+        }
+        Ok(())
+    }
+
     /// Whether every element is finite.
     ///
     /// # Errors

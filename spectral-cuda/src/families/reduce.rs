@@ -9,7 +9,7 @@ use spectral_core::{Accum, DType, GradSlot, LossKernel, LossKind, Memory, Reduce
 const SHARE: usize = 4096;
 
 /// Blocks that look for the largest value.
-const LOOKERS: usize = 512;
+const LOOKERS: usize = 256;
 
 /// What is summed along rows.
 pub(super) enum Sum<'a> {
@@ -45,13 +45,30 @@ impl<D: Device> Reduce for Cuda<D> {
     }
 
     fn largest(&self, x: &Tensor) -> Result<f64> {
-        let blocks = x.len().div_ceil(THREADS).min(LOOKERS);
-        let found = self.scratch(Shape::vector(blocks), DType::F64)?;
-        let call = self.call(Source::Reduce, "largest", x.dtype()).tensor(x).tensor_of(DType::F64, &found);
-        call.size(x.len()).run([blocks, 1])?;
-        let found = self.download(&found)?;
-        let finite = found.iter().all(|v| v.is_finite());
-        Ok(if finite { found.into_iter().fold(0.0, f64::max) } else { f64::NAN })
+        let mut largest = 0.0;
+        self.each_largest(&mut std::iter::once(x), &mut |found| largest = found)?;
+        Ok(largest)
+    }
+
+    fn each_largest(&self, tensors: &mut dyn Iterator<Item = &Tensor>, found: &mut dyn FnMut(f64)) -> Result<()> {
+        let blocks = |x: &Tensor| x.len().div_ceil(THREADS).min(LOOKERS);
+        let tensors: Vec<&Tensor> = tensors.collect();
+        let parts = self.scratch(Shape::vector(tensors.iter().map(|x| blocks(x)).sum()), DType::F64)?;
+        let mut first = 0;
+        for &x in &tensors {
+            let call = self.call(Source::Reduce, "largest", x.dtype()).tensor(x).tensor_of(DType::F64, &parts);
+            call.size(first).size(x.len()).run([blocks(x), 1])?;
+            first += blocks(x);
+        }
+        let parts = self.download(&parts)?;
+        let mut rest = &parts[..];
+        for x in tensors {
+            let (own, others) = rest.split_at(blocks(x));
+            let finite = own.iter().all(|v| v.is_finite());
+            found(if finite { own.iter().copied().fold(0.0, f64::max) } else { f64::NAN });
+            rest = others;
+        }
+        Ok(())
     }
 }
 

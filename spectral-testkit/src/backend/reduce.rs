@@ -154,6 +154,18 @@ fn ties(f: &mut Fixture<'_>, kind: LossKind) -> Result<()> {
 }
 
 fn all_finite(f: &mut Fixture<'_>) {
+    f.case("each_largest of several tensors", |f| {
+        let mut tensors = vec![f.random(Shape::matrix(31, 33))?, f.random(Shape::vector(0))?];
+        tensors.push(f.pair(Shape::vector(3), &[1.0, f64::NAN, -2.0])?);
+        tensors.push(f.random(Shape::matrix(101, 9))?);
+        let (mut got, mut want) = (Vec::new(), Vec::new());
+        f.backend.each_largest(&mut tensors.iter().map(|t| &t.device), &mut |v| got.push(v))?;
+        Reference.each_largest(&mut tensors.iter().map(|t| &t.oracle), &mut |v| want.push(v))?;
+        let same = |(a, b): (&f64, &f64)| a == b || (a.is_nan() && b.is_nan());
+        let all = got.len() == want.len() && got.iter().zip(&want).all(same);
+        f.require(all, format!("they are {got:?}, must be {want:?}"));
+        Ok(())
+    });
     for len in [0usize, 1, 5, 64, 1003] {
         for special in [None, Some(f64::NAN), Some(f64::INFINITY), Some(f64::NEG_INFINITY)] {
             for at in [0, len / 2, len.saturating_sub(1)] {

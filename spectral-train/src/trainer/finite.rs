@@ -9,16 +9,25 @@ pub(super) fn bad_loss(model: &Model, workspace: &Workspace, loss: f64, step: u6
     Ok(error(cause.unwrap_or_else(|| format!("the loss ({loss})")), step))
 }
 
-/// Checks all gradients of step `step`.
-pub(super) fn check_gradients(model: &Model, workspace: &mut Workspace, step: u64) -> Result<()> {
+/// Checks all gradients of step `step`; `sizes` is room for their largest entries.
+pub(super) fn check_gradients(model: &Model, workspace: &mut Workspace, sizes: &mut Vec<f64>, step: u64) -> Result<()> {
     // From the loss backwards, so that the first one found is where it began.
-    for index in (0..model.params().len()).rev() {
-        let id = ParamId(index as u32);
+    let ids = || (0..model.params().len()).rev().map(|index| ParamId(index as u32));
+    let tensors = ids().filter_map(|id| workspace.gradient(model, id)).map(|gradient| match gradient {
+        ParamGradient::Written(gradient) => (gradient, None),
+        ParamGradient::Product(factors) => (factors.left, Some(factors.right)),
+    });
+    sizes.clear();
+    let mut tensors = tensors.flat_map(|(first, second)| std::iter::once(first).chain(second));
+    model.backend().each_largest(&mut tensors, &mut |size| sizes.push(size))?;
+    let mut sizes = sizes.iter().copied();
+    let mut next = || sizes.next().unwrap_or(f64::NAN);
+    for id in ids() {
         let finite = match workspace.gradient(model, id) {
             None => true,
-            Some(ParamGradient::Written(gradient)) => model.backend().all_finite(gradient)?,
+            Some(ParamGradient::Written(_)) => next().is_finite(),
             Some(ParamGradient::Product(factors)) => {
-                surely_finite(model, factors)? || {
+                surely_finite(factors, next(), next()) || {
                     workspace.write_product(model, id)?;
                     workspace.param_grad(id).map_or(Ok(true), |gradient| model.backend().all_finite(gradient))?
                 }
@@ -33,15 +42,15 @@ pub(super) fn check_gradients(model: &Model, workspace: &mut Workspace, step: u6
     Ok(())
 }
 
-/// Whether no sum in the product can overflow, however large its factors are together.
-fn surely_finite(model: &Model, factors: OuterProduct<'_>) -> Result<bool> {
-    let (backend, terms) = (model.backend(), factors.left.shape().columns() as f64);
+/// Whether no sum in the product can overflow, however large its factors are together; given the largest entry of each.
+fn surely_finite(factors: OuterProduct<'_>, left: f64, right: f64) -> bool {
+    let terms = factors.left.shape().columns() as f64;
     let limit = match factors.left.dtype() {
         DType::F32 => f64::from(f32::MAX),
         DType::F64 => f64::MAX,
     };
     // Half of it is room for rounding. NaN is not below.
-    Ok(terms * backend.largest(factors.left)? * backend.largest(factors.right)? < limit / 2.0)
+    terms * left * right < limit / 2.0
 }
 
 /// The first parameter or layer, in the order they run, that is not finite.

@@ -48,6 +48,8 @@ struct Run<'a> {
 struct Buffers {
     feed: Feed,
     clip: Option<Clip>,
+    /// The largest entries of the gradients.
+    sizes: Vec<f64>,
     built_for: Form,
 }
 
@@ -169,7 +171,7 @@ impl<'a> Run<'a> {
 
     /// One optimiser step on the samples at `rows`.
     fn step(&mut self, model: &mut Model, rows: &[usize], rate: f64) -> Result<Totals> {
-        let Buffers { feed, clip, .. } = &mut self.buffers;
+        let Buffers { feed, clip, sizes, .. } = &mut self.buffers;
         let step = self.at.step + 1;
         feed.forward(model, self.sets.train, rows, Mode::Train, self.trainer.seed.key("step", self.at.step))?;
         let totals = feed.loss(&**model.backend(), Some(1.0 / rows.len() as f64))?;
@@ -177,7 +179,7 @@ impl<'a> Run<'a> {
             return Err(finite::bad_loss(model, &feed.workspace, totals.loss, step)?.into());
         }
         feed.workspace.backward(model, feed.node)?;
-        finite::check_gradients(model, &mut feed.workspace, step)?;
+        finite::check_gradients(model, &mut feed.workspace, sizes, step)?;
         if let Some(limit) = self.trainer.clip_value {
             for index in 0..model.params().len() {
                 if let Some(gradient) = feed.workspace.param_grad_mut(ParamId(index as u32)) {
@@ -220,6 +222,7 @@ impl Buffers {
         Ok(Self {
             feed: Feed::new(model, trainer.loss, batch, gradients)?,
             clip: trainer.clip_norm.map(|limit| Clip::new(model, limit)).transpose()?,
+            sizes: Vec::new(),
             built_for: Form::of(model),
         })
     }
