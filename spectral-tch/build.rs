@@ -1,8 +1,8 @@
-//! Tells the linker of this crate's tests where libtorch is when they run.
+//! Tells the linker where libtorch is when this crate's tests run.
 
 fn main() {
-    println!("cargo::rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
-    if let Ok(folder) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
-        println!("cargo::rustc-link-arg=-Wl,-rpath,{folder}");
+    println!("cargo::rerun-if-env-changed=LIBTORCH");
+    if let (Some(_), Ok(libtorch)) = (std::env::var_os("CARGO_FEATURE_LIBTORCH"), std::env::var("LIBTORCH")) {
+        println!("cargo::rustc-link-arg=-Wl,-rpath,{libtorch}/lib");
     }
 }

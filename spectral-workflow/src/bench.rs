@@ -179,7 +179,7 @@ pub(crate) fn run(cx: &Context, names: &[String], against: Option<Rival>) -> Res
     for row in &mut rows {
         row.share = limits.iter().find(|l| l.threads == row.threads).and_then(|l| row.share_of(l));
     }
-    let machine = machine::describe(&*cx.backend, cx.threads);
+    let machine = machine::describe(cx)?;
     Ok(BenchReport { schema: 1, machine, limits, rivals: arena.rivals.versions(), rows })
 }
 

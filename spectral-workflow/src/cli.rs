@@ -6,6 +6,7 @@ use crate::{Failure, Result, verbs};
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use spectral_core::registry::{self, Registered};
 use spectral_core::{PrunerEntry, StrategyEntry};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// A verb that a program adds to those of this crate.
@@ -14,6 +15,16 @@ pub struct Extra {
     pub command: Command,
     /// Runs it.
     pub run: fn(&ArgMatches) -> Result<()>,
+}
+
+/// The program around the command line.
+#[derive(Default)]
+pub struct Program {
+    /// Verbs of its own.
+    pub extras: Vec<Extra>,
+    /// Its `Cargo.toml`, from which it can be built again with a backend that it was built without; its package needs
+    /// a feature of the backend's name, which turns on that of this crate.
+    pub manifest: Option<PathBuf>,
 }
 
 /// Everything that can be asked.
@@ -61,12 +72,12 @@ enum Verb {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    main_with(Vec::new())
+    main_with(Program::default())
 }
 
-/// As [`main`], with verbs of the program's own.
-pub fn main_with(extras: Vec<Extra>) -> ExitCode {
-    let matches = match command(&extras).try_get_matches() {
+/// As [`main`], for a program that says more about itself.
+pub fn main_with(program: Program) -> ExitCode {
+    let matches = match command(&program.extras).try_get_matches() {
         Ok(matches) => matches,
         Err(e) if e.use_stderr() => {
             note(usage(&e));
@@ -78,7 +89,7 @@ pub fn main_with(extras: Vec<Extra>) -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    match dispatch(&matches, &extras) {
+    match dispatch(&matches, program) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             note(format!("error: {failure}"));
@@ -130,9 +141,9 @@ fn usage(error: &clap::Error) -> String {
     format!("{} (see --help)", kept.join("; "))
 }
 
-fn dispatch(matches: &ArgMatches, extras: &[Extra]) -> Result<()> {
+fn dispatch(matches: &ArgMatches, program: Program) -> Result<()> {
     if let Some((name, own)) = matches.subcommand()
-        && let Some(extra) = extras.iter().find(|e| e.command.get_name() == name)
+        && let Some(extra) = program.extras.iter().find(|e| e.command.get_name() == name)
     {
         return (extra.run)(own);
     }
@@ -141,7 +152,7 @@ fn dispatch(matches: &ArgMatches, extras: &[Extra]) -> Result<()> {
     let verb = Verb::from_arg_matches(matches).map_err(parse)?;
     let json = |m: &ArgMatches| m.try_get_one::<bool>("json").ok().flatten().copied().unwrap_or(false);
     let format = if matches.subcommand().is_some_and(|(_, m)| json(m)) { Format::Json } else { Format::Text };
-    let cx = Context::open(&common, format)?;
+    let cx = Context::new(&common, format, program.manifest)?;
     let answer = match verb {
         Verb::Run(o) => return verbs::run::run(&cx, &o),
         Verb::Reproduce(o) => return verbs::reproduce::run(&cx, &o),

@@ -1,10 +1,12 @@
 //! What every verb needs: a backend, the data, how to print.
 
+use crate::backends::{self, Opened};
 use crate::output::{Format, note};
 use crate::{Failure, Result, machine};
-use spectral_core::{BackendEntry, BackendHandle, BackendOptions, DataOrigin, Model, Samples, registry};
+use spectral_core::{BackendHandle, BackendOptions, DataOrigin, Model, Samples};
 use spectral_data::{DataOptions, Dataset};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The options that every verb takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -12,45 +14,88 @@ pub(crate) struct Common {
     /// Folder with a set's files, or with one folder a set (or set SPECTRAL_DATA)
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Where to compute: a name that `plugins` lists, or auto for the best one here
-    #[arg(long, global = true, default_value = "auto", value_name = "NAME")]
-    pub(crate) backend: String,
+    /// Where to compute: a name that `plugins` lists, or auto for the best one here [default: as the recipe says, or
+    /// auto]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) backend: Option<String>,
     /// Threads to use (all the machine has, if not given)
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<usize>,
 }
 
-/// The opened context of a verb.
+/// The context of a verb.
 pub(crate) struct Context {
-    pub(crate) backend: BackendHandle,
+    /// The backend that was asked for; the best one, if none was.
+    asked: Option<String>,
+    opened: OnceLock<Opened>,
+    /// What the program can be built again from, with another backend in it.
+    manifest: Option<PathBuf>,
+    /// How many threads were asked for.
+    limit: Option<usize>,
     pub(crate) threads: usize,
     pub(crate) format: Format,
     pub(crate) data_dir: Option<PathBuf>,
 }
 
 impl Context {
-    /// Opens the backend.
-    pub(crate) fn open(common: &Common, format: Format) -> Result<Self> {
+    /// The context that the options ask for, without a backend yet.
+    pub(crate) fn new(common: &Common, format: Format, manifest: Option<PathBuf>) -> Result<Self> {
         if common.threads == Some(0) {
             return Err(Failure::input("--threads must be at least 1"));
         }
-        let options = BackendOptions { threads: common.threads };
+        common.backend.as_deref().map_or(Ok(()), backends::check)?;
         Ok(Self {
-            backend: open_backend(&common.backend, &options)?,
+            asked: common.backend.clone(),
+            opened: OnceLock::new(),
+            manifest,
+            limit: common.threads,
             threads: common.threads.unwrap_or_else(machine::default_threads),
             format,
             data_dir: common.data_dir.clone(),
         })
     }
 
+    /// The same with a backend that is opened now, if the command line asks for none.
+    pub(crate) fn preferring(&self, backend: Option<&str>) -> Result<Self> {
+        let asked = self.asked.clone().or_else(|| backend.map(Into::into));
+        let cx = Self {
+            asked,
+            opened: OnceLock::new(),
+            manifest: self.manifest.clone(),
+            data_dir: self.data_dir.clone(),
+            ..*self
+        };
+        // Before any work, because the program may have to be built again.
+        cx.opened()?;
+        Ok(cx)
+    }
+
+    /// The backend, opened when it is first needed.
+    pub(crate) fn opened(&self) -> Result<&Opened> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        let opened = self.open(self.asked.as_deref(), self.limit)?;
+        Ok(self.opened.get_or_init(|| opened))
+    }
+
+    /// As [`opened`](Self::opened), the handle alone.
+    pub(crate) fn backend(&self) -> Result<&BackendHandle> {
+        Ok(&self.opened()?.handle)
+    }
+
     /// Another backend, with as many threads.
     pub(crate) fn other_backend(&self, name: &str) -> Result<BackendHandle> {
-        open_backend(name, &BackendOptions { threads: Some(self.threads) })
+        Ok(self.open(Some(name), Some(self.threads))?.handle)
     }
 
     /// The same backend on one thread, for workers side by side.
     pub(crate) fn single_threaded(&self) -> Result<BackendHandle> {
-        open_backend(self.backend.name(), &BackendOptions { threads: Some(1) })
+        Ok(self.open(Some(self.backend()?.name()), Some(1))?.handle)
+    }
+
+    fn open(&self, name: Option<&str>, threads: Option<usize>) -> Result<Opened> {
+        backends::open(name, &BackendOptions { threads }, self.manifest.as_deref())
     }
 
     /// Loads a data set by name or path.
@@ -70,7 +115,7 @@ impl Context {
 
     /// Loads a model file.
     pub(crate) fn model(&self, path: &Path) -> Result<Model> {
-        Ok(spectral_io::load(path, &self.backend)?)
+        Ok(spectral_io::load(path, self.backend()?)?)
     }
 
     /// The test data of the set a model was trained on; `None`, and a note, where it is not at hand.
@@ -95,26 +140,4 @@ impl Context {
             (_, None) => Err(Failure::input("the model does not say what it was trained on; pass --data SET")),
         }
     }
-}
-
-/// Opens a backend by name; `auto` takes the first that works, fastest device first.
-fn open_backend(name: &str, options: &BackendOptions) -> Result<BackendHandle> {
-    let known: Vec<&str> = registry::all::<BackendEntry>()?.iter().map(|e| e.name).collect();
-    if ["torch", "cuda"].contains(&name) && !known.contains(&name) {
-        return Err(Failure::input(format!(
-            "backend `{name}` is not part of this program; use one of: {}",
-            known.join(", ")
-        )));
-    }
-    if name != "auto" {
-        return Ok((registry::find::<BackendEntry>(name)?.open)(options)?);
-    }
-    let mut last = None;
-    for name in ["cuda", "cpu"].into_iter().filter(|n| known.contains(n)) {
-        match (registry::find::<BackendEntry>(name)?.open)(options) {
-            Ok(backend) => return Ok(backend),
-            Err(e) => last = Some(e),
-        }
-    }
-    Err(last.map_or_else(|| Failure::input("no backend is linked into this program"), Failure::from))
 }

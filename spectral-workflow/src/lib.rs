@@ -12,6 +12,7 @@
 //! Never does: kernels, pruning or file formats of its own; every verb is a few calls into the other crates.
 //! May depend on all of them.
 
+mod backends;
 mod bench;
 pub mod cli;
 mod context;
@@ -26,9 +27,13 @@ mod run;
 mod stage;
 mod verbs;
 
-pub use cli::{Extra, main, main_with};
+pub use cli::{Extra, Program, main, main_with};
 pub use failure::{Failure, Result};
 
 // Linked for their registrations.
 use spectral_cpu as _;
+#[cfg(feature = "cuda")]
+use spectral_cuda as _;
 use spectral_layers as _;
+#[cfg(feature = "torch")]
+use spectral_tch as _;

@@ -1,11 +1,14 @@
 //! The machine a run happens on, for reports.
 
+use crate::Result;
+use crate::context::Context;
 use crate::report::Machine;
-use spectral_core::Backend;
 
-/// Describes this machine and how `backend` uses it.
-pub(crate) fn describe(backend: &dyn Backend, threads: usize) -> Machine {
-    Machine { cpu: cpu_name(), threads, simd: simd(&backend.describe()) }
+/// Describes this machine and how the backend uses it.
+pub(crate) fn describe(cx: &Context) -> Result<Machine> {
+    let opened = cx.opened()?;
+    let (backend, simd) = (opened.handle.name().to_string(), simd(&opened.handle.describe()));
+    Ok(Machine { cpu: cpu_name(), threads: cx.threads, simd, backend, instead: opened.instead.clone() })
 }
 
 /// Threads that are used when nobody says.

@@ -40,6 +40,9 @@ pub struct Recipe {
     /// What all randomness derives from.
     #[serde(default)]
     pub seed: u64,
+    /// Where it computes, unless the command line says: a backend's name, or `auto`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
     /// What it learns from.
     pub data: DataSection,
     /// What it builds.

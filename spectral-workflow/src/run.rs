@@ -77,7 +77,7 @@ fn chain(cx: &Context, job: &Job<'_>) -> Result<Report> {
     }
     let tracker = follow::tracker(recipe, &data)?;
     let counts = report::Dataset { name: data.origin.name.clone(), train: data.train.len(), test: data.test.len() };
-    let machine = machine::describe(&*cx.backend, cx.threads);
+    let machine = machine::describe(cx)?;
     let mut report = Report::new(&recipe.name, recipe.seed, counts, machine);
     report.recipe_text = Some(recipe.resolved()?);
 

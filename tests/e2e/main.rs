@@ -1,6 +1,7 @@
 //! End-to-end tests through public interfaces only; one binary, so that it links once.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+mod backends;
 mod bad_input;
 mod determinism;
 mod examples;

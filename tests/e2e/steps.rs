@@ -124,7 +124,8 @@ fn undo_names_the_file_that_is_missing() {
 fn plugins_lists_what_is_linked() {
     let folder = folder(&[]);
     let text = ok(folder.path(), &["plugins"]).out;
-    for name in ["eigenvalue", "magnitude", "spectral", "sparse", "adam", "cosine", "digits", "cpu", "tests.dishonest"]
+    for name in
+        ["eigenvalue", "magnitude", "spectral", "sparse", "adam", "cosine", "digits", "cpu", "torch", "tests.dishonest"]
     {
         assert!(text.contains(name), "{name} is not in\n{text}");
     }

@@ -3,12 +3,12 @@
 mod ci;
 mod tidy;
 
-use spectral_workflow::{Extra, Failure, Result};
+use spectral_workflow::{Extra, Failure, Program, Result};
 use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    spectral_workflow::main_with(vec![
+    let extras = vec![
         Extra {
             command: clap::Command::new("ci").about("Everything CI checks but the tests, cheapest first"),
             run: |_| ci::run(root()),
@@ -17,7 +17,9 @@ fn main() -> ExitCode {
             command: clap::Command::new("tidy").about("House rules: file sizes, crate docs, traces of this machine"),
             run: |_| tidy::run(root()),
         },
-    ])
+    ];
+    let manifest = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
+    spectral_workflow::main_with(Program { extras, manifest })
 }
 
 /// The workspace's folder.

@@ -65,7 +65,7 @@ mod tests {
             let times = Times { ours: vec![2.0], rivals: vec![("torch".into(), vec![theirs])] };
             Row::new(name.into(), 1, 4e6, times, Some(Bar { rival: "torch", least: 1.5 }))
         };
-        let machine = Machine { cpu: "a cpu".into(), threads: 2, simd: "avx2".into() };
+        let machine = Machine { cpu: "a cpu".into(), threads: 2, simd: "avx2".into(), ..Machine::default() };
         let rows = vec![row("train/a", 40.0), row("train/b", 1.0), row("grid/c", 4.0)];
         let report = |rows| BenchReport { schema: 1, machine, limits: Vec::new(), rivals: Vec::new(), rows };
         let report = report(rows);

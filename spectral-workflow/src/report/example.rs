@@ -40,7 +40,13 @@ epochs = 12
 /// What a run on the digits looks like.
 pub(crate) fn digits() -> Report {
     let dataset = Dataset { name: "digits".into(), train: 1437, test: 360 };
-    let machine = Machine { cpu: "Intel(R) Xeon(R) Platinum 8481C".into(), threads: 2, simd: "avx512".into() };
+    let machine = Machine {
+        cpu: "Intel(R) Xeon(R) Platinum 8481C".into(),
+        threads: 2,
+        simd: "avx512".into(),
+        backend: "cpu".into(),
+        instead: None,
+    };
     let names = [("hidden1", 0.34), ("hidden2", 0.42)];
     Report {
         stages: stages(),

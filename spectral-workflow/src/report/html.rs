@@ -199,6 +199,7 @@ fn figure(page: &mut String, figure: &Figure) {
 fn footer(page: &mut String, machine: &Machine) {
     let mut parts = vec![escape(&machine.cpu), escape(&machine.simd)];
     parts.insert(1, if machine.threads == 0 { String::new() } else { plural_threads(machine.threads) });
+    parts.extend(machine.instead.as_deref().map(escape));
     parts.retain(|p| !p.is_empty());
     if !parts.is_empty() {
         let _ = write!(page, "<footer>Measured on {}</footer>", parts.join("<i></i>"));

@@ -81,8 +81,14 @@ pub struct Machine {
     pub cpu: String,
     /// Threads used.
     pub threads: usize,
-    /// Vector instructions used, for example `avx512`.
+    /// Vector instructions used, for example `avx512`, or what else the backend says about itself.
     pub simd: String,
+    /// The backend that ran everything.
+    #[serde(default)]
+    pub backend: String,
+    /// Why it was not a better one, where `auto` had to do without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<String>,
 }
 
 /// The model at one point of the run.
@@ -365,7 +371,8 @@ mod tests {
                     "parent":"hash"}]}"#;
 
     /// Keys beyond the contract, as path prefixes.
-    const EXTRA: [&str; 12] = [
+    const EXTRA: [&str; 13] = [
+        "machine.backend",
         "strategies",
         "tables",
         "curves",

@@ -32,7 +32,7 @@ impl Case {
         let mut table = Table::new("Accuracy on MNIST, %", ["run", "trainable", "parameters", "training", "test"]);
         let (mut train, mut test, mut sizes) = (Vec::new(), Vec::new(), (0, 0));
         for &seed in &seeds {
-            let mut model = (self.network)(&lab.cx.backend, seed)?;
+            let mut model = (self.network)(lab.cx.backend()?, seed)?;
             sizes = (trainable(&model), model.params().total());
             let adamax = Adamax { rate: self.rate, epsilon: 1e-7, ..Adamax::default() };
             let trainer = Trainer::new(adamax).epochs(epochs).batch(self.batch).seed(seed);

@@ -179,7 +179,7 @@ impl Trial<'_> {
         let network = Network::new(self.data.train.features())
             .layer_named("hidden", layer(units, self.activation))
             .layer(layer(self.data.classes, Activation::Identity));
-        Ok(network.build(&self.lab.cx.backend, self.seed)?)
+        Ok(network.build(self.lab.cx.backend()?, self.seed)?)
     }
 
     /// One eigenvalue vector a layer, initial values of the published code.
@@ -194,7 +194,7 @@ impl Trial<'_> {
         let network = Network::new(self.data.train.features())
             .layer_named("hidden", layer(UNITS, self.activation))
             .layer(layer(self.data.classes, Activation::Identity));
-        Ok(network.build(&self.lab.cx.backend, self.seed)?)
+        Ok(network.build(self.lab.cx.backend()?, self.seed)?)
     }
 
     fn train(&self, phase: &str, epochs: usize, model: &mut Model) -> Result<()> {

@@ -17,7 +17,7 @@ pub(crate) fn build(cx: &Context, recipe: &Recipe, data: &Dataset) -> Result<Mod
     if let Some(rule) = recipe.network.density {
         network = network.density(rule);
     }
-    let mut model = network.build(&cx.backend, Seed(recipe.seed))?;
+    let mut model = network.build(cx.backend()?, Seed(recipe.seed))?;
     let (outputs, wanted) = (model.graph().output().len(), data.train.targets().outputs());
     if outputs != wanted {
         return Err(Failure::input(format!("the network has {outputs} outputs, {} needs {wanted}", data.origin.name)));

@@ -26,6 +26,10 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
+    let cx = &cx.preferring(Some("cpu"))?;
+    if cx.backend()?.name() != "cpu" {
+        return Err(Failure::input("bench measures the backend `cpu` only; leave --backend out"));
+    }
     let report = bench::run(cx, &options.suites, options.against)?;
     let answer = Answer::new(report.table(), &report)?;
     if let Some(path) = &options.json {

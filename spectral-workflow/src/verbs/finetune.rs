@@ -40,7 +40,9 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
-    let config = config(options)?;
+    let recipe = options.recipe.as_deref().map(|recipe| Recipe::load(Some(recipe), &[])).transpose()?;
+    let cx = &cx.preferring(recipe.as_ref().and_then(|r| r.backend.as_deref()))?;
+    let config = config(options, recipe);
     check_writable(&options.out)?;
     let mut model = cx.model(&options.model)?;
     let data = cx.dataset_of(&model, options.data.as_deref())?;
@@ -50,14 +52,8 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
 }
 
 /// The recipe's section with the flags laid over it.
-fn config(options: &Options) -> Result<TrainConfig> {
-    let mut config = match &options.recipe {
-        Some(recipe) => {
-            let recipe = Recipe::load(Some(recipe), &[])?;
-            recipe.finetune.unwrap_or(recipe.train)
-        }
-        None => TrainConfig::default(),
-    };
+fn config(options: &Options, recipe: Option<Recipe>) -> TrainConfig {
+    let mut config = recipe.map_or_else(TrainConfig::default, |r| r.finetune.unwrap_or(r.train));
     config.epochs = options.epochs.unwrap_or(config.epochs);
     config.batch = options.batch.unwrap_or(config.batch);
     if let Some(name) = &options.optimizer {
@@ -66,5 +62,5 @@ fn config(options: &Options) -> Result<TrainConfig> {
     if let Some(rate) = options.rate {
         config.optimizer = config.optimizer.with("rate", rate);
     }
-    Ok(config)
+    config
 }

@@ -1,6 +1,7 @@
 //! `plugins`
 
 use crate::Result;
+use crate::backends::Optional;
 use crate::output::{Answer, left_columns};
 use spectral_core::registry::{Registered, all};
 use spectral_core::{BackendEntry, BackendOptions, LayerEntry, PrunerEntry, StrategyEntry};
@@ -32,6 +33,12 @@ pub(crate) fn run(_: &Options) -> Result<Answer> {
         Ok(backend) => backend.describe().into(),
         Err(problem) => format!("not available here: {problem}").into(),
     })?;
+    rows.extend(Optional::absent()?.into_iter().map(|o| Row {
+        what: BackendEntry::WHAT,
+        name: o.name,
+        summary: o.summary,
+        parameters: format!("not available here: {}", o.state()).into(),
+    }));
     let mut text = String::new();
     for what in rows.iter().map(|r| r.what).collect::<BTreeSet<_>>() {
         let cells: Vec<Vec<String>> = rows.iter().filter(|r| r.what == what).map(Row::cells).collect();

@@ -47,7 +47,7 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<()> {
     // Leaves no empty folder behind; one with files in it stays.
     let outcome = (published.run)(&lab).inspect_err(|_| drop(std::fs::remove_dir(&out)))?;
     let seconds = started.elapsed().as_secs_f64();
-    let machine = machine::describe(&*cx.backend, cx.threads);
+    let machine = machine::describe(cx)?;
     let done = Repetition { published, quick: options.quick, outcome, seconds, machine };
     done.save(&out)?;
     let text = format!("{}\nresults: {}", done.text(), out.join("result.html").display());

@@ -28,6 +28,7 @@ pub(crate) struct Options {
 pub(crate) fn run(cx: &Context, options: &Options) -> Result<()> {
     let mut recipe = Recipe::load(options.recipe.as_deref(), &options.set)?;
     recipe.seed = options.seed.unwrap_or(recipe.seed);
+    let cx = &cx.preferring(recipe.backend.as_deref())?;
     let out = options.out.clone().unwrap_or_else(|| Path::new("target/spectral").join(&recipe.name));
     let report = run::run(cx, &Job { recipe, out: out.clone(), plan: options.plan.as_deref() })?;
     let text = format!("{}\nresults: {}", report.table(), out.join("report.html").display());

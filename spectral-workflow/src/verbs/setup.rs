@@ -1,4 +1,6 @@
-//! `setup bench`
+//! `setup bench`, `setup torch`
+
+mod torch;
 
 use crate::output::{Answer, note};
 use crate::{Failure, Result};
@@ -18,11 +20,14 @@ pub(crate) struct Options {
 enum What {
     /// A Python environment with PyTorch, SciPy, MKL and ONNX Runtime in .venv, for `bench --against torch`
     Bench,
+    /// A libtorch for the CPU, cut down to what `--backend torch` needs, in .libtorch
+    Torch,
 }
 
 pub(crate) fn run(options: &Options) -> Result<Answer> {
     match options.what {
         What::Bench => bench(),
+        What::Torch => torch::setup(),
     }
 }
 
@@ -65,7 +70,8 @@ fn bench() -> Result<Answer> {
 
 fn execute(command: &mut Command) -> Result<()> {
     let shown = format!("{command:?}");
-    let status = command.stdout(std::process::Stdio::null()).status();
+    // Standard output is for the answer.
+    let status = command.stdout(std::io::stderr()).status();
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Failure::Check(format!("{shown} ended with {status}; see its messages above"))),

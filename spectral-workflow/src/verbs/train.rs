@@ -26,6 +26,7 @@ pub(crate) struct Options {
 pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
     let mut recipe = Recipe::load(Some(&options.recipe), &options.set)?;
     recipe.seed = options.seed.unwrap_or(recipe.seed);
+    let cx = &cx.preferring(recipe.backend.as_deref())?;
     check_writable(&options.out)?;
     let data = cx.dataset_as(&recipe.data.origin())?;
     let mut model = phases::build(cx, &recipe, &data)?;

@@ -1,0 +1,8 @@
+//! Tells the linker where libtorch is when the program runs.
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=LIBTORCH");
+    if let (Some(_), Ok(libtorch)) = (std::env::var_os("CARGO_FEATURE_TORCH"), std::env::var("LIBTORCH")) {
+        println!("cargo::rustc-link-arg=-Wl,-rpath,{libtorch}/lib");
+    }
+}
