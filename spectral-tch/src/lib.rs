@@ -6,9 +6,10 @@
 //! Values are tensors of libtorch from the first kernel of a step to the last. Gradients are the formulas of
 //! `spectral-core`, written with libtorch's operators; its autograd has no part in them.
 //!
-//! Determinism: the same call gives the same bits again with as many threads. Families in which every result comes
-//! from one element, or is moved, give the same bits for any number of threads; sums do not, because libtorch cuts
-//! them by thread (`Backend::determinism` says which is which).
+//! Determinism: the same call gives the same bits again with as many threads. With another number libtorch cuts its
+//! work elsewhere, which changes the order of sums and which elements its vectorised functions leave to scalar ones;
+//! only memory and optimiser steps, which have neither, promise the same bits for any number of threads
+//! (`Backend::determinism`).
 //!
 //! Bodies that `spectral-core` provides and that stay:
 //!

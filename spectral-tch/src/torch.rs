@@ -56,7 +56,7 @@ impl Backend for Torch {
 
     fn determinism(&self, family: Family) -> Determinism {
         match family {
-            Family::Memory | Family::Elementwise | Family::Update => Determinism::AnyThreads,
+            Family::Memory | Family::Update => Determinism::AnyThreads,
             _ => Determinism::SameThreads,
         }
     }

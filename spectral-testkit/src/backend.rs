@@ -1,7 +1,9 @@
 //! What core expects of a backend: every kernel against [`Reference`](spectral_core::Reference).
 
+mod agreement;
 mod convolution;
 mod dense;
+mod determinism;
 mod elementwise;
 mod fixture;
 mod memory;
@@ -10,6 +12,9 @@ mod sparse;
 mod spectral;
 mod unitwise;
 mod update;
+
+pub use agreement::{LOSS_TOLERANCE, masks, training};
+pub use determinism::determinism;
 
 use crate::Report;
 use fixture::Fixture;
@@ -22,7 +27,7 @@ pub const TOLERANCE_F32: f64 = 2e-5;
 pub const TOLERANCE_F64: f64 = 1e-12;
 
 /// Runs every kernel family, forward and VJP, in f32 and f64, over shapes with extents from 0 and 1 to odd
-/// hundreds, and compares with the oracle on the same (rounded) operands:
+/// thousands, and compares with the oracle on the same (rounded) operands:
 ///
 /// * a result may differ by [`TOLERANCE_F32`] or [`TOLERANCE_F64`] times the larger of its own size and
 ///   `sum |terms| / sqrt(k)` for a sum of `k` terms, which is the size of a sum of terms of random sign;

@@ -6,6 +6,8 @@
 //! | [`gradcheck::layer`], [`gradcheck::loss`] | VJPs against finite differences in f64 |
 //! | [`layer::conformance`] | everything core expects of a [`Layer`](spectral_core::Layer) |
 //! | [`backend::conformance`] | every kernel against [`Reference`](spectral_core::Reference) |
+//! | [`backend::determinism`] | the same bits again, and on any number of threads where that is promised |
+//! | [`backend::training`], [`backend::masks`] | a whole run and a cut that come out alike on two backends |
 //! | [`pruner::conformance`] | everything core expects of a [`Pruner`](spectral_core::Pruner) |
 //! | [`strategy::conformance`] | everything core expects of a [`Strategy`](spectral_core::Strategy) |
 //!

@@ -1,12 +1,20 @@
 //! The backend suite passes the oracle, and no backend with a fault in one kernel.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use spectral_core::backend::{
     Accum, Backend, ConvKernels, DenseKernels, Dropout, Elementwise, GradSlot, Linear, LinearGrads, LossKernel, Memory,
     Reduce, Reference, RowSum, SparseGrads, SparseKernels, SparseLinear, SpectralKernels, SpectralWeight, Unitwise,
     Update, UpdateKernels,
 };
-use spectral_core::{Activation, DType, Mask, Result, Shape, Tensor, Values};
+use spectral_core::{
+    Activation, BackendHandle, DType, Mask, Model, ParamId, Result, Samples, Seed, Shape, Targets, Tensor, Values,
+};
+use spectral_cpu::Cpu;
+use spectral_layers::Network;
 use spectral_testkit::backend;
+use spectral_train::{Adam, Trainer};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 #[test]
@@ -34,6 +42,7 @@ enum Fault {
     EmptyPattern,
     LooseSum,
     NotRepeatable,
+    NoTraining,
 }
 
 #[derive(Debug)]
@@ -176,6 +185,9 @@ impl ConvKernels for Faulty {}
 
 impl UpdateKernels for Faulty {
     fn update(&self, op: &Update<'_>, value: &mut Tensor, gradient: &Tensor, state: &mut [Tensor]) -> Result<()> {
+        if self.is(Fault::NoTraining) {
+            return op.check(value, gradient.shape(), state);
+        }
         let before = state.iter().map(|s| self.download(s)).collect::<Result<Vec<_>>>()?;
         let old = self.download(value)?;
         Reference.update(op, value, gradient, state)?;
@@ -204,7 +216,7 @@ fn every_faulty_kernel_is_caught() {
     // Faults of different kernels together, each with a word that only its own failures contain.
     let runs = [
         &[(NarrowingTwice, "f64: ")][..],
-        &[(ReadsOldOutput, "linear Identity")],
+        &[(ReadsOldOutput, "linear Identity"), (NoTraining, "update Sgd")],
         &[(NoShapeCheck, "linear into too few units: accepted")],
         &[(LooseSum, "linear Identity"), (SubnormalsKept, "subnormals")],
         &[(NotRepeatable, "y has other bits the second time"), (PrunedStateKept, "update")],
@@ -229,4 +241,57 @@ fn every_faulty_kernel_is_caught() {
         }
     }
     assert!(escaped.is_empty(), "{}", escaped.join("\n"));
+}
+
+fn faulty(faults: &[Fault]) -> BackendHandle {
+    Arc::new(Faulty(faults.to_vec(), AtomicU64::default()))
+}
+
+/// A small network, and two classes it tells apart.
+fn model_and_data() -> (Model, Samples) {
+    let network = Network::new(6).dense(8, Activation::Tanh).dense(2, Activation::Identity);
+    let labels: Vec<u32> = (0..60).map(|i| i % 2).collect();
+    let mut stream = Seed(2).stream("data", 0);
+    let inputs = ndarray::Array2::from_shape_fn((60, 6), |(s, f)| {
+        let center = if (s + f) % 2 == 0 { 1.0 } else { -1.0 };
+        (center + stream.normal()) as f32
+    });
+    let data = Samples::new("stripes", inputs, Targets::Classes { labels, classes: 2 });
+    (network.build(&Reference, Seed(1)).unwrap(), data.unwrap())
+}
+
+#[test]
+fn a_training_run_agrees_with_the_oracle_unless_a_kernel_is_wrong() {
+    let (model, data) = model_and_data();
+    let trainer = Trainer::new(Adam::default()).epochs(5).batch(7).seed(Seed(4));
+    let cpu: BackendHandle = Arc::new(Cpu::with_threads(2).unwrap());
+    backend::training(cpu, &model, &trainer, &data).into_result().unwrap();
+    for fault in [Fault::SkipsLastRow, Fault::NoTraining] {
+        let report = backend::training(faulty(&[fault]), &model, &trainer, &data);
+        assert!(!report.passed(), "{fault:?} was not caught: {report}");
+    }
+}
+
+#[test]
+fn masks_agree_unless_a_cut_depends_on_the_backend() {
+    let (model, _) = model_and_data();
+    let cut = |by: fn(&dyn Backend) -> usize| {
+        move |model: &mut Model| {
+            let (params, backend) = model.params_mut();
+            let len = params.get(ParamId(0)).value().len();
+            params.prune(backend, ParamId(0), &Mask::from_fn(len, |i| i % 5 == by(backend)))
+        }
+    };
+    backend::masks(faulty(&[]), &model, "a cut", cut(|_| 2)).into_result().unwrap();
+    let report = backend::masks(faulty(&[]), &model, "a cut", cut(|b| b.name().len() % 5));
+    assert!(report.failures.len() == 1 && report.failures[0].contains("weight"), "{report}");
+}
+
+#[test]
+fn promised_bits_are_looked_for() {
+    backend::determinism(|threads| Ok(Arc::new(Cpu::with_threads(threads)?))).into_result().unwrap();
+    let fickle = backend::determinism(|_| Ok(faulty(&[Fault::NotRepeatable])));
+    assert!(fickle.failures.iter().any(|f| f.contains("Dense") && f.contains("second time")), "{fickle}");
+    let cut_by_threads = backend::determinism(|threads| Ok(faulty(&[Fault::LooseSum][..usize::from(threads > 1)])));
+    assert!(cut_by_threads.failures.iter().any(|f| f.contains("Dense: other bits on 2")), "{cut_by_threads}");
 }

@@ -31,6 +31,22 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     for (args, env) in [
         (&["fmt", "--all", "--check"][..], None),
         (&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], None),
+        // Types and lints of the libtorch backend need no libtorch.
+        (
+            &[
+                "clippy",
+                "-p",
+                "spectral-tch",
+                "--all-targets",
+                "--locked",
+                "--features",
+                "libtorch,tch/doc-only",
+                "--",
+                "-D",
+                "warnings",
+            ],
+            None,
+        ),
         (&["doc", "--workspace", "--no-deps", "--locked"], Some(("RUSTDOCFLAGS", "-D warnings"))),
     ] {
         cargo(root, args, env)?;

@@ -1,5 +1,6 @@
 //! The command line of this workspace: every workflow verb, plus developer checks.
 
+mod backends;
 mod ci;
 mod tidy;
 
@@ -10,8 +11,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let extras = vec![
         Extra {
-            command: clap::Command::new("ci").about("Everything CI checks but the tests, cheapest first"),
-            run: |_| ci::run(root()),
+            command: clap::Command::new("ci")
+                .about("Everything CI checks but the tests, cheapest first")
+                .subcommand(clap::Command::new("backends").about("The conformance suite on every backend, for real")),
+            run: |args| if args.subcommand().is_some() { backends::run(root()) } else { ci::run(root()) },
         },
         Extra {
             command: clap::Command::new("tidy").about("House rules: file sizes, crate docs, traces of this machine"),

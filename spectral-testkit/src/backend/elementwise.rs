@@ -4,7 +4,7 @@ use super::fixture::{ACCUMS, Fixture, Pair};
 use spectral_core::backend::{Accum, Dropout, Elementwise, RowCopy};
 use spectral_core::{Activation, Mask, Memory, Penalty, Reference, Result, Shape};
 
-const SHAPES: [(usize, usize); 8] = [(0, 3), (3, 0), (1, 1), (5, 1), (1, 9), (7, 33), (16, 64), (101, 129)];
+const SHAPES: [(usize, usize); 9] = [(0, 3), (3, 0), (1, 1), (5, 1), (1, 9), (7, 33), (16, 64), (101, 129), (1, 4099)];
 
 /// Arguments where activations overflow, cancel or saturate.
 const SPECIAL: [f64; 12] = [0.0, -0.0, 1e-8, -1e-8, 1e-3, -1e-3, 20.0, -20.0, 90.0, -90.0, 800.0, -800.0];

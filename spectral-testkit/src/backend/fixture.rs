@@ -7,7 +7,7 @@ use spectral_core::{Backend, DType, Memory, Reference, Result, Seed, Shape, Stre
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Output units, inputs, samples.
-pub(super) const EXTENTS: [(usize, usize, usize); 15] = [
+pub(super) const EXTENTS: [(usize, usize, usize); 18] = [
     (0, 3, 2),
     (3, 0, 2),
     (3, 2, 0),
@@ -23,6 +23,9 @@ pub(super) const EXTENTS: [(usize, usize, usize); 15] = [
     (101, 203, 35),
     (257, 301, 9),
     (130, 255, 1),
+    (1, 4099, 3),
+    (2051, 3, 5),
+    (5, 3, 3001),
 ];
 
 /// Whether a product is so large that the oracle takes its time: then only the main variants of a kernel are tried.
