@@ -42,7 +42,7 @@ pub fn find<T: Registered>(name: &str) -> Result<&'static T> {
     let known: Vec<&str> = entries.iter().map(|e| e.name()).collect();
     match known.iter().position(|k| *k == name) {
         Some(i) => Ok(entries[i]),
-        None => Err(Unknown::new(T::WHAT, name, &known).into()),
+        None => Err(Unknown { registered: true, ..Unknown::new(T::WHAT, name, &known) }.into()),
     }
 }
 
@@ -57,16 +57,19 @@ pub struct Unknown {
     pub nearest: Option<String>,
     /// All known names.
     pub known: Vec<String>,
+    /// Whether crates register such names, so that linking one more crate may help.
+    pub registered: bool,
 }
 
 impl Unknown {
-    /// Compares `name` with the `known` ones.
+    /// Compares `name` with the `known` ones, which are all there are.
     pub fn new(what: &str, name: &str, known: &[&str]) -> Self {
         Self {
             what: what.into(),
             name: name.into(),
             nearest: nearest(name, known.iter().copied()).map(Into::into),
             known: known.iter().map(|&k| k.into()).collect(),
+            registered: false,
         }
     }
 }
@@ -77,11 +80,8 @@ impl std::fmt::Display for Unknown {
         if let Some(nearest) = &self.nearest {
             write!(f, "; did you mean `{nearest}`?")?;
         }
-        write!(f, " (known: {}", self.known.join(", "))?;
-        if matches!(self.what.as_str(), "key" | "column" | "suite") {
-            return f.write_str(")");
-        }
-        f.write_str("; a plug-in crate must be mentioned by the program, `use its_name as _;`)")
+        let link = "; a plug-in crate must be mentioned by the program, `use its_name as _;`";
+        write!(f, " (known: {}{})", self.known.join(", "), if self.registered { link } else { "" })
     }
 }
 
@@ -127,9 +127,13 @@ mod tests {
 
     #[test]
     fn unknown_lists_what_there_is() {
-        let text = Unknown::new("criterion", "randon", &["magnitude", "random"]).to_string();
+        let unknown = Unknown::new("criterion", "randon", &["magnitude", "random"]);
         assert_eq!(
-            text,
+            unknown.to_string(),
+            "unknown criterion `randon`; did you mean `random`? (known: magnitude, random)"
+        );
+        assert_eq!(
+            Unknown { registered: true, ..unknown }.to_string(),
             "unknown criterion `randon`; did you mean `random`? (known: magnitude, random; a plug-in crate must be \
              mentioned by the program, `use its_name as _;`)"
         );

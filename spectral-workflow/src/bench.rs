@@ -5,6 +5,7 @@ mod document;
 mod file;
 mod grid;
 mod inference;
+mod memory;
 mod plot;
 mod rival;
 mod set;
@@ -92,7 +93,7 @@ struct Bar {
 }
 
 /// The suites, by name, and whether a run that names none has them.
-const SUITES: [(&str, Suite, bool); 10] = [
+const SUITES: [(&str, Suite, bool); 11] = [
     ("dense", inference::dense, true),
     ("spectral", train::spectral, true),
     ("train", train::dense, true),
@@ -103,6 +104,7 @@ const SUITES: [(&str, Suite, bool); 10] = [
     ("set-large", set::large, false),
     ("compact", inference::compact, true),
     ("file", file::run, true),
+    ("memory", memory::run, true),
 ];
 
 type Suite = fn(&mut Arena<'_>) -> Result<Vec<Row>>;
@@ -251,20 +253,24 @@ impl Row {
                 Measured { name, ms, ratio: ms / ours_ms, bytes: None }
             })
             .collect();
+        Self { spread, gflops: flops / ours_ms / 1e6, rivals, bar, ..Self::timed(name, threads, ours_ms) }.judged()
+    }
+
+    /// A row of which nothing else is known yet.
+    fn timed(name: String, threads: usize, ours_ms: f64) -> Self {
         Self {
             name,
             threads,
             ours_ms,
-            spread,
-            gflops: flops / ours_ms / 1e6,
+            spread: 0.0,
+            gflops: 0.0,
             gbytes: None,
             share: None,
-            rivals,
-            bar,
+            rivals: Vec::new(),
+            bar: None,
             pass: None,
             bytes: None,
         }
-        .judged()
     }
 
     /// A row that sums up others: the geometric means of our times and of the ratios to each rival.
@@ -283,22 +289,7 @@ impl Row {
             .map(|(name, ratio)| Measured { name, ms: ratio * ours_ms, ratio, bytes: None })
             .collect();
         let (spread, gflops) = (rows.iter().map(|r| r.spread).fold(0.0, f64::max), mean(&|r| Some(r.gflops))?);
-        Some(
-            Self {
-                name,
-                threads: first.threads,
-                ours_ms,
-                spread,
-                gflops,
-                gbytes: None,
-                share: None,
-                rivals,
-                bar,
-                pass: None,
-                bytes: None,
-            }
-            .judged(),
-        )
+        Some(Self { spread, gflops, rivals, bar, ..Self::timed(name, first.threads, ours_ms) }.judged())
     }
 
     /// Says that a run has to read so many bytes of weights.

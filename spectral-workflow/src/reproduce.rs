@@ -27,6 +27,8 @@ pub(crate) struct Published {
     pub(crate) source: &'static str,
     /// The options of the verb that it takes besides `--seeds` and `--epochs`.
     pub(crate) options: &'static [&'static str],
+    /// Arms that `--arms` chooses among.
+    pub(crate) arms: &'static [&'static str],
     /// Repeats it.
     pub(crate) run: fn(&Lab<'_>) -> Result<Outcome>,
 }

@@ -4,9 +4,14 @@ mod backends;
 mod ci;
 mod tidy;
 
+use peak_alloc::PeakAlloc;
 use spectral_workflow::{Extra, Failure, Program, Result};
 use std::path::Path;
 use std::process::ExitCode;
+
+/// Knows how much memory was in use at most: `bench memory` asks.
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 fn main() -> ExitCode {
     let extras = vec![

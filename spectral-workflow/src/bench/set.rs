@@ -13,11 +13,11 @@ use spectral_train::{Momentum, Trainer};
 use std::time::{Duration, Instant};
 
 /// The network of the paper's "lung" experiment, and the one with 1.8 million hidden units.
-const WIDTHS: [usize; 5] = [3312, 3000, 3000, 3000, 5];
+pub(super) const WIDTHS: [usize; 5] = [3312, 3000, 3000, 3000, 5];
 const LARGE: [usize; 5] = [3312, 600_000, 600_000, 600_000, 5];
 
 const SAMPLES: usize = 203;
-const BATCH: usize = 2;
+pub(super) const BATCH: usize = 2;
 const EPSILON: f64 = 20.0;
 
 pub(super) fn run(arena: &mut Arena<'_>) -> Result<Vec<Row>> {
@@ -36,19 +36,8 @@ fn epoch(arena: &mut Arena<'_>, suite: &str, widths: &[usize], threads: usize, l
         Some(_) => arena.make("set", threads, &format!("{shape} {EPSILON} {BATCH} {SAMPLES}"))?,
         None => Vec::new(),
     };
-    let mut network = Network::new(widths[0]);
-    for (i, &units) in widths.iter().enumerate().skip(1) {
-        let last = i + 1 == widths.len();
-        let activation = if last { Activation::Identity } else { Activation::Relu };
-        network = network.layer(Sparse::new(units, activation, 0.0));
-    }
-    let mut model = network.density(Density::Epsilon(EPSILON)).build(&arena.cpu(threads)?, Seed(0))?;
-    let stored: usize = model.params().iter().filter(|(_, p)| p.role.is_matrix()).map(|(_, p)| p.value().len()).sum();
-    let mut stream = Seed(1).stream("bench", 0);
-    let inputs = Array2::from_shape_simple_fn((SAMPLES, widths[0]), || stream.unit() as f32);
-    let classes = widths[widths.len() - 1];
-    let labels = (0..SAMPLES).map(|_| stream.below(classes) as u32).collect();
-    let data = Samples::new("bench", inputs, Targets::Classes { labels, classes })?;
+    let mut model = network(widths).build(&arena.cpu(threads)?, Seed(0))?;
+    let (stored, data) = (stored(&model), data(widths)?);
 
     let times = arena.compete(Contest::new(training(&mut model, &data)), &rivals)?;
     // Forward, input gradient and gradient of the stored entries.
@@ -56,6 +45,31 @@ fn epoch(arena: &mut Arena<'_>, suite: &str, widths: &[usize], threads: usize, l
     let bar = least.map(|least| Bar { rival: "scipy-set", least });
     let title = format!("{suite}/{shape}/{stored} stored/b{BATCH}/epoch/t{threads}");
     Ok(Row::new(title, threads, flops, times, bar))
+}
+
+/// Relu layers of random sparsity.
+pub(super) fn network(widths: &[usize]) -> Network {
+    let mut network = Network::new(widths[0]);
+    for (i, &units) in widths.iter().enumerate().skip(1) {
+        let last = i + 1 == widths.len();
+        let activation = if last { Activation::Identity } else { Activation::Relu };
+        network = network.layer(Sparse::new(units, activation, 0.0));
+    }
+    network.density(Density::Epsilon(EPSILON))
+}
+
+/// Stored entries of all layers.
+pub(super) fn stored(model: &Model) -> usize {
+    model.params().iter().filter(|(_, p)| p.role.is_matrix()).map(|(_, p)| p.value().len()).sum()
+}
+
+/// Random inputs and classes, as many as the paper has.
+pub(super) fn data(widths: &[usize]) -> Result<Samples> {
+    let mut stream = Seed(1).stream("bench", 0);
+    let inputs = Array2::from_shape_simple_fn((SAMPLES, widths[0]), || stream.unit() as f32);
+    let classes = widths[widths.len() - 1];
+    let labels = (0..SAMPLES).map(|_| stream.below(classes) as u32).collect();
+    Ok(Samples::new("bench", inputs, Targets::Classes { labels, classes })?)
 }
 
 /// Epochs, until the time is up.

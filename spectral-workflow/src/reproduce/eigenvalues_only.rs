@@ -12,6 +12,7 @@ pub(super) const PUBLISHED: Published = Published {
     source: "Giambagli et al., Machine learning in spectral domain, Nat. Commun. 12:1330 (2021); numbers of the \
              authors' notebook Spactral_Layer_example.ipynb (Buffoni/spectral_learning at eebdc9e)",
     options: &[],
+    arms: &[],
     run: |lab| CASE.repeat(lab),
 };
 

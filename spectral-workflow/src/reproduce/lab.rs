@@ -17,6 +17,7 @@ pub(crate) struct Scale {
     pub(crate) epochs: Option<usize>,
     pub(crate) activations: Vec<(String, Activation)>,
     pub(crate) sets: Vec<String>,
+    pub(crate) arms: Vec<String>,
 }
 
 /// Where a result is repeated.

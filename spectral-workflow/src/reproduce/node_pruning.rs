@@ -17,7 +17,8 @@ pub(super) const PUBLISHED: Published = Published {
     title: "Trimming units of 784-2000-10 by eigenvalues or by weights, with the arms that were missing",
     source: "Buffoni, Civitelli, Giambagli, Chicchi, Fanelli, Spectral pruning of fully connected layers, Sci. Rep. \
              12:11201 (2022); numbers of the authors' results_df.pk (Buffoni/spectral_learning)",
-    options: &["--activations", "--data"],
+    options: &["--activations", "--data", "--arms"],
+    arms: &["dense", "spectral", "eigenvalues", "dense-retrained", "scratch"],
     run,
 };
 
@@ -50,6 +51,11 @@ enum Arm {
 impl Arm {
     const ALL: [Self; 5] = [Self::Dense, Self::Spectral, Self::Alternate, Self::DenseRetrained, Self::Scratch];
     const PUBLISHED: [Self; 3] = [Self::Dense, Self::Spectral, Self::Alternate];
+
+    /// What `--arms` calls it: the names are in the order of the variants.
+    fn key(self) -> &'static str {
+        PUBLISHED.arms[self as usize]
+    }
 
     fn name(self) -> &'static str {
         match self {
@@ -145,33 +151,56 @@ fn activations(lab: &Lab<'_>) -> Result<Vec<(String, Activation)>> {
 
 impl Trial<'_> {
     fn run(&self) -> Result<Vec<Point>> {
-        let mut points = Vec::new();
-        let mut add = |arm, share, accuracy| points.push(Point { arm, share, accuracy });
         let retrained: &[usize] = if self.lab.scale.quick { &RETRAINED[1..] } else { &RETRAINED };
+        let every: Vec<usize> = (5..100).step_by(5).collect();
+        let wanted = |arm: Arm| self.lab.scale.arms.is_empty() || self.lab.scale.arms.iter().any(|a| a == arm.key());
+        let mut points = Vec::new();
+        let mut add = |arm, shares: &[usize], reached: &dyn Fn(usize) -> Result<f64>| -> Result<()> {
+            for &share in shares {
+                points.push(Point { arm, share, accuracy: reached(share)? });
+            }
+            Ok(())
+        };
 
-        let mut dense = self.dense(UNITS)?;
-        self.train("dense", self.epochs, &mut dense)?;
-        let mut spectral = self.spectral(true)?;
-        self.train("spectral", self.epochs, &mut spectral)?;
-        let mut eigenvalues = self.spectral(false)?;
-        self.train("eigenvalues", self.epochs, &mut eigenvalues)?;
-        for share in (5..100).step_by(5) {
-            add(Arm::Dense, share, accuracy(&self.trim(&dense, "magnitude", share)?, &self.data.test)?);
-            add(Arm::Spectral, share, accuracy(&self.trim(&spectral, "eigenvalue", share)?, &self.data.test)?);
+        if wanted(Arm::Dense) || wanted(Arm::DenseRetrained) {
+            let mut dense = self.dense(UNITS)?;
+            self.train("dense", self.epochs, &mut dense)?;
+            let trim = |share| self.trim(&dense, "magnitude", share);
+            if wanted(Arm::Dense) {
+                add(Arm::Dense, &every, &|share| accuracy(&trim(share)?, &self.data.test))?;
+            }
+            if wanted(Arm::DenseRetrained) {
+                add(Arm::DenseRetrained, retrained, &|share| self.retrained(&trim(share)?))?;
+            }
         }
-        for &share in retrained {
-            let mut small = spectral_prune::compact(&self.trim(&eigenvalues, "eigenvalue", share)?)?.model;
-            thaw(&mut small)?;
-            let mut cut = spectral_prune::compact(&self.trim(&dense, "magnitude", share)?)?.model;
-            let mut fresh = self.dense(cut.widths()[1])?;
-            self.train("retrain", self.retraining, &mut small)?;
-            self.train("retrain", self.retraining, &mut cut)?;
-            self.train("scratch", self.epochs + self.retraining, &mut fresh)?;
-            add(Arm::Alternate, share, accuracy(&small, &self.data.test)?);
-            add(Arm::DenseRetrained, share, accuracy(&cut, &self.data.test)?);
-            add(Arm::Scratch, share, accuracy(&fresh, &self.data.test)?);
+        if wanted(Arm::Spectral) {
+            let mut spectral = self.spectral(true)?;
+            self.train("spectral", self.epochs, &mut spectral)?;
+            let reached = |share| accuracy(&self.trim(&spectral, "eigenvalue", share)?, &self.data.test);
+            add(Arm::Spectral, &every, &reached)?;
+        }
+        if wanted(Arm::Alternate) {
+            let mut eigenvalues = self.spectral(false)?;
+            self.train("eigenvalues", self.epochs, &mut eigenvalues)?;
+            add(Arm::Alternate, retrained, &|share| self.retrained(&self.trim(&eigenvalues, "eigenvalue", share)?))?;
+        }
+        if wanted(Arm::Scratch) {
+            let reached = |share| {
+                let mut fresh = self.dense(UNITS - UNITS * share / 100)?;
+                self.train("scratch", self.epochs + self.retraining, &mut fresh)?;
+                accuracy(&fresh, &self.data.test)
+            };
+            add(Arm::Scratch, retrained, &reached)?;
         }
         Ok(points)
+    }
+
+    /// Accuracy of a trimmed network once everything that is left of it was trained.
+    fn retrained(&self, trimmed: &Model) -> Result<f64> {
+        let mut small = spectral_prune::compact(trimmed)?.model;
+        thaw(&mut small)?;
+        self.train("retrain", self.retraining, &mut small)?;
+        accuracy(&small, &self.data.test)
     }
 
     fn dense(&self, units: usize) -> Result<Model> {
@@ -268,7 +297,7 @@ fn beside(settings: &[Setting<'_>]) -> Table {
     let columns = ["data", "activation", "arm", "numbers"].map(String::from).into_iter().chain(shares);
     let mut table = Table::new("Test accuracy in % by share of units trimmed", columns);
     for setting in settings {
-        for arm in Arm::ALL {
+        for arm in Arm::ALL.into_iter().filter(|arm| setting.points.iter().any(|p| p.arm == *arm)) {
             let mut row = |whose: &str, cell: &dyn Fn(usize) -> String| {
                 let names = [setting.set, setting.activation, arm.name(), whose].map(spectral_core::Cell::from);
                 table.push(names.into_iter().chain(SHARES.iter().map(|&s| cell(s).into())));

@@ -13,6 +13,7 @@ pub(super) const PUBLISHED: Published = Published {
              authors' notebook SpectralLearning.ipynb and initial values of the layer committed with it \
              (Buffoni/spectral_learning at 39a4c47)",
     options: &[],
+    arms: &[],
     run: |lab| CASE.repeat(lab),
 };
 

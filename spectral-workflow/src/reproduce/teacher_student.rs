@@ -16,6 +16,7 @@ pub(super) const PUBLISHED: Published = Published {
     title: "Teacher and student: L2 on eigenvalues and basis finds the teacher's width of 20, L2 on weights does not",
     source: "Giambagli, Buffoni, Chicchi, Fanelli, How a student becomes a teacher, NeurIPS 2023 (arXiv 2310.12612)",
     options: &[],
+    arms: &[],
     run,
 };
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Suites to run (all but set-large, if none is named): dense, spectral, train, sparse-infer, grid, sparse-train,
-    /// set, set-large, compact, file
+    /// set, set-large, compact, file, memory
     suites: Vec<String>,
     /// What to compare with, side by side: torch (with MKL, SciPy and ONNX Runtime)
     #[arg(long, value_name = "RIVAL")]

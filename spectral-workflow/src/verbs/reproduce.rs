@@ -30,6 +30,9 @@ pub(crate) struct Options {
     /// Data sets to try, of a result that tries several
     #[arg(long, value_name = "SET", value_delimiter = ',')]
     data: Vec<String>,
+    /// Arms to run, of a result that has several that take long
+    #[arg(long, value_name = "ARM", value_delimiter = ',')]
+    arms: Vec<String>,
     /// Folder for the results [default: target/spectral/reproduce-ID]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -70,7 +73,8 @@ fn scale(published: &Published, options: &Options) -> Result<Scale> {
             return Err(Failure::input(format!("{name} must be at least 1")));
         }
     }
-    for (name, given) in [("--activations", &options.activations), ("--data", &options.data)] {
+    let lists = [("--activations", &options.activations), ("--data", &options.data), ("--arms", &options.arms)];
+    for (name, given) in lists {
         if !given.is_empty() && !published.options.contains(&name) {
             let takers: Vec<&str> = ALL.iter().filter(|p| p.options.contains(&name)).map(|p| p.id).collect();
             return Err(Failure::input(format!("{name} is for {}, not for {}", takers.join(", "), published.id)));
@@ -85,11 +89,15 @@ fn scale(published: &Published, options: &Options) -> Result<Scale> {
     for set in &options.data {
         registry::find::<DatasetEntry>(set)?;
     }
+    if let Some(unknown) = options.arms.iter().find(|name| !published.arms.contains(&name.as_str())) {
+        return Err(Error::from(Unknown::new("arm", unknown, published.arms)).into());
+    }
     Ok(Scale {
         quick: options.quick,
         seeds: options.seeds,
         epochs: options.epochs,
         activations: options.activations.iter().map(activation).collect::<Result<_>>()?,
         sets: options.data.clone(),
+        arms: options.arms.clone(),
     })
 }
