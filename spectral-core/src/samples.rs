@@ -186,13 +186,20 @@ impl Samples {
         let (batch, features) = (rows.len(), self.features());
         let table = self.inputs.as_slice().unwrap_or(&[]);
         let sample = |row: usize| &table[row * features..(row + 1) * features];
-        // Tiles of samples, so that a written line is complete before it leaves the cache.
+        // Square tiles: a line is read and written as a whole, and what is in between stays in registers and L1.
         let (tiles, rest) = rows.as_chunks::<TILE>();
         for (t, rows) in tiles.iter().enumerate() {
-            let samples = rows.map(sample);
-            for (f, to) in to.chunks_exact_mut(batch).enumerate() {
-                let line: [E; TILE] = std::array::from_fn(|b| E::of(f64::from(samples[b][f])));
-                to[t * TILE..(t + 1) * TILE].copy_from_slice(&line);
+            let samples = rows.map(|row| sample(row).as_chunks::<TILE>());
+            let columns = |b: usize| b..b + TILE;
+            let mut lines = to.chunks_exact_mut(batch).map(|line| &mut line[columns(t * TILE)]);
+            for chunk in 0..features / TILE {
+                let tile = samples.map(|(whole, _)| whole[chunk]);
+                for (f, line) in lines.by_ref().take(TILE).enumerate() {
+                    line.copy_from_slice(&std::array::from_fn::<E, TILE, _>(|b| E::of(f64::from(tile[b][f]))));
+                }
+            }
+            for (f, line) in lines.enumerate() {
+                line.copy_from_slice(&samples.map(|(_, rest)| E::of(f64::from(rest[f]))));
             }
         }
         for (b, &row) in rows.iter().enumerate().skip(batch - rest.len()) {
@@ -249,6 +256,21 @@ mod tests {
         assert_eq!(all, (0..997).map(|i| i * 10).collect::<Vec<_>>());
         assert_eq!(s.split(0.2, Seed(1)).unwrap().1.inputs(), test.inputs());
         assert_ne!(s.split(0.2, Seed(2)).unwrap().1.inputs(), test.inputs());
+    }
+
+    #[test]
+    fn inputs_of_any_extents_are_gathered_feature_major() {
+        for (features, batch) in [(1, 1), (5, 16), (16, 16), (37, 33), (48, 100)] {
+            let inputs = Array2::from_shape_fn((101, features), |(i, j)| (i * 1000 + j) as f32);
+            let labels = (0..101).map(|i| i % 2).collect();
+            let s = Samples::new("set", inputs, Targets::Classes { labels, classes: 2 }).unwrap();
+            let rows: Vec<usize> = (0..batch).map(|b| b * 37 % 101).collect();
+            let mut x = vec![f64::NAN; features * batch];
+            s.gather_inputs(&rows, &mut x);
+            for (i, x) in x.iter().enumerate() {
+                assert_eq!(*x, (rows[i % batch] * 1000 + i / batch) as f64, "{features} features, {batch} rows");
+            }
+        }
     }
 
     #[test]

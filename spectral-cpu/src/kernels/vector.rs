@@ -41,6 +41,8 @@ pub(crate) trait Vector: Copy {
     type Elem: Lanes;
     /// One flag a lane.
     type Mask: Copy;
+    /// A vector of half the lanes, whose arithmetic takes half the time; `Self` where there is none.
+    type Half: Vector<Elem = Self::Elem>;
     /// Number of lanes.
     const LANES: usize;
     /// Rows of a tall and of a short tile of a matrix product, and the most vectors of a row of either: a tile fits

@@ -2,7 +2,7 @@
 
 use crate::Simd;
 use crate::kernels::math::Math;
-use crate::kernels::vector::{Kernel, Vector};
+use crate::kernels::vector::{Kernel, Lanes, Vector};
 
 /// One tile of one of the sizes in [`Extents`]; what is outside of `C` is computed but not written.
 #[derive(Clone, Copy)]
@@ -87,10 +87,14 @@ impl<E: Math> Kernel<E> for Tile<E> {
     type Output = ();
     #[inline(always)]
     fn run<V: Vector<Elem = E>>(self) {
+        let vectors = self.columns.div_ceil(V::LANES);
+        // Where there are half vectors, the last columns may need no more than one.
+        let halved = V::Half::LANES < V::LANES && self.columns + V::Half::LANES <= vectors * V::LANES;
         macro_rules! sizes {
             ($($rows:literal x $vectors:literal)*) => {
-                match (self.height, self.columns.div_ceil(V::LANES)) {
-                    $(($rows, $vectors) => self.sized::<V, $rows, $vectors>(),)*
+                match (self.height, vectors) {
+                    $(($rows, $vectors) if halved => self.sized::<V, $rows, { $vectors - 1 }, true>(),)*
+                    $(($rows, $vectors) => self.sized::<V, $rows, $vectors, false>(),)*
                     (rows, vectors) => debug_assert!(false, "a tile of {rows} rows and {vectors} vectors"),
                 }
             };
@@ -101,27 +105,30 @@ impl<E: Math> Kernel<E> for Tile<E> {
 
 impl<E: Math> Tile<E> {
     #[inline(always)]
-    fn sized<V: Vector<Elem = E>, const R: usize, const N: usize>(&self) {
+    fn sized<V: Vector<Elem = E>, const R: usize, const N: usize, const HALF: bool>(&self) {
         // Known when compiled: a level gets the code of its own sizes only.
-        if const { (R == V::TILE.0 || R == V::TILE.1) && N <= V::TILE.2 } {
+        if const {
+            (R == V::TILE.0 || R == V::TILE.1) && N + HALF as usize <= V::TILE.2 && (!HALF || V::Half::LANES < V::LANES)
+        } {
             debug_assert!(self.rows <= R);
             // SAFETY: whoever made the tile vouches for its pointers.
-            unsafe { compute::<V, R, N>(self) }
+            unsafe { compute::<V, R, N, HALF>(self) }
         } else {
-            debug_assert!(false, "a level without tiles of {R} rows and {N} vectors");
+            debug_assert!(false, "a level without tiles of {R} rows and {N} vectors, and half of one: {HALF}");
         }
     }
 }
 
-/// Computes a tile of `R` rows and `N` vectors.
+/// Computes a tile of `R` rows and `N` vectors, and half a vector more if `HALF`.
 ///
 /// # Safety
 /// The tile's pointers are valid for what it says is read and written.
 #[inline(always)]
-unsafe fn compute<V: Vector, const R: usize, const N: usize>(tile: &Tile<V::Elem>) {
-    // SAFETY: the caller vouches for `R` rows of `A`, `N` vectors of `B` and the written part of `C`.
+unsafe fn compute<V: Vector, const R: usize, const N: usize, const HALF: bool>(tile: &Tile<V::Elem>) {
+    // SAFETY: the caller vouches for `R` rows of `A`, the vectors of `B` and the written part of `C`.
     unsafe {
         let mut sum = [[V::zero(); N]; R];
+        let mut half_sum = [V::Half::zero(); R];
         // One pointer for three rows: more would not fit the registers for addresses.
         let mut a = [tile.a, tile.a.wrapping_add(3 * tile.a_row), tile.a.wrapping_add(6 * tile.a_row)];
         let (row, step, mut b) = (tile.a_row, tile.a_step, tile.b);
@@ -130,10 +137,14 @@ unsafe fn compute<V: Vector, const R: usize, const N: usize>(tile: &Tile<V::Elem
             for (n, right) in right.iter_mut().enumerate() {
                 *right = V::load(b.wrapping_add(n * V::LANES));
             }
+            let half = if HALF { V::Half::load(b.wrapping_add(N * V::LANES)) } else { V::Half::zero() };
             for r in 0..R {
-                let left = V::splat(*a[r / 3].wrapping_add(r % 3 * row));
+                let left = *a[r / 3].wrapping_add(r % 3 * row);
                 for n in 0..N {
-                    sum[r][n] = left.fma(right[n], sum[r][n]);
+                    sum[r][n] = V::splat(left).fma(right[n], sum[r][n]);
+                }
+                if HALF {
+                    half_sum[r] = V::Half::splat(left).fma(half, half_sum[r]);
                 }
             }
             for a in &mut a {
@@ -141,22 +152,37 @@ unsafe fn compute<V: Vector, const R: usize, const N: usize>(tile: &Tile<V::Elem
             }
             b = b.wrapping_add(tile.b_step);
         }
-        let last = V::first(tile.columns - (N - 1) * V::LANES);
-        let full = tile.columns == N * V::LANES;
         for (r, sum) in sum.iter().enumerate() {
             if r < tile.rows {
-                let bias = if tile.bias.is_null() { V::zero() } else { V::splat(*tile.bias.add(r)) };
                 for (n, sum) in sum.iter().enumerate() {
-                    let to = tile.c.add(r * tile.c_row + n * V::LANES);
-                    let whole = full || n + 1 < N;
-                    let old = match (tile.add, whole) {
-                        (false, _) => bias,
-                        (true, true) => V::load(to),
-                        (true, false) => V::load_masked(to, last),
-                    };
-                    let new = old.add(*sum);
-                    if whole { new.store(to) } else { new.store_masked(to, last) }
+                    tile.put(r, n * V::LANES, *sum);
                 }
+                if HALF {
+                    tile.put(r, N * V::LANES, half_sum[r]);
+                }
+            }
+        }
+    }
+}
+
+impl<E: Lanes> Tile<E> {
+    /// Writes the part of a vector that is inside of `C`, whose first lane is at `row` and `column` of the tile.
+    ///
+    /// # Safety
+    /// The tile's pointers are valid for what it says is read and written.
+    #[inline(always)]
+    unsafe fn put<V: Vector<Elem = E>>(&self, row: usize, column: usize, sum: V) {
+        // SAFETY: lanes past the last column are masked off.
+        unsafe {
+            let to = self.c.add(row * self.c_row + column);
+            let old = if self.bias.is_null() { V::zero() } else { V::splat(*self.bias.add(row)) };
+            if column + V::LANES <= self.columns {
+                let old = if self.add { V::load(to) } else { old };
+                old.add(sum).store(to);
+            } else {
+                let lanes = V::first(self.columns - column);
+                let old = if self.add { V::load_masked(to, lanes) } else { old };
+                old.add(sum).store_masked(to, lanes);
             }
         }
     }
@@ -190,25 +216,42 @@ mod tests {
     }
 
     /// A tile of any size on the vectors of any level.
-    struct AnySize<const R: usize, const N: usize>(Tile<f64>);
-    impl<const R: usize, const N: usize> Kernel<f64> for AnySize<R, N> {
+    struct AnySize<const R: usize, const N: usize, const HALF: bool>(Tile<f64>);
+    impl<const R: usize, const N: usize, const HALF: bool> Kernel<f64> for AnySize<R, N, HALF> {
         type Output = ();
         #[inline(always)]
         fn run<V: Vector<Elem = f64>>(self) {
             // SAFETY: the operands of `check` are as large as the largest tile.
-            unsafe { compute::<V, R, N>(&self.0) }
+            unsafe { compute::<V, R, N, HALF>(&self.0) }
         }
     }
 
-    fn check<const R: usize, const N: usize>() {
+    /// Lanes of half a vector, where there is one.
+    struct HalfLanes;
+    impl Kernel<f64> for HalfLanes {
+        type Output = Option<usize>;
+        #[inline(always)]
+        fn run<V: Vector<Elem = f64>>(self) -> Option<usize> {
+            (V::Half::LANES < V::LANES).then_some(V::Half::LANES)
+        }
+    }
+
+    fn check<const R: usize, const N: usize, const HALF: bool>() {
         const DEPTH: usize = 7;
         let a: Vec<f64> = (0..R * DEPTH).map(|i| (i * 37 % 19) as f64 - 9.0).collect();
         let b: Vec<f64> = (0..DEPTH * 64).map(|i| (i * 23 % 17) as f64 - 8.0).collect();
         let bias: Vec<f64> = (0..R).map(|r| r as f64).collect();
         for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
-            let lanes = Extents::of::<f64>(simd).lanes;
-            for (rows, missing, add) in [(R, 0, false), (R - 1, 1, true), (1, lanes - 1, false), (R, lanes - 1, true)] {
-                let (columns, width) = (N * lanes - missing, N * lanes + 1);
+            let (lanes, half) = (Extents::of::<f64>(simd).lanes, simd.run(HalfLanes));
+            // The lanes of the last vector.
+            let last = match (HALF, half) {
+                (false, _) => lanes,
+                (true, Some(half)) => half,
+                (true, None) => continue,
+            };
+            for (rows, missing, add) in [(R, 0, false), (R - 1, 1, true), (1, last - 1, false), (R, last - 1, true)] {
+                let full = if HALF { N * lanes + last } else { N * lanes };
+                let (columns, width) = (full - missing, full + 1);
                 let mut c = vec![0.5; R * width];
                 let tile = Tile {
                     height: R,
@@ -225,7 +268,7 @@ mod tests {
                     add,
                     bias: if add { std::ptr::null() } else { bias.as_ptr() },
                 };
-                simd.run(AnySize::<R, N>(tile));
+                simd.run(AnySize::<R, N, HALF>(tile));
                 for (i, got) in c.iter().enumerate() {
                     let (row, column) = (i / width, i % width);
                     let dot: f64 = (0..DEPTH).map(|k| a[row * DEPTH + k] * b[k * 64 + column]).sum();
@@ -242,16 +285,22 @@ mod tests {
 
     #[test]
     fn tiles_of_every_size_write_what_they_should_and_nothing_else() {
-        check::<2, 1>();
-        check::<4, 1>();
-        check::<4, 2>();
-        check::<5, 1>();
-        check::<5, 2>();
-        check::<5, 3>();
-        check::<6, 1>();
-        check::<6, 2>();
-        check::<9, 1>();
-        check::<9, 2>();
-        check::<9, 3>();
+        check::<2, 1, false>();
+        check::<4, 1, false>();
+        check::<4, 2, false>();
+        check::<5, 0, true>();
+        check::<5, 1, false>();
+        check::<5, 1, true>();
+        check::<5, 2, false>();
+        check::<5, 2, true>();
+        check::<5, 3, false>();
+        check::<6, 1, false>();
+        check::<6, 2, false>();
+        check::<9, 0, true>();
+        check::<9, 1, false>();
+        check::<9, 1, true>();
+        check::<9, 2, false>();
+        check::<9, 2, true>();
+        check::<9, 3, false>();
     }
 }

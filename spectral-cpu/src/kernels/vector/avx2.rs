@@ -51,6 +51,7 @@ unsafe fn put_two_pairs(pairs: __m128, base: *mut f32, index: *const u32) {
 impl Vector for __m256 {
     type Elem = f32;
     type Mask = __m256i;
+    type Half = Self;
     const LANES: usize = 8;
     const TILE: (usize, usize, usize) = (6, 4, 2);
 
@@ -182,6 +183,7 @@ impl Vector for __m256 {
 impl Vector for __m256d {
     type Elem = f64;
     type Mask = __m256i;
+    type Half = Self;
     const LANES: usize = 4;
     const TILE: (usize, usize, usize) = (6, 4, 2);
 

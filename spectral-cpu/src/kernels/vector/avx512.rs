@@ -8,6 +8,7 @@ const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
 impl Vector for __m512 {
     type Elem = f32;
     type Mask = __mmask16;
+    type Half = __m256;
     const LANES: usize = 16;
     const TILE: (usize, usize, usize) = (9, 5, 3);
 
@@ -133,6 +134,7 @@ impl Vector for __m512 {
 impl Vector for __m512d {
     type Elem = f64;
     type Mask = __mmask8;
+    type Half = __m256d;
     const LANES: usize = 8;
     const TILE: (usize, usize, usize) = (9, 5, 3);
 

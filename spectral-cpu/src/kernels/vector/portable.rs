@@ -11,6 +11,7 @@ where
 {
     type Elem = E;
     type Mask = u32;
+    type Half = Self;
     const LANES: usize = N;
     const TILE: (usize, usize, usize) = (4, 2, 1);
 
