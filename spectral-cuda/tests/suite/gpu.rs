@@ -49,6 +49,18 @@ fn conformance_on_a_gpu() {
 }
 
 #[test]
+fn training_on_a_gpu_has_the_loss_curve_of_the_cpu() {
+    let Some(gpu) = gpu() else { return };
+    crate::agreement::training(&gpu);
+}
+
+#[test]
+fn criteria_that_look_at_weights_only_prune_the_same_entries_on_a_gpu() {
+    let Some(gpu) = gpu() else { return };
+    crate::agreement::masks(&gpu);
+}
+
+#[test]
 fn the_registered_backend_opens_or_says_why_not() {
     let entry = registry::find::<BackendEntry>("cuda").unwrap();
     let opened = (entry.open)(&BackendOptions::default());

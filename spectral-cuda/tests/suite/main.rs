@@ -1,6 +1,9 @@
 //! The kernels and their launches, run on the CPU by a C++ compiler; with the feature `cuda` also compiled by NVRTC and
 //! run on a GPU, where there are these.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod agreement;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod mutations;
@@ -28,6 +31,18 @@ fn conformance_on_the_cpu() {
     println!("{report}");
     assert!(report.passed(), "{report}");
     assert!(report.cases > 5000, "{report}");
+}
+
+#[test]
+fn training_on_the_cpu_has_the_loss_curve_of_the_cpu_backend() {
+    let Some(cuda) = cuda(|_, text| text) else { return };
+    agreement::training(&cuda);
+}
+
+#[test]
+fn criteria_that_look_at_weights_only_prune_the_same_entries() {
+    let Some(cuda) = cuda(|_, text| text) else { return };
+    agreement::masks(&cuda);
 }
 
 #[test]
