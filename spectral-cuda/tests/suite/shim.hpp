@@ -53,8 +53,19 @@ static unsigned next, finished;
 static void (*body)(void *);
 static void *closure;
 
+static bool may_go_on(const Fibre &fibre) { return fibre.barrier && fibre.barrier->turn != fibre.turn; }
+
+// Goes to the next thread that may go on; to the scheduler if there is none, or if some have not started.
 static void leave() {
-    if (!_setjmp(current->at)) _longjmp(scheduler, 1);
+    if (_setjmp(current->at)) return;
+    for (unsigned i = 1; next == COUNT && i < COUNT; i++) {
+        Fibre &other = fibres[(current - fibres + i) % COUNT];
+        if (!may_go_on(other)) continue;
+        current = &other;
+        current->barrier = nullptr;
+        _longjmp(current->at, 1);
+    }
+    _longjmp(scheduler, 1);
 }
 
 static void release(Barrier &barrier) {
@@ -107,8 +118,7 @@ static bool run_block() {
     while (finished < COUNT) {
         bool moved = false;
         for (unsigned i = 0; i < used; i++) {
-            const Fibre &fibre = fibres[i];
-            if (!fibre.barrier || fibre.barrier->turn == fibre.turn) continue;
+            if (!may_go_on(fibres[i])) continue;
             resume(fibres[i]);
             moved = true;
         }
