@@ -14,7 +14,7 @@ const RUNS: [(&str, &str); 3] = [
         "-p spectral-tch -p spectral-tests --features spectral-tch/libtorch,spectral-tests/torch --test conformance \
          --test determinism --test agreement --test autograd --test torch",
     ),
-    ("cuda, its kernels on the CPU", "-p spectral-cuda --test suite"),
+    ("cuda, its kernels on the CPU", "-p spectral-cuda --features cuda --test suite"),
 ];
 
 /// How the line with the count of a conformance run begins.

@@ -47,6 +47,22 @@ pub(crate) fn run(root: &Path) -> Result<()> {
             ],
             None,
         ),
+        // Those of the driver need nothing of CUDA.
+        (
+            &[
+                "clippy",
+                "-p",
+                "spectral-cuda",
+                "--all-targets",
+                "--locked",
+                "--features",
+                "cuda",
+                "--",
+                "-D",
+                "warnings",
+            ],
+            None,
+        ),
         (&["doc", "--workspace", "--no-deps", "--locked"], Some(("RUSTDOCFLAGS", "-D warnings"))),
     ] {
         cargo(root, args, env)?;

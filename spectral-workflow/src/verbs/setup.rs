@@ -1,6 +1,8 @@
-//! `setup bench`, `setup torch`
+//! `setup bench`, `setup cuda`, `setup torch`
 
+mod cuda;
 mod torch;
+mod wheels;
 
 use crate::output::{Answer, note};
 use crate::{Failure, Result};
@@ -20,6 +22,8 @@ pub(crate) struct Options {
 enum What {
     /// A Python environment with PyTorch, SciPy, MKL and ONNX Runtime in .venv, for `bench --against torch`
     Bench,
+    /// NVRTC, which compiles the kernels of `--backend cuda`, in .cuda; needs no GPU
+    Cuda,
     /// A libtorch for the CPU, cut down to what `--backend torch` needs, in .libtorch
     Torch,
 }
@@ -27,6 +31,7 @@ enum What {
 pub(crate) fn run(options: &Options) -> Result<Answer> {
     match options.what {
         What::Bench => bench(),
+        What::Cuda => cuda::setup(),
         What::Torch => torch::setup(),
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn nvrtc() -> Result<()> {
     let own = folder.map_or_else(|| format!("{FOLDER} is not set"), |f| f.join("lib").display().to_string());
     Err(failed(format!(
         "no NVRTC, which compiles the kernels: libnvrtc.so.13 is neither in the library path nor in the project's folder \
-         ({own}); it is in the Python wheel nvidia-cuda-nvrtc 13.0.88"
+         ({own}); run `cargo xtask setup cuda`"
     )))
 }
 

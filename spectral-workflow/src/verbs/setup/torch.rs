@@ -1,12 +1,11 @@
 //! `setup torch`: from the wheels of PyTorch, only what a program linked to libtorch needs.
 
-use super::execute;
+use super::wheels;
 use crate::backends::libtorch;
-use crate::output::{Answer, note};
+use crate::output::Answer;
 use crate::{Failure, Result};
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs;
+use std::path::Path;
 
 /// The libtorch that the `tch` of this workspace goes with.
 const VERSION: &str = "2.11.0";
@@ -44,9 +43,8 @@ pub(super) fn setup() -> Result<Answer> {
     let work = tempfile::Builder::new().prefix(".setup").tempdir_in(&folder);
     let work = work.map_err(|e| Failure::writing(&folder, e))?;
     let new = work.path().join("new");
-    for wheel in download(work.path())? {
-        unpack(&wheel, &new)?;
-    }
+    let instead = format!("set LIBTORCH to the folder of a libtorch {VERSION}");
+    wheels::fetch(&WHEELS, &KEPT, work.path(), &new, &instead)?;
     let from = new.join("torch");
     // A script for the linker: torch-sys asks for libtorch, the CPU part of which is another file.
     write(&from.join("lib/libtorch.so"), "INPUT(-ltorch_cpu)\n")?;
@@ -61,43 +59,6 @@ pub(super) fn setup() -> Result<Answer> {
 
 fn answer(torch: &Path, text: String) -> Answer {
     Answer { text, json: serde_json::json!({ "libtorch": torch.display().to_string() }) }
-}
-
-/// Downloads the wheels with a pip of its own into `folder`; their paths.
-fn download(folder: &Path) -> Result<Vec<PathBuf>> {
-    let (python, wheels) = (folder.join("python"), folder.join("wheels"));
-    note("making a Python environment for the download");
-    execute(Command::new("python3").args(["-m", "venv"]).arg(&python))?;
-    note(format!("downloading {} (540 MB)", WHEELS.join(", ")));
-    let mut pip = Command::new(python.join("bin/python"));
-    pip.args(["-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"]);
-    // The libraries are the same in the wheels for all versions of Python.
-    pip.args(["--python-version", "3.11", "--dest"]).arg(&wheels).args(WHEELS);
-    execute(&mut pip).map_err(|_| {
-        let else_ = format!("set LIBTORCH to the folder of a libtorch {VERSION}");
-        Failure::Check(format!("the download failed, for the reason above; check the network, or {else_}"))
-    })?;
-    let files = fs::read_dir(&wheels).map_err(|e| Failure::reading(&wheels, e))?;
-    Ok(files.flatten().map(|file| file.path()).collect())
-}
-
-/// Unpacks what is kept of a wheel.
-fn unpack(wheel: &Path, to: &Path) -> Result<()> {
-    note(format!("unpacking {}", wheel.file_name().unwrap_or_default().to_string_lossy()));
-    let broken = |e: zip::result::ZipError| Failure::Check(format!("{}: {e}; try again", wheel.display()));
-    let file = File::open(wheel).map_err(|e| Failure::reading(wheel, e))?;
-    let mut archive = zip::ZipArchive::new(file).map_err(broken)?;
-    for index in 0..archive.len() {
-        let mut entry = archive.by_index(index).map_err(broken)?;
-        let kept = |path: &PathBuf| KEPT.iter().any(|kept| path.starts_with(kept));
-        let Some(path) = entry.enclosed_name().filter(kept).filter(|_| entry.is_file()) else { continue };
-        let path = to.join(path);
-        let parent = path.parent().unwrap_or(to);
-        fs::create_dir_all(parent).map_err(|e| Failure::writing(parent, e))?;
-        let mut file = File::create(&path).map_err(|e| Failure::writing(&path, e))?;
-        std::io::copy(&mut entry, &mut file).map_err(|e| Failure::writing(&path, e))?;
-    }
-    Ok(())
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
