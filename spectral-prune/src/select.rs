@@ -254,7 +254,7 @@ impl Selection {
 
     /// Selected weights, weights there are, and their ratio, by layer. Sparana D7.
     pub fn table(&self) -> Table {
-        let mut table = Table::new("selected weights", ["layer", "selected", "of", "ratio"]);
+        let mut table = Table::new("Selected weights", ["layer", "selected", "of", "ratio"]);
         for layer in &self.layers {
             let (selected, of) = (layer.mask.count(), layer.mask.len());
             let ratio = selected as f64 / of.max(1) as f64;

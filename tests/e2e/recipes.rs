@@ -29,19 +29,29 @@ const RECIPES: [Expected; 12] = [
         name: "learn-classes",
         set: &[],
         tables: &[
-            "accuracy on old and new classes",
+            "Accuracy on old and new classes",
             "learn_classes: new classes, selected parameters: Cosine distance between classes, mean over samples",
         ],
         check: less_is_forgotten,
     },
-    Expected { name: "metric-pruning", set: &[], tables: &["accuracy by pruning level"], check: within_three_per_cent },
+    Expected {
+        name: "metric-pruning",
+        set: &[],
+        tables: &["Pruning levels, by accuracy"],
+        check: within_three_per_cent,
+    },
     Expected { name: "mnist", set: SHORT, tables: &[], check: |_| {} },
-    Expected { name: "model-mixing", set: &[], tables: &["mixed models"], check: the_mix_beats_the_mean },
+    Expected { name: "model-mixing", set: &[], tables: &["Mixed models"], check: the_mix_beats_the_mean },
     Expected { name: "prune-convert", set: &[], tables: &[], check: something_is_sparse },
     Expected { name: "slimming", set: &[], tables: &[], check: |_| {} },
-    Expected { name: "spectral-distil", set: &[], tables: &["distillation"], check: small_and_accurate },
-    Expected { name: "spectral-pretrain", set: &[], tables: &["accuracy by pruning level"], check: small_and_accurate },
-    Expected { name: "sub-model", set: &[], tables: &["sub-model training"], check: the_sub_model_helped },
+    Expected { name: "spectral-distil", set: &[], tables: &["Distillation"], check: small_and_accurate },
+    Expected {
+        name: "spectral-pretrain",
+        set: &[],
+        tables: &["Pruning levels, by accuracy"],
+        check: small_and_accurate,
+    },
+    Expected { name: "sub-model", set: &[], tables: &["Sub-model training"], check: the_sub_model_helped },
 ];
 
 const SHORT: &[&str] = &["train.epochs=1", "finetune.epochs=1", "report.sweep=[]"];
@@ -90,7 +100,7 @@ fn accuracy(report: &Value, stage: usize) -> f64 {
 }
 
 fn less_is_forgotten(report: &Value) {
-    let of = |row, column| cell(report, "accuracy on old and new classes", row, column);
+    let of = |row, column| cell(report, "Accuracy on old and new classes", row, column);
     assert!(of("all", "old before") > 0.9 && of("all", "new before") < 0.1);
     assert!(of("selected", "new after") > 0.8, "{}", of("selected", "new after"));
     let (all, selected) = (of("all", "old after"), of("selected", "old after"));
@@ -98,14 +108,14 @@ fn less_is_forgotten(report: &Value) {
 }
 
 fn within_three_per_cent(report: &Value) {
-    let table = array(&report["tables"]).iter().find(|t| t["title"] == "accuracy by pruning level").unwrap();
+    let table = array(&report["tables"]).iter().find(|t| t["title"] == "Pruning levels, by accuracy").unwrap();
     let inside: Vec<&Value> = array(&table["rows"]).iter().filter(|r| r[5] == "yes").collect();
     assert!(inside.len() > 3, "{table}");
     assert!(accuracy(report, 4) > accuracy(report, 0) - 0.05, "{} {}", accuracy(report, 0), accuracy(report, 4));
 }
 
 fn the_mix_beats_the_mean(report: &Value) {
-    let of = |row: &str| cell(report, "mixed models", row, "accuracy");
+    let of = |row: &str| cell(report, "Mixed models", row, "accuracy");
     let mean = (1..=3).map(|m| of(&format!("model {m}"))).sum::<f64>() / 3.0;
     assert!(of("mix") > mean, "{} on average, {} mixed", mean, of("mix"));
 }
@@ -131,7 +141,7 @@ fn small_and_accurate(report: &Value) {
 }
 
 fn the_sub_model_helped(report: &Value) {
-    let of = |row| cell(report, "sub-model training", row, "accuracy");
+    let of = |row| cell(report, "Sub-model training", row, "accuracy");
     assert!(of("original, sub-model put back") > of("original"));
 }
 

@@ -66,7 +66,7 @@ impl Strategy for Distil {
     fn run(&self, model: &mut Model, cx: &mut StrategyCx<'_>) -> Result<StrategyReport> {
         self.check()?;
         let mut found = model.duplicate()?;
-        let mut table = Table::new("distillation", ["after", "loss", "accuracy", "parameters"]);
+        let mut table = Table::new("Distillation", ["after", "loss", "accuracy", "parameters"]);
         let was = eigenvalues::train(cx, &self.train, &mut found, self.restart)?;
         self.row(&mut table, "training eigenvalues", &found, cx.validation)?;
         let report = Prune::from_config(self.prune.clone()).seed(cx.seed).apply(&mut found, cx.train)?;

@@ -123,8 +123,8 @@ impl Strategy for LearnClasses {
         let selection = self.selection().select(&start, &data.old, cx.seed)?;
 
         let columns = ["parameters", "trained entries", "old before", "old after", "new before", "new after"];
-        let mut table = Table::new("accuracy on old and new classes", columns);
-        let mut curve = Table::new("learning new classes", ["parameters", "epoch", "old classes", "new classes"]);
+        let mut table = Table::new("Accuracy on old and new classes", columns);
+        let mut curve = Table::new("Learning new classes", ["parameters", "epoch", "old classes", "new classes"]);
         curve.plot = Some(Plot { x: 1, y: vec![2, 3], by: Some(0) });
         let mut results = Vec::new();
         for (arm, select) in [("all", false), ("selected", true)] {

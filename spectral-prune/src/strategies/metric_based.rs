@@ -212,7 +212,7 @@ impl Strategy for MetricBased {
         let start = self.start(model, cx)?;
         let change = if self.relative { "change [%]" } else { "change" };
         let columns = ["percentile", self.metric.name(), change, "units left", "weights left", "inside the limit"];
-        let mut table = Table::new(format!("{} by pruning level", self.metric.name()), columns).plotted(0, [1]);
+        let mut table = Table::new(format!("Pruning levels, by {}", self.metric.name()), columns).plotted(0, [1]);
         let mut row = |level: &Level, model: &Model| {
             let (units, weights) = left(model);
             let numbers = [level.percentile, level.value, level.change, units as f64, weights as f64].map(Cell::from);

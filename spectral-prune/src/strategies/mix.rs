@@ -55,7 +55,7 @@ impl Strategy for Mix {
             Share::Parts => cx.train.distribute(self.models, cx.seed)?,
             Share::All => vec![cx.train.clone(); self.models],
         };
-        let mut table = Table::new("mixed models", ["model", "samples", "loss", "accuracy"]);
+        let mut table = Table::new("Mixed models", ["model", "samples", "loss", "accuracy"]);
         let mut row = |name: String, samples: usize, model: &Model, cx: &StrategyCx<'_>| {
             let m = phase::measure(&self.train, model, cx.validation)?;
             table.push([Cell::from(name), samples.into(), m.loss.into(), m.accuracy.into()]);

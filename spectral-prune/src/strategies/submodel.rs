@@ -37,7 +37,7 @@ impl Strategy for TrainSubModel {
     fn run(&self, model: &mut Model, cx: &mut StrategyCx<'_>) -> Result<StrategyReport> {
         self.check()?;
         let columns = ["model", "parameters", "loss", "accuracy", "training seconds"];
-        let mut table = Table::new("sub-model training", columns);
+        let mut table = Table::new("Sub-model training", columns);
         let mut row = |name: &str, model: &Model, m: Metrics, seconds: f64| {
             let parameters = model.params().kept();
             table.push([Cell::from(name), parameters.into(), m.loss.into(), m.accuracy.into(), seconds.into()]);

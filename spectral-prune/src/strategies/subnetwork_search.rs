@@ -56,7 +56,7 @@ impl Strategy for SubnetworkSearch {
         self.check()?;
         let measured = TrainConfig { loss: self.search.loss, ..TrainConfig::default() };
         let measured = self.train.as_ref().unwrap_or(&measured);
-        let mut table = Table::new("sub-network search", ["model", "weights and biases", "loss", "accuracy"]);
+        let mut table = Table::new("Sub-network search", ["model", "weights and biases", "loss", "accuracy"]);
         let mut row = |name: &str, model: &Model, cx: &StrategyCx<'_>| {
             let m = phase::measure(measured, model, cx.validation)?;
             table.push([Cell::from(name), model.params().kept().into(), m.loss.into(), m.accuracy.into()]);
