@@ -11,13 +11,16 @@
 //! only memory and optimiser steps, which have neither, promise the same bits for any number of threads
 //! (`Backend::determinism`).
 //!
+//! On a GPU ([`Torch::cuda`]) the same operators run, and need a libtorch that came with CUDA. No line of this has been
+//! run on one: neither its numbers nor its bits are checked there.
+//!
 //! Bodies that `spectral-core` provides and that stay:
 //!
 //! | kernel | why |
 //! |---|---|
 //! | `write` | the values are the host's |
 //! | `update_product` | its two kernels are libtorch's already; `spectral_weight_vjp` writes the product the same way |
-//! | `all_finite` | asks `largest` |
+//! | `each_largest`, `all_finite` | ask `largest` |
 //! | `constrain` on the rows of a sparse pattern | rows of unequal length; a dense weight stays on the device |
 //!
 //! Never does: training loops, files, choosing between dense and sparse. Depends on `spectral-core` only.

@@ -7,8 +7,11 @@ use spectral_core::{Backend, BackendEntry, BackendOptions, Error, Result};
 use std::sync::Arc;
 use tch::{Device, TchError};
 
-/// The name of the backend.
+/// The name of the backend on the CPU.
 pub(crate) const NAME: &str = "torch";
+
+/// Its name on a GPU.
+const CUDA: &str = "torch-cuda";
 
 /// libtorch on one device as a [`Backend`]. Cloning shares what it keeps.
 #[derive(Debug, Clone)]
@@ -28,11 +31,28 @@ impl Torch {
     /// # Errors
     /// `threads` is 0.
     pub fn new(options: &BackendOptions) -> Result<Self> {
+        Self::on(Device::Cpu, options)
+    }
+
+    /// libtorch on the first GPU. Not tried on one yet.
+    ///
+    /// # Errors
+    /// `threads` is 0, libtorch came without CUDA, or there is no GPU.
+    pub fn cuda(options: &BackendOptions) -> Result<Self> {
+        if !tch::Cuda::is_available() {
+            let problem = "libtorch sees no GPU: there is none, or it came without CUDA (as `setup torch` brings it); \
+                           set LIBTORCH to the folder of one with CUDA";
+            return Err(Error::Backend { backend: CUDA.into(), problem: problem.into() });
+        }
+        Self::on(Device::Cuda(0), options)
+    }
+
+    fn on(device: Device, options: &BackendOptions) -> Result<Self> {
         if let Some(threads) = options.threads {
             let threads = i32::try_from(threads).ok().filter(|t| *t > 0);
             tch::set_num_threads(threads.ok_or_else(|| failed("the number of threads must be at least 1"))?);
         }
-        Ok(Self(Arc::new(Inner { device: Device::Cpu, masks: Masks::default() })))
+        Ok(Self(Arc::new(Inner { device, masks: Masks::default() })))
     }
 
     pub(crate) fn device(&self) -> Device {
@@ -46,12 +66,18 @@ impl Torch {
 
 impl Backend for Torch {
     fn name(&self) -> &'static str {
-        NAME
+        match self.device() {
+            Device::Cpu => NAME,
+            _ => CUDA,
+        }
     }
 
     fn describe(&self) -> String {
         let threads = tch::get_num_threads();
-        format!("libtorch 2.11 on the CPU, {threads} thread{}", if threads == 1 { "" } else { "s" })
+        match self.device() {
+            Device::Cpu => format!("libtorch 2.11 on the CPU, {threads} thread{}", if threads == 1 { "" } else { "s" }),
+            _ => "libtorch 2.11 on the first GPU".into(),
+        }
     }
 
     fn determinism(&self, family: Family) -> Determinism {
@@ -67,6 +93,14 @@ inventory::submit! {
         name: NAME,
         summary: "libtorch on the CPU",
         open: |options| Ok(Arc::new(Torch::new(options)?)),
+    }
+}
+
+inventory::submit! {
+    BackendEntry {
+        name: CUDA,
+        summary: "libtorch on an NVIDIA GPU",
+        open: |options| Ok(Arc::new(Torch::cuda(options)?)),
     }
 }
 

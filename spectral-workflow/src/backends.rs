@@ -14,32 +14,44 @@ pub(crate) const AUTO: &str = "auto";
 /// What `auto` tries, best first.
 const BEST_FIRST: [&str; 2] = ["cuda", "cpu"];
 
-/// A backend that is part of a program only with the cargo feature of its name.
+/// A backend that is part of a program only with a cargo feature.
 pub(crate) struct Optional {
     pub(crate) name: &'static str,
     pub(crate) summary: &'static str,
+    feature: &'static str,
     /// Whether this program was built with the feature.
     built: bool,
     /// What must be there before it can be built, and is not.
     missing: fn() -> Option<&'static str>,
 }
 
-pub(crate) const OPTIONAL: [Optional; 2] = [
+pub(crate) const OPTIONAL: [Optional; 3] = [
     Optional {
         name: "cuda",
         summary: "an NVIDIA GPU through its driver",
+        feature: "cuda",
         built: cfg!(feature = "cuda"),
         missing: || None,
     },
     Optional {
         name: "torch",
         summary: "libtorch on the CPU",
+        feature: "torch",
         built: cfg!(feature = "torch"),
-        missing: || {
-            (!libtorch().join("lib").is_dir()).then_some("libtorch is not set up; run `cargo xtask setup torch`")
-        },
+        missing: no_libtorch,
+    },
+    Optional {
+        name: "torch-cuda",
+        summary: "libtorch on an NVIDIA GPU",
+        feature: "torch",
+        built: cfg!(feature = "torch"),
+        missing: no_libtorch,
     },
 ];
+
+fn no_libtorch() -> Option<&'static str> {
+    (!libtorch().join("lib").is_dir()).then_some("libtorch is not set up; run `cargo xtask setup torch`")
+}
 
 /// Where libtorch is, or is to be put: where cargo tells builds to look for it, else in this folder.
 pub(crate) fn libtorch() -> PathBuf {
@@ -138,10 +150,11 @@ impl Optional {
             return Failure::input(format!("backend `{name}`: {missing}"));
         }
         let Some(manifest) = manifest.filter(|m| m.exists() && !self.built) else {
-            let how = format!("build it with `--features spectral-workflow/{name}`");
+            let how = format!("build it with `--features spectral-workflow/{}`", self.feature);
             return Failure::input(format!("backend `{name}` is not part of this program; {how}"));
         };
-        let features: Vec<&str> = OPTIONAL.iter().filter(|o| o.built).map(|o| o.name).chain([name]).collect();
+        let built = OPTIONAL.iter().filter(|o| o.built).map(|o| o.feature);
+        let features: Vec<&str> = built.chain([self.feature]).collect();
         note(format!("backend `{name}` is not part of this program yet; building it in"));
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         let mut command = Command::new(cargo);
@@ -190,7 +203,10 @@ mod tests {
     #[test]
     fn a_name_that_nobody_has_is_answered_with_those_there_are() {
         let problem = check("troch").unwrap_err().to_string();
-        assert!(problem.contains("did you mean `torch`") && problem.contains("auto, cpu, cuda, torch"), "{problem}");
+        assert!(
+            problem.contains("did you mean `torch`") && problem.contains("auto, cpu, cuda, torch, torch-cuda"),
+            "{problem}"
+        );
         assert!(check(AUTO).is_ok() && check("cpu").is_ok());
     }
 

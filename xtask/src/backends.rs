@@ -5,10 +5,10 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What runs the suite on each backend, as arguments of `cargo test`. Every test prints its report, which begins with
-/// [`REPORT`].
+/// What runs the suite on each backend, as arguments of `cargo test`: where it can be, a part of what `cargo test` has
+/// built already. Every test prints its report, which begins with [`REPORT`].
 const RUNS: [(&str, &str); 3] = [
-    ("cpu", "-p spectral-cpu --test conformance"),
+    ("cpu", "--workspace --test conformance"),
     (
         "torch",
         "-p spectral-tch -p spectral-tests --features spectral-tch/libtorch,spectral-tests/torch --test conformance \

@@ -39,6 +39,7 @@ pub(crate) fn run(_: &Options) -> Result<Answer> {
         summary: o.summary,
         parameters: format!("not available here: {}", o.state()).into(),
     }));
+    rows.sort_by_key(|row| (row.what, row.name));
     let mut text = String::new();
     for what in rows.iter().map(|r| r.what).collect::<BTreeSet<_>>() {
         let cells: Vec<Vec<String>> = rows.iter().filter(|r| r.what == what).map(Row::cells).collect();
