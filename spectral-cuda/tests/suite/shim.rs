@@ -4,16 +4,19 @@ use libloading::Library;
 use spectral_core::{DType, Error, Result};
 use spectral_cuda::{Address, Arg, Device, Launch, Source};
 use std::alloc::{Layout, alloc, dealloc};
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, c_char};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Kernels use variables of their library for the threads of a block, so one runs at a time.
 static RUNNING: Mutex<()> = Mutex::new(());
+
+/// Libraries that tests of this program compile: each is compiled once.
+static COMPILING: Mutex<BTreeMap<PathBuf, Arc<Mutex<()>>>> = Mutex::new(BTreeMap::new());
 
 /// Changes the text of a file of kernels before it is compiled.
 pub(crate) type Change = fn(Source, String) -> String;
@@ -48,6 +51,8 @@ impl Shim {
         (&text, &self.compiler).hash(&mut hasher);
         let name = format!("{}-{dtype}-{:016x}", source.name(), hasher.finish());
         let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.so"));
+        let one = lock(&COMPILING).entry(library.clone()).or_default().clone();
+        let _one = lock(&one);
         if library.exists() {
             return Ok(library);
         }
@@ -61,7 +66,7 @@ impl Shim {
         if !output.status.success() {
             return Err(failed(format!("{} of {name} failed:\n{log}", self.compiler)));
         }
-        // Complete or not at all, whoever else compiles the same.
+        // Complete or not at all, whatever other program compiles the same.
         let moved = std::fs::rename(&own, &library).and_then(|()| std::fs::remove_file(&file));
         moved.map_err(|e| failed(e.to_string()))?;
         Ok(library)
