@@ -42,7 +42,7 @@ const RECIPES: [Expected; 12] = [
     },
     Expected { name: "mnist", set: SHORT, tables: &[], check: |_| {} },
     Expected { name: "model-mixing", set: &[], tables: &["Mixed models"], check: the_mix_beats_the_mean },
-    Expected { name: "prune-convert", set: &[], tables: &[], check: something_is_sparse },
+    Expected { name: "prune-convert", set: &[], tables: &[], check: sparse_kernels_were_tried },
     Expected { name: "slimming", set: &[], tables: &[], check: |_| {} },
     Expected { name: "spectral-distil", set: &[], tables: &["Distillation"], check: small_and_accurate },
     Expected {
@@ -120,9 +120,10 @@ fn the_mix_beats_the_mean(report: &Value) {
     assert!(of("mix") > mean, "{} on average, {} mixed", mean, of("mix"));
 }
 
-fn something_is_sparse(report: &Value) {
-    let sparse = array(&report["layers"]).iter().filter(|l| l["plan"]["128"]["kernel"] == "csr").count();
-    assert!(sparse >= 1, "{}", report["layers"]);
+/// Which kernel wins depends on what else the machine does; that the sparse one was tried does not.
+fn sparse_kernels_were_tried(report: &Value) {
+    let tried = |l: &&Value| l["plan"]["128"]["reason"].as_str().is_some_and(|reason| reason.contains("csr"));
+    assert!(array(&report["layers"]).iter().filter(tried).count() >= 2, "{}", report["layers"]);
     assert!(accuracy(report, 4) > 0.93, "{}", accuracy(report, 4));
 }
 
