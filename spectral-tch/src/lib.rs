@@ -11,7 +11,7 @@
 //! only memory and optimiser steps, which have neither, promise the same bits for any number of threads
 //! (`Backend::determinism`).
 //!
-//! On a GPU ([`Torch::cuda`]) the same operators run, and need a libtorch that came with CUDA. No line of this has been
+//! On a GPU (`Torch::cuda`) the same operators run, and need a libtorch that came with CUDA. No line of this has been
 //! run on one: neither its numbers nor its bits are checked there.
 //!
 //! Bodies that `spectral-core` provides and that stay:
