@@ -16,7 +16,7 @@ fn torch(threads: usize) -> spectral_core::Result<BackendHandle> {
     Ok(Arc::new(Torch::new(&BackendOptions { threads: Some(threads) })?))
 }
 
-/// Two classes that a network of the kinds used here tells apart.
+/// Three classes of which each raises every third value.
 fn data() -> Samples {
     let (samples, features) = (240, 64);
     let mut stream = Seed(11).stream("data", 0);
