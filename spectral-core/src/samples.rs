@@ -190,8 +190,7 @@ impl Samples {
         let (tiles, rest) = rows.as_chunks::<TILE>();
         for (t, rows) in tiles.iter().enumerate() {
             let samples = rows.map(|row| sample(row).as_chunks::<TILE>());
-            let columns = |b: usize| b..b + TILE;
-            let mut lines = to.chunks_exact_mut(batch).map(|line| &mut line[columns(t * TILE)]);
+            let mut lines = to.chunks_exact_mut(batch).map(|line| &mut line[t * TILE..(t + 1) * TILE]);
             for chunk in 0..features / TILE {
                 let tile = samples.map(|(whole, _)| whole[chunk]);
                 for (f, line) in lines.by_ref().take(TILE).enumerate() {
