@@ -11,27 +11,10 @@ use spectral_core::{
     SpectralKernels, SpectralWeight, Tensor, Update, UpdateKernels, hash64,
 };
 use spectral_cpu::Cpu;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-struct Counting;
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: everything is passed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above, of `dealloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use spectral_testkit::Counting;
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::new();
 
 /// Operands and results of one step, made beforehand.
 struct Step {
@@ -150,12 +133,12 @@ fn fifty_warm_steps_allocate_nothing() {
             for _ in 0..5 {
                 steps.iter_mut().for_each(|s| s.run(&cpu));
             }
-            let before = ALLOCATIONS.load(Ordering::Relaxed);
-            for _ in 0..50 {
-                steps.iter_mut().for_each(|s| s.run(&cpu));
-            }
-            let after = ALLOCATIONS.load(Ordering::Relaxed);
-            assert_eq!(after - before, 0, "allocations with {threads} threads");
+            let usage = ALLOCATOR.during(|| {
+                for _ in 0..50 {
+                    steps.iter_mut().for_each(|s| s.run(&cpu));
+                }
+            });
+            assert_eq!(usage.requests, 0, "allocations with {threads} threads");
         });
     }
 }

@@ -5,41 +5,20 @@
 use spectral_core::{Mask, Reference, Seed};
 use spectral_io::{from_bytes, inspect, to_bytes};
 use spectral_layers::prelude::*;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use spectral_testkit::Counting;
 
 const LIMIT: usize = 64 << 20;
 
-/// Counts the bytes in use and their peak.
-struct Counting;
-
-static USED: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is handed to the system allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        PEAK.fetch_max(USED.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        USED.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: `at` came from `alloc` above with the same layout.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::new();
 
 /// The most memory that reading `file` takes at a time, beyond what is in use.
 fn peak(file: &[u8]) -> usize {
-    let before = USED.load(Relaxed);
-    PEAK.store(before, Relaxed);
-    let _ = inspect(file);
-    drop(from_bytes(file, &Reference));
-    PEAK.load(Relaxed) - before
+    let reading = || {
+        let _ = inspect(file);
+        drop(from_bytes(file, &Reference));
+    };
+    ALLOCATOR.during(reading).peak
 }
 
 fn sign(file: &mut [u8], header: usize) {

@@ -10,46 +10,12 @@ use spectral_cpu::Cpu;
 use spectral_layers::Network;
 use spectral_prune::topology::{Every, Rigl, Set, Srigl, Topology, TopologyHook};
 use spectral_sparse::Sparse;
+use spectral_testkit::{Counting, Usage};
 use spectral_train::{Adam, Loss, Momentum, Trainer};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
-/// Counts bytes.
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-static LARGEST: AtomicUsize = AtomicUsize::new(0);
-
-fn add(bytes: usize) {
-    PEAK.fetch_max(NOW.fetch_add(bytes, Relaxed) + bytes, Relaxed);
-    LARGEST.fetch_max(bytes, Relaxed);
-}
-
-// SAFETY: every call is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        add(layout.size());
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(memory, layout) }
-    }
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Both blocks may exist while one is copied to the other.
-        add(size);
-        NOW.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller keeps the contract of `realloc`.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::new();
 
 const UNITS: usize = 3000;
 const BATCH: usize = 2;
@@ -69,17 +35,16 @@ fn main() {
         (Topology::Rigl(Rigl { every, ..Rigl::default() }), Trainer::new(Momentum::default()), 1),
         (Topology::Srigl(Srigl { every, ..Srigl::default() }), Trainer::new(Momentum::default()), 1),
     ] {
-        let before = NOW.load(Relaxed);
-        PEAK.store(before, Relaxed);
-        LARGEST.store(0, Relaxed);
-        let network = Network::new(UNITS)
-            .layer(Sparse::new(UNITS, Activation::Relu, 0.01))
-            .layer(Sparse::new(UNITS, Activation::Relu, 0.01))
-            .layer(Sparse::new(5, Activation::Identity, 0.1));
-        let mut model = network.build(&backend, Seed(1)).unwrap();
-        let mut hook = TopologyHook::new(topology, Seed(1)).unwrap().growing_on(&data, Loss::CrossEntropy, BATCH);
-        trainer.batch(BATCH).epochs(2).fit_with(&mut model, &data, &mut [&mut hook]).unwrap();
-        assert!(hook.records().len() >= 4, "{} updates", hook.records().len());
+        let Usage { peak, largest, .. } = ALLOCATOR.during(|| {
+            let network = Network::new(UNITS)
+                .layer(Sparse::new(UNITS, Activation::Relu, 0.01))
+                .layer(Sparse::new(UNITS, Activation::Relu, 0.01))
+                .layer(Sparse::new(5, Activation::Identity, 0.1));
+            let mut model = network.build(&backend, Seed(1)).unwrap();
+            let mut hook = TopologyHook::new(topology, Seed(1)).unwrap().growing_on(&data, Loss::CrossEntropy, BATCH);
+            trainer.batch(BATCH).epochs(2).fit_with(&mut model, &data, &mut [&mut hook]).unwrap();
+            assert!(hook.records().len() >= 4, "{} updates", hook.records().len());
+        });
 
         let layer = UNITS * UNITS / 100;
         let stored = 2 * layer + 5 * UNITS / 10;
@@ -87,7 +52,6 @@ fn main() {
         // update adds at most 16. What does not depend on the entries (activations, row starts, panels) is here less
         // than a MiB.
         let limit = (36 + 4 * slots) * stored + (1 << 20);
-        let (peak, largest) = (PEAK.load(Relaxed) - before, LARGEST.load(Relaxed));
         println!(
             "{topology:?}, {slots} slots: peak {peak} bytes, {:.1} an entry; limit {}; largest request {largest}",
             peak as f64 / stored as f64,

@@ -11,12 +11,14 @@
 //! | [`pruner::conformance`] | everything core expects of a [`Pruner`](spectral_core::Pruner) |
 //! | [`strategy::conformance`] | everything core expects of a [`Strategy`](spectral_core::Strategy) |
 //!
-//! Every suite counts its cases and reports all failures, not the first.
+//! Every suite counts its cases and reports all failures, not the first. [`Counting`] is an allocator that says how much memory
+//! a piece of work asked for.
 //!
 //! Never does: anything at run time of a product; it is a development dependency. Depends on `spectral-core` and on
 //! no other crate of the workspace.
 
 pub mod backend;
+mod counting;
 pub mod gradcheck;
 pub mod layer;
 mod probe;
@@ -24,4 +26,5 @@ pub mod pruner;
 mod report;
 pub mod strategy;
 
+pub use counting::{Counting, Usage};
 pub use report::{Failed, Report};

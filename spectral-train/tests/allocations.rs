@@ -18,48 +18,24 @@ use spectral_core::{
 use spectral_cpu::Cpu;
 use spectral_layers::Network;
 use spectral_layers::prelude::*;
+use spectral_testkit::Counting;
 use spectral_train::{Cosine, OptimizerEntry, Trainer, Warmup};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Counts every request for memory.
-struct Counting;
-
-static REQUESTS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        REQUESTS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(memory, layout) }
-    }
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        REQUESTS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `realloc`.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::new();
 
 /// Reads the counter at two steps.
 #[derive(Default)]
 struct Window {
     from: u64,
     to: u64,
-    requests: u64,
+    requests: usize,
 }
 
 impl TrainHook for Window {
     fn after_step(&mut self, _: &mut Model, at: &Progress) -> Result<Flow> {
-        let now = REQUESTS.load(Ordering::Relaxed);
+        let now = ALLOCATOR.requests();
         if at.step == self.from {
             self.requests = now;
         }
