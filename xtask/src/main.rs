@@ -22,7 +22,8 @@ fn main() -> ExitCode {
             run: |args| if args.subcommand().is_some() { backends::run(root()) } else { ci::run(root()) },
         },
         Extra {
-            command: clap::Command::new("tidy").about("House rules: file sizes, crate docs, traces of this machine"),
+            command: clap::Command::new("tidy")
+                .about("House rules: file sizes, crate docs, places of unsafe code, traces of this machine"),
             run: |_| tidy::run(root()),
         },
     ];
