@@ -13,7 +13,7 @@ mod spectral;
 mod unitwise;
 mod update;
 
-pub use agreement::{LOSS_TOLERANCE, masks, training};
+pub use agreement::{LOSS_TOLERANCE, agreement, masks, training};
 pub use determinism::determinism;
 
 use crate::Report;

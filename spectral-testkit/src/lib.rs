@@ -7,7 +7,8 @@
 //! | [`layer::conformance`] | everything core expects of a [`Layer`](spectral_core::Layer) |
 //! | [`backend::conformance`] | every kernel against [`Reference`](spectral_core::Reference) |
 //! | [`backend::determinism`] | the same bits again, and on any number of threads where that is promised |
-//! | [`backend::training`], [`backend::masks`] | a whole run and a cut that come out alike on two backends |
+//! | [`backend::agreement`] | a whole run, and cuts by every criterion, that come out alike on two backends |
+//! | [`backend::training`], [`backend::masks`] | a run and a cut of one's own that do |
 //! | [`pruner::conformance`] | everything core expects of a [`Pruner`](spectral_core::Pruner) |
 //! | [`strategy::conformance`] | everything core expects of a [`Strategy`](spectral_core::Strategy) |
 //!

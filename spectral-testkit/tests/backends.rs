@@ -12,6 +12,7 @@ use spectral_core::{
 };
 use spectral_cpu::Cpu;
 use spectral_layers::Network;
+use spectral_prune::Prune;
 use spectral_testkit::backend;
 use spectral_train::{Adam, Trainer};
 use std::sync::Arc;
@@ -285,6 +286,23 @@ fn masks_agree_unless_a_cut_depends_on_the_backend() {
     backend::masks(faulty(&[]), &model, "a cut", cut(|_| 2)).into_result().unwrap();
     let report = backend::masks(faulty(&[]), &model, "a cut", cut(|b| b.name().len() % 5));
     assert!(report.failures.len() == 1 && report.failures[0].contains("weight"), "{report}");
+}
+
+#[test]
+fn whole_pieces_of_work_agree_unless_training_or_a_cut_depends_on_the_backend() {
+    let trainer = Trainer::new(Adam::default()).epochs(4).batch(32).seed(Seed(5));
+    let prune = |by: &str, model: &mut Model| Prune::by(by).globally().amount(0.5).apply(model, None);
+    backend::agreement(&Reference, &Cpu::with_threads(2).unwrap(), &trainer, prune).into_result().unwrap();
+    let idle = backend::agreement(&Reference, faulty(&[Fault::NoTraining]), &trainer, prune);
+    assert!(!idle.passed() && idle.failures.iter().all(|f| f.starts_with("training on")), "{idle}");
+    let fickle = |by: &str, model: &mut Model| {
+        let more = if by == "magnitude" && model.backend().name() != "reference" { 0.1 } else { 0.0 };
+        Prune::by(by).globally().amount(0.5 + more).apply(model, None)
+    };
+    let cut = backend::agreement(&Reference, faulty(&[]), &trainer, fickle);
+    assert!(!cut.passed() && cut.failures.iter().all(|f| f.starts_with("magnitude on")), "{cut}");
+    let none = backend::agreement(&Reference, faulty(&[]), &trainer, |_, _| Err::<(), _>("no criterion"));
+    assert_eq!(none.failures, ["only 0 criteria could be tried"]);
 }
 
 #[test]

@@ -49,15 +49,9 @@ fn conformance_on_a_gpu() {
 }
 
 #[test]
-fn training_on_a_gpu_has_the_loss_curve_of_the_cpu() {
+fn whole_pieces_of_work_come_out_on_a_gpu_as_on_the_cpu() {
     let Some(gpu) = gpu() else { return };
-    crate::agreement::training(&gpu);
-}
-
-#[test]
-fn criteria_that_look_at_weights_only_prune_the_same_entries_on_a_gpu() {
-    let Some(gpu) = gpu() else { return };
-    crate::agreement::masks(&gpu);
+    crate::agrees(&gpu);
 }
 
 #[test]

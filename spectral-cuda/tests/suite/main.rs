@@ -3,7 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-mod agreement;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod mutations;
@@ -11,9 +10,15 @@ mod shim;
 
 use shim::{Change, Shim};
 use spectral_core::backend::{Accum, Elementwise, Memory};
-use spectral_core::{DType, Shape};
+use spectral_core::{DType, IntoBackend, Model, Seed, Shape};
+use spectral_cpu::Cpu;
 use spectral_cuda::Cuda;
+use spectral_prune::Prune;
 use spectral_testkit::backend;
+use spectral_train::{Adam, Trainer};
+
+// Linked for what it registers.
+use spectral_layers as _;
 
 /// A backend on the shim with changed kernels; says so loudly where there is no compiler.
 fn cuda(change: Change) -> Option<Cuda<Shim>> {
@@ -22,6 +27,14 @@ fn cuda(change: Change) -> Option<Cuda<Shim>> {
         eprintln!("SKIPPED: no C++ compiler (CXX, c++, g++ or clang++), so no CUDA kernel was run");
     }
     shim.map(Cuda::on)
+}
+
+/// Training and pruning beside the CPU.
+fn agrees(cuda: impl IntoBackend) {
+    let trainer = Trainer::new(Adam::default()).epochs(4).batch(32).seed(Seed(5));
+    let prune = |by: &str, model: &mut Model| Prune::by(by).globally().amount(0.5).seed(Seed(9)).apply(model, None);
+    let report = backend::agreement(&Cpu::with_threads(1).unwrap(), cuda, &trainer, prune);
+    println!("{}", report.into_result().unwrap());
 }
 
 #[test]
@@ -34,15 +47,9 @@ fn conformance_on_the_cpu() {
 }
 
 #[test]
-fn training_on_the_cpu_has_the_loss_curve_of_the_cpu_backend() {
+fn whole_pieces_of_work_come_out_as_on_the_cpu_backend() {
     let Some(cuda) = cuda(|_, text| text) else { return };
-    agreement::training(&cuda);
-}
-
-#[test]
-fn criteria_that_look_at_weights_only_prune_the_same_entries() {
-    let Some(cuda) = cuda(|_, text| text) else { return };
-    agreement::masks(&cuda);
+    agrees(&cuda);
 }
 
 #[test]
