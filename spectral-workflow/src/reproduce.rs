@@ -15,7 +15,7 @@ pub(crate) use repetition::Repetition;
 
 use crate::{Failure, Result};
 use serde::Serialize;
-use spectral_core::{Table, registry};
+use spectral_core::{Seed, Table, registry};
 
 /// A published result that can be repeated.
 pub(crate) struct Published {
@@ -25,7 +25,7 @@ pub(crate) struct Published {
     pub(crate) title: &'static str,
     /// Where it was published, and where its set-up comes from.
     pub(crate) source: &'static str,
-    /// The options of the verb that it takes besides `--seeds` and `--epochs`.
+    /// The options of the verb that it takes besides `--seeds`, `--first-seed` and `--epochs`.
     pub(crate) options: &'static [&'static str],
     /// Arms that `--arms` chooses among.
     pub(crate) arms: &'static [&'static str],
@@ -85,6 +85,15 @@ impl Check {
     }
 }
 
+/// `seed 4`, or `seeds 4 to 6`.
+fn range(seeds: &[Seed]) -> String {
+    match seeds {
+        [first, .., last] => format!("seeds {} to {}", first.0, last.0),
+        [one] => format!("seed {}", one.0),
+        [] => "no seeds".into(),
+    }
+}
+
 /// Mean and standard deviation (of a sample; 0 for a single value).
 fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
     let n = values.len() as f64;
@@ -125,6 +134,12 @@ mod tests {
             let problem = find(id).map(|p| p.id).unwrap_err().to_string();
             assert!(problem.contains(near), "{id}: {problem}");
         }
+    }
+
+    #[test]
+    fn seeds_are_named_by_the_first_and_the_last() {
+        assert_eq!(range(&[Seed(4)]), "seed 4");
+        assert_eq!(range(&[Seed(4), Seed(5), Seed(6)]), "seeds 4 to 6");
     }
 
     #[test]

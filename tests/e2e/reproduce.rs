@@ -17,6 +17,7 @@ fn results_are_listed_and_slips_are_named() {
         (&["T1", "--epochs", "0"], &["--epochs", "at least 1"]),
         (&["T1", "--activations", "relu"], &["--activations is for T3"]),
         (&["T3", "--activations", "rellu"], &["rellu", "did you mean `relu`"]),
+        (&["T3", "--arms", "spectrl"], &["spectrl", "did you mean `spectral`", "dense-retrained, scratch"]),
         (&["T3", "--data", "mnits"], &["mnits", "did you mean `mnist`"]),
     ] {
         let done = xtask(at, &[&["reproduce"], args, &["--out", "out"]].concat());
@@ -41,6 +42,20 @@ fn a_quick_repetition_says_so_and_writes_every_form() {
     // Same seed, same numbers, for any number of workers.
     let again = ok(at, &[&run[..], &["--threads", "1"]].concat()).json();
     assert_eq!(again["tables"], done["tables"]);
+}
+
+#[test]
+fn runs_can_be_added_to_those_from_earlier_seeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = |seeds: &[&str]| {
+        let run = ["reproduce", "T1", "--quick", "--epochs", "1", "--out", "out", "--json"];
+        let done = ok(folder.path(), &[&run, seeds].concat()).json();
+        let rows = done["tables"][1]["rows"].as_array().unwrap().clone();
+        rows.into_iter().filter(|row| row[2] == 2.0).collect::<Vec<_>>()
+    };
+    let both = rows(&["--seeds", "2"]);
+    assert_eq!(both.len(), 3 * 2, "{both:?}");
+    assert_eq!(rows(&["--seeds", "1", "--first-seed", "2"]), both);
 }
 
 #[test]

@@ -9,11 +9,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How large a repetition is to be. What is not given, the result decides.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Scale {
     /// A minute at most: the shape of the result, not its numbers.
     pub(crate) quick: bool,
     pub(crate) seeds: Option<usize>,
+    pub(crate) first_seed: u64,
     pub(crate) epochs: Option<usize>,
     pub(crate) activations: Vec<(String, Activation)>,
     pub(crate) sets: Vec<String>,
@@ -32,9 +33,10 @@ impl Lab<'_> {
         asked.unwrap_or(if self.scale.quick { quick } else { full })
     }
 
-    /// The seeds 1, 2, ...
+    /// One seed a run, from the first that was asked for.
     pub(crate) fn seeds(&self, full: usize, quick: usize) -> Vec<Seed> {
-        (1..=self.size(self.scale.seeds, full, quick) as u64).map(Seed).collect()
+        let runs = self.size(self.scale.seeds, full, quick) as u64;
+        (0..runs).map(|run| Seed(self.scale.first_seed.wrapping_add(run))).collect()
     }
 
     /// Trains a model behind a progress bar.

@@ -1,7 +1,7 @@
 //! A published accuracy of one network on MNIST, trained with Adamax: what T2 and T2b share.
 
 use super::lab::{Lab, accuracy, trainable};
-use super::{Check, Outcome, mean_and_deviation, spread};
+use super::{Check, Outcome, mean_and_deviation, range, spread};
 use crate::Result;
 use spectral_core::{BackendHandle, Model, Seed, Table};
 use spectral_train::{Adamax, Trainer};
@@ -50,11 +50,11 @@ impl Case {
         let setting = vec![
             self.setting.to_string(),
             format!(
-                "Adamax {}, batch {}, {epochs} epochs (published: {}), seeds 1 to {}",
+                "Adamax {}, batch {}, {epochs} epochs (published: {}), {}",
                 self.rate,
                 self.batch,
                 self.epochs,
-                seeds.len()
+                range(&seeds)
             ),
         ];
         let exact = self.trainable as f64;

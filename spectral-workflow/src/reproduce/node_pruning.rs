@@ -3,7 +3,7 @@
 mod published;
 
 use super::lab::{Lab, accuracy};
-use super::{Check, Outcome, Published, mean_and_deviation, spread};
+use super::{Check, Outcome, Published, mean_and_deviation, range, spread};
 use crate::{Failure, Result};
 use published::SHARES;
 use spectral_core::{Activation, Init, Model, Plot, Role, Seed, Table, Trainable};
@@ -111,7 +111,7 @@ fn run(lab: &Lab<'_>) -> Result<Outcome> {
         }
     }
     let setting = vec![
-        format!("784-{UNITS}-10, no bias, Adam 1e-3, batch {BATCH}; {} run(s), seeds from 1", seeds.len()),
+        format!("784-{UNITS}-10, no bias, Adam 1e-3, batch {BATCH}; {}", range(&seeds)),
         format!(
             "{epochs} epochs and {retraining} of retraining; published: {EPOCHS} and {RETRAINING}, {RUNS} runs of each \
              (`--seeds {RUNS}`)"

@@ -1,7 +1,7 @@
 //! T1: a spectral student finds the width of its teacher, a direct one does not.
 
 use super::lab::Lab;
-use super::{Check, Outcome, Published, mean_and_deviation, median, spread};
+use super::{Check, Outcome, Published, mean_and_deviation, median, range, spread};
 use crate::Result;
 use ndarray::Array2;
 use spectral_core::{
@@ -114,7 +114,7 @@ fn run(lab: &Lab<'_>) -> Result<Outcome> {
             "teacher {INPUTS}-{}-{}-1, student {INPUTS}-n-{}-1, relu, no bias, last layer ones",
             TEACHER[0], TEACHER[1], TEACHER[1]
         ),
-        format!("{SAMPLES} training and {SAMPLES} test samples from N(0, I), {epochs} epochs, {} seed(s)", seeds.len()),
+        format!("{SAMPLES} training and {SAMPLES} test samples from N(0, I), {epochs} epochs, {}", range(&seeds)),
         "spectral: Adam 0.005, batch 300; direct, L2: Adam 0.002, batch 500; group lasso: descent 0.05, batch 300"
             .into(),
         "the width of the teacher's second layer is not published; 20 is assumed".into(),

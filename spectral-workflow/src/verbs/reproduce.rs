@@ -21,6 +21,9 @@ pub(crate) struct Options {
     /// Runs from different seeds
     #[arg(long, value_name = "N")]
     seeds: Option<usize>,
+    /// The first of these seeds; the others follow it
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    first_seed: u64,
     /// Passes over the data
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
@@ -95,9 +98,51 @@ fn scale(published: &Published, options: &Options) -> Result<Scale> {
     Ok(Scale {
         quick: options.quick,
         seeds: options.seeds,
+        first_seed: options.first_seed,
         epochs: options.epochs,
         activations: options.activations.iter().map(activation).collect::<Result<_>>()?,
         sets: options.data.clone(),
         arms: options.arms.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn asked(line: &str) -> Result<Scale> {
+        let options = Line::parse_from(line.split(' ')).options;
+        scale(find(options.id.as_deref().unwrap()).unwrap(), &options)
+    }
+
+    #[test]
+    fn seeds_begin_at_1_unless_another_is_asked_for() {
+        for published in &ALL {
+            assert_eq!(asked(&format!("reproduce {} --seeds 3", published.id)).unwrap().first_seed, 1);
+            let scale = asked(&format!("reproduce {} --seeds 3 --first-seed 4", published.id)).unwrap();
+            assert_eq!((scale.seeds, scale.first_seed), (Some(3), 4));
+        }
+    }
+
+    #[test]
+    fn arms_are_those_of_the_result() {
+        assert!(asked("reproduce T3").unwrap().arms.is_empty());
+        assert_eq!(asked("reproduce T3 --arms spectral,scratch").unwrap().arms, ["spectral", "scratch"]);
+        let known = "(known: dense, spectral, eigenvalues, dense-retrained, scratch)";
+        for (line, said) in [
+            ("reproduce T3 --arms dense,spectrl", format!("unknown arm `spectrl`; did you mean `spectral`? {known}")),
+            ("reproduce T3 --arms lottery", format!("unknown arm `lottery` {known}")),
+            ("reproduce T1 --arms dense", "--arms is for T3, not for T1".into()),
+        ] {
+            let failure = asked(line).unwrap_err();
+            assert_eq!((failure.to_string(), failure.exit_code()), (said, 2), "{line}");
+        }
+    }
 }
