@@ -25,7 +25,7 @@ impl Masks {
         }
         let mut bits = vec![false; mask.len()];
         mask.iter().for_each(|i| bits[i] = true);
-        let made = call(|| tch::Tensor::f_from_slice(&bits)?.f_to(device))?;
+        let made = call(device, || tch::Tensor::f_from_slice(&bits)?.f_to(device))?;
         if kept.len() == KEPT {
             // The one that was not asked for the longest.
             kept.remove(0);

@@ -1,6 +1,6 @@
 //! Tensors of libtorch as the storage of ours, and views of them.
 
-use crate::torch::{call, failed};
+use crate::torch::call;
 use spectral_core::{DType, Error, Result, Shape, Storage, Tensor};
 use std::any::Any;
 use std::sync::{Mutex, PoisonError};
@@ -45,7 +45,7 @@ impl Storage for Buffer {
     }
     fn duplicate(&self) -> Result<Box<dyn Storage>> {
         let values = self.values.handle();
-        let copy = call(|| {
+        let copy = call(self.device, || {
             let mut copy = tch::Tensor::f_zeros(values.size(), (values.f_kind()?, self.device))?;
             copy.f_copy_(&values)?;
             Ok(copy)
@@ -76,16 +76,16 @@ fn place(device: Device) -> String {
     }
 }
 
-/// A number of elements as libtorch counts them.
-pub(crate) fn count(n: usize) -> Result<i64> {
-    i64::try_from(n).map_err(|_| failed(format!("{n} elements are more than libtorch can count")))
+/// A number of elements as libtorch counts them; of more than it can count, all it can, for which no memory is large
+/// enough.
+pub(crate) fn count(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 /// A tensor of zeros.
 pub(crate) fn zeros(shape: Shape, dtype: DType, device: Device) -> Result<Tensor> {
     let capacity = shape.len();
-    let len = count(capacity)?;
-    let values = Shared::new(call(|| tch::Tensor::f_zeros([len], (kind(dtype), device)))?);
+    let values = Shared::new(call(device, || tch::Tensor::f_zeros([count(capacity)], (kind(dtype), device)))?);
     Tensor::new(shape, Box::new(Buffer { values, dtype, capacity, device }))
 }
 
@@ -96,29 +96,28 @@ pub(crate) fn flat(t: &Tensor) -> Result<tch::Tensor> {
         expected: "torch".into(),
         got: t.storage().place(),
     })?;
-    let (values, len) = (buffer.values.handle(), count(t.len())?);
+    let values = buffer.values.handle();
     if t.len() == buffer.capacity {
         return Ok(values);
     }
-    call(|| values.f_narrow(0, 0, len))
+    call(buffer.device, || values.f_narrow(0, 0, count(t.len())))
 }
 
 /// A tensor as a matrix of its rows.
 pub(crate) fn matrix(t: &Tensor) -> Result<tch::Tensor> {
-    let (rows, columns) = (count(t.shape().rows())?, count(t.shape().columns())?);
     let flat = flat(t)?;
-    call(|| flat.f_view_([rows, columns]))
+    call(flat.device(), || flat.f_view_([count(t.shape().rows()), count(t.shape().columns())]))
 }
 
 /// A tensor with all its axes.
 pub(crate) fn shaped(t: &Tensor) -> Result<tch::Tensor> {
-    let extents = t.shape().extents().iter().map(|&e| count(e)).collect::<Result<Vec<_>>>()?;
+    let extents: Vec<i64> = t.shape().extents().iter().map(|&e| count(e)).collect();
     let flat = flat(t)?;
-    call(|| flat.f_view_(extents))
+    call(flat.device(), || flat.f_view_(extents))
 }
 
 /// A vector as a matrix of one column: a factor for each row.
 pub(crate) fn column(t: &Tensor) -> Result<tch::Tensor> {
     let flat = flat(t)?;
-    call(|| flat.f_unsqueeze(1))
+    call(flat.device(), || flat.f_unsqueeze(1))
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tch::{Device, TchError};
 
 /// The name of the backend on the CPU.
-pub(crate) const NAME: &str = "torch";
+const CPU: &str = "torch";
 
 /// Its name on a GPU.
 const CUDA: &str = "torch-cuda";
@@ -42,7 +42,7 @@ impl Torch {
         if !tch::Cuda::is_available() {
             let problem = "libtorch sees no GPU: there is none, or it came without CUDA (as `setup torch` brings it); \
                            set LIBTORCH to the folder of one with CUDA";
-            return Err(Error::Backend { backend: CUDA.into(), problem: problem.into() });
+            return Err(failed(Device::Cuda(0), problem));
         }
         Self::on(Device::Cuda(0), options)
     }
@@ -50,13 +50,18 @@ impl Torch {
     fn on(device: Device, options: &BackendOptions) -> Result<Self> {
         if let Some(threads) = options.threads {
             let threads = i32::try_from(threads).ok().filter(|t| *t > 0);
-            tch::set_num_threads(threads.ok_or_else(|| failed("the number of threads must be at least 1"))?);
+            tch::set_num_threads(threads.ok_or_else(|| failed(device, "the number of threads must be at least 1"))?);
         }
         Ok(Self(Arc::new(Inner { device, masks: Masks::default() })))
     }
 
     pub(crate) fn device(&self) -> Device {
         self.0.device
+    }
+
+    /// Runs operators of libtorch; what they complain about becomes an error of this backend.
+    pub(crate) fn call<T>(&self, work: impl FnOnce() -> Result<T, TchError>) -> Result<T> {
+        call(self.device(), work)
     }
 
     pub(crate) fn masks(&self) -> &Masks {
@@ -66,10 +71,7 @@ impl Torch {
 
 impl Backend for Torch {
     fn name(&self) -> &'static str {
-        match self.device() {
-            Device::Cpu => NAME,
-            _ => CUDA,
-        }
+        name(self.device())
     }
 
     fn describe(&self) -> String {
@@ -90,7 +92,7 @@ impl Backend for Torch {
 
 inventory::submit! {
     BackendEntry {
-        name: NAME,
+        name: CPU,
         summary: "libtorch on the CPU",
         open: |options| Ok(Arc::new(Torch::new(options)?)),
     }
@@ -104,13 +106,36 @@ inventory::submit! {
     }
 }
 
-/// Runs operators of libtorch; what they complain about becomes an error of ours.
-pub(crate) fn call<T>(work: impl FnOnce() -> Result<T, TchError>) -> Result<T> {
-    // The first line says it; what follows is a trace through libtorch.
-    work().map_err(|e| failed(e.to_string().lines().next().unwrap_or_default()))
+/// The name of the backend on `device`.
+fn name(device: Device) -> &'static str {
+    match device {
+        Device::Cpu => CPU,
+        _ => CUDA,
+    }
 }
 
-/// A failure of this backend.
-pub(crate) fn failed(problem: impl Into<String>) -> Error {
-    Error::Backend { backend: NAME.into(), problem: problem.into() }
+/// Runs operators of libtorch on `device`; what they complain about becomes an error of the backend there.
+pub(crate) fn call<T>(device: Device, work: impl FnOnce() -> Result<T, TchError>) -> Result<T> {
+    // The first line says it; what follows is a trace through libtorch.
+    work().map_err(|e| failed(device, e.to_string().lines().next().unwrap_or_default()))
+}
+
+/// A failure of the backend on `device`.
+pub(crate) fn failed(device: Device, problem: impl Into<String>) -> Error {
+    Error::Backend { backend: name(device).into(), problem: problem.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_the_backend_in_use() {
+        for (device, said) in [(Device::Cpu, "`torch`"), (Device::Cuda(0), "`torch-cuda`")] {
+            let problem = call(device, || Err::<(), _>(TchError::Torch("no memory\nframe #0".into()))).unwrap_err();
+            assert!(problem.to_string().contains(said), "{problem}");
+            let refused = Torch::on(device, &BackendOptions { threads: Some(0) }).unwrap_err();
+            assert!(refused.to_string().contains(said), "{refused}");
+        }
+    }
 }

@@ -11,7 +11,7 @@ const RUNS: [(&str, &str); 3] = [
     ("cpu", "--workspace --test conformance"),
     (
         "torch",
-        "-p spectral-tch -p spectral-tests --features spectral-tch/libtorch,spectral-tests/torch --test conformance \
+        "-p spectral-tch -p spectral-tests --features spectral-tch/libtorch,spectral-tests/torch --lib --test conformance \
          --test determinism --test agreement --test autograd --test torch",
     ),
     ("cuda, its kernels on the CPU", "-p spectral-cuda --features cuda --test suite"),

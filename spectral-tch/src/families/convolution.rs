@@ -4,7 +4,6 @@ use super::dense::{finish, results};
 use super::{expect, product, row_sums, store};
 use crate::Torch;
 use crate::storage::{column, count, flat, matrix, shaped};
-use crate::torch::call;
 use spectral_core::backend::{Conv2d, ConvGrads, ConvKernels};
 use spectral_core::{Accum, Error, Result, Shape, Tensor};
 use tch::TchError;
@@ -16,7 +15,7 @@ impl ConvKernels for Torch {
         expect("conv2d", op.columns("conv2d")?, scratch.shape())?;
         let (x, w, bias) = (shaped(op.x)?, matrix(op.weight)?, op.bias.map(column).transpose()?);
         let (columns, (mut y, pre), grid) = (matrix(scratch)?, results(y, pre)?, Grid::of(op, shape)?);
-        call(|| {
+        self.call(|| {
             grid.columns(&columns)?.f_copy_(&grid.windows(&x)?)?;
             product(&w, &columns, &mut y, Accum::Replace)?;
             finish(&mut y, bias.as_ref(), op.activation, pre)
@@ -31,15 +30,15 @@ impl ConvKernels for Torch {
         let (w, d, mut columns, grid) = (matrix(op.weight)?, matrix(dz)?, matrix(scratch)?, Grid::of(op, shape)?);
         if let Some(slot) = grads.weight {
             let mut to = matrix(slot.tensor)?;
-            call(|| product(&d, &columns.f_tr()?, &mut to, slot.accum))?;
+            self.call(|| product(&d, &columns.f_tr()?, &mut to, slot.accum))?;
         }
         if let Some(slot) = grads.bias {
             let mut to = flat(slot.tensor)?;
-            call(|| row_sums(&d, &mut to, slot.accum))?;
+            self.call(|| row_sums(&d, &mut to, slot.accum))?;
         }
         let Some(slot) = grads.x else { return Ok(()) };
         let mut to = shaped(slot.tensor)?;
-        call(|| {
+        self.call(|| {
             product(&w.f_tr()?, &d, &mut columns, Accum::Replace)?;
             store(&grid.folded(&grid.columns(&columns)?, &to)?, &mut to, slot.accum)
         })
@@ -50,7 +49,7 @@ impl ConvKernels for Torch {
             return Err(Error::shape("reshaped", x.shape(), y.shape()));
         }
         let (x, mut y) = (flat(x)?, flat(y)?);
-        call(|| store(&x, &mut y, accum))
+        self.call(|| store(&x, &mut y, accum))
     }
 }
 
@@ -74,15 +73,15 @@ impl Grid {
         };
         let window = op.window;
         Ok(Self {
-            channels: count(channels)?,
-            kernel: count(window.kernel)?,
-            stride: count(window.stride)?,
-            padding: count(window.padding)?,
-            height: count(height)?,
-            width: count(width)?,
-            rows: count(rows)?,
-            columns: count(columns)?,
-            batch: count(batch)?,
+            channels: count(channels),
+            kernel: count(window.kernel),
+            stride: count(window.stride),
+            padding: count(window.padding),
+            height: count(height),
+            width: count(width),
+            rows: count(rows),
+            columns: count(columns),
+            batch: count(batch),
         })
     }
 

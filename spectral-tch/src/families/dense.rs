@@ -4,7 +4,6 @@ use super::elementwise::activated;
 use super::{expect, product, row_sums, wanted};
 use crate::Torch;
 use crate::storage::{column, flat, matrix};
-use crate::torch::call;
 use spectral_core::backend::{DenseKernels, Linear, LinearGrads};
 use spectral_core::{Accum, Activation, Result, Shape, Tensor};
 use tch::TchError;
@@ -14,7 +13,7 @@ impl DenseKernels for Torch {
         op.check("linear", y.shape())?;
         let (x, w, bias) = (matrix(op.x)?, matrix(op.weight)?, op.bias.map(column).transpose()?);
         let (mut y, pre) = results(y, pre)?;
-        call(|| {
+        self.call(|| {
             product(&w, &x, &mut y, Accum::Replace)?;
             finish(&mut y, bias.as_ref(), op.activation, pre)
         })
@@ -26,7 +25,7 @@ impl DenseKernels for Torch {
         let dx = wanted("linear_vjp", grads.x, op.x.shape(), matrix)?;
         let dw = wanted("linear_vjp", grads.weight, op.weight.shape(), matrix)?;
         let db = wanted("linear_vjp", grads.bias, Shape::vector(op.weight.shape().rows()), flat)?;
-        call(|| {
+        self.call(|| {
             if let Some((mut to, accum)) = dx {
                 product(&w.f_tr()?, &d, &mut to, accum)?;
             }

@@ -3,7 +3,6 @@
 use super::{expect, store};
 use crate::Torch;
 use crate::storage::{count, flat, matrix};
-use crate::torch::call;
 use spectral_core::backend::{Dropout, RowCopy};
 use spectral_core::{Accum, Activation, Elementwise, Error, Mask, Penalty, Result, Tensor};
 use tch::{Device, Kind, TchError};
@@ -12,13 +11,13 @@ impl Elementwise for Torch {
     fn activate(&self, act: Activation, x: &Tensor, y: &mut Tensor) -> Result<()> {
         expect("activate", x.shape(), y.shape())?;
         let (x, mut y) = (matrix(x)?, matrix(y)?);
-        call(|| y.f_copy_(&activated(act, &x)?))
+        self.call(|| y.f_copy_(&activated(act, &x)?))
     }
 
     fn activate_vjp(&self, act: Activation, at: &Tensor, dy: &mut Tensor) -> Result<()> {
         expect("activate_vjp", at.shape(), dy.shape())?;
         let (at, mut dy) = (matrix(at)?, matrix(dy)?);
-        call(|| match act {
+        self.call(|| match act {
             Activation::Identity => Ok(()),
             Activation::Softmax => {
                 let dot = at.f_mul(&dy)?.f_sum_dim_intlist([0i64].as_slice(), true, None)?;
@@ -31,14 +30,14 @@ impl Elementwise for Torch {
     fn scale(&self, alpha: f64, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         expect("scale", x.shape(), y.shape())?;
         let (x, mut y) = (flat(x)?, flat(y)?);
-        call(|| store(&x.f_mul_scalar(alpha)?, &mut y, accum))
+        self.call(|| store(&x.f_mul_scalar(alpha)?, &mut y, accum))
     }
 
     fn multiply(&self, a: &Tensor, b: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         expect("multiply", a.shape(), b.shape())?;
         expect("multiply", a.shape(), y.shape())?;
         let (a, b, mut y) = (flat(a)?, flat(b)?, flat(y)?);
-        call(|| match accum {
+        self.call(|| match accum {
             Accum::Replace => a.f_mul_out(&y, &b).map(|_| ()),
             Accum::Add => y.f_addcmul_(&a, &b).map(|_| ()),
         })
@@ -46,16 +45,16 @@ impl Elementwise for Torch {
 
     fn copy_rows(&self, op: RowCopy, from: &Tensor, to: &mut Tensor, accum: Accum) -> Result<()> {
         op.check(from, to)?;
-        let (from_row, to_row, rows) = (count(op.from_row)?, count(op.to_row)?, count(op.rows)?);
+        let (from_row, to_row, rows) = (count(op.from_row), count(op.to_row), count(op.rows));
         let (from, to) = (matrix(from)?, matrix(to)?);
-        call(|| store(&from.f_narrow(0, from_row, rows)?, &mut to.f_narrow(0, to_row, rows)?, accum))
+        self.call(|| store(&from.f_narrow(0, from_row, rows)?, &mut to.f_narrow(0, to_row, rows)?, accum))
     }
 
     fn dropout(&self, op: Dropout, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         expect("dropout", x.shape(), y.shape())?;
-        let len = count(x.len())?;
+        let len = count(x.len());
         let (x, mut y) = (flat(x)?, flat(y)?);
-        call(|| {
+        self.call(|| {
             let dropped = dropped(op, len, self.device())?;
             let mut kept = x.f_mul_scalar(op.scale())?;
             store(&kept.f_masked_fill_(&dropped, 0.0)?, &mut y, accum)
@@ -65,7 +64,7 @@ impl Elementwise for Torch {
     fn penalty_vjp(&self, penalty: Penalty, factor: f64, x: &Tensor, dx: &mut Tensor) -> Result<()> {
         expect("penalty_vjp", x.shape(), dx.shape())?;
         let (x, mut dx) = (flat(x)?, flat(dx)?);
-        call(|| {
+        self.call(|| {
             let pull = x.f_sign()?.f_mul_scalar_(factor * penalty.l1)?;
             dx.f_add_(&pull)?.f_add_(&x.f_mul_scalar(2.0 * factor * penalty.l2)?).map(|_| ())
         })
@@ -73,7 +72,7 @@ impl Elementwise for Torch {
 
     fn clamp(&self, limit: f64, t: &mut Tensor) -> Result<()> {
         let mut t = flat(t)?;
-        call(|| t.f_clamp_(-limit, limit).map(|_| ()))
+        self.call(|| t.f_clamp_(-limit, limit).map(|_| ()))
     }
 
     fn zero_where(&self, mask: &Mask, t: &mut Tensor) -> Result<()> {
@@ -81,7 +80,7 @@ impl Elementwise for Torch {
             return Err(Error::shape("zero_where", t.shape(), format!("a mask over {} entries", mask.len())));
         }
         let (mask, mut t) = (self.masks().on(self.device(), mask)?, flat(t)?);
-        call(|| t.f_masked_fill_(&mask, 0.0).map(|_| ()))
+        self.call(|| t.f_masked_fill_(&mask, 0.0).map(|_| ()))
     }
 }
 

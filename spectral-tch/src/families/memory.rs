@@ -3,7 +3,6 @@
 use super::expect;
 use crate::Torch;
 use crate::storage::{flat, zeros};
-use crate::torch::call;
 use spectral_core::{DType, Error, Memory, Result, Shape, Tensor, Values};
 use tch::Device;
 
@@ -24,7 +23,7 @@ impl Memory for Torch {
             return Err(Error::DType { op: "upload", expected: to.dtype(), got });
         }
         let mut to = flat(to)?;
-        call(|| {
+        self.call(|| {
             let host = match from {
                 Values::F32(v) => tch::Tensor::f_from_slice(v)?,
                 Values::F64(v) => tch::Tensor::f_from_slice(v)?,
@@ -35,7 +34,7 @@ impl Memory for Torch {
 
     fn download(&self, from: &Tensor) -> Result<Vec<f64>> {
         let (values, dtype) = (flat(from)?, from.dtype());
-        call(|| {
+        self.call(|| {
             let host = values.f_to(Device::Cpu)?;
             match dtype {
                 DType::F32 => {
@@ -55,12 +54,12 @@ impl Memory for Torch {
     fn copy(&self, from: &Tensor, to: &mut Tensor) -> Result<()> {
         expect("copy", to.shape(), from.shape())?;
         let (from, mut to) = (flat(from)?, flat(to)?);
-        call(|| to.f_copy_(&from))
+        self.call(|| to.f_copy_(&from))
     }
 
     fn fill(&self, value: f64, to: &mut Tensor) -> Result<()> {
         let mut to = flat(to)?;
-        call(|| to.f_fill_(value).map(|_| ()))
+        self.call(|| to.f_fill_(value).map(|_| ()))
     }
 
     fn synchronize(&self) -> Result<()> {

@@ -3,7 +3,6 @@
 use super::{expect, store};
 use crate::Torch;
 use crate::storage::{flat, matrix};
-use crate::torch::call;
 use spectral_core::backend::{LossKernel, LossKind, Reduce, RowSum};
 use spectral_core::{Accum, GradSlot, Result, Shape, Tensor};
 use tch::{Kind, TchError};
@@ -12,7 +11,7 @@ impl Reduce for Torch {
     fn row_sums(&self, sum: RowSum, x: &Tensor, sums: &mut Tensor, accum: Accum) -> Result<()> {
         expect("row_sums", Shape::vector(x.shape().rows()), sums.shape())?;
         let (x, mut sums) = (matrix(x)?, flat(sums)?);
-        call(|| {
+        self.call(|| {
             let of = match sum {
                 RowSum::Plain => x,
                 RowSum::Absolute => x.f_abs()?,
@@ -31,7 +30,7 @@ impl Reduce for Torch {
         if y.numel() == 0 {
             return Ok(());
         }
-        call(|| {
+        self.call(|| {
             let (losses, d) = match op.kind {
                 LossKind::SoftmaxCrossEntropy => {
                     let logs = y.f_log_softmax(0, None)?;
@@ -58,7 +57,7 @@ impl Reduce for Torch {
             return Ok(0.0);
         }
         let x = flat(x)?;
-        let most = call(|| x.f_abs()?.f_max()?.f_double_value(&[]))?;
+        let most = self.call(|| x.f_abs()?.f_max()?.f_double_value(&[]))?;
         Ok(if most.is_finite() { most } else { f64::NAN })
     }
 }

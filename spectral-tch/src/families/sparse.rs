@@ -5,7 +5,7 @@ use super::dense::{finish, results};
 use super::{row_sums, store, wanted};
 use crate::Torch;
 use crate::storage::{Shared, column, count, flat, matrix};
-use crate::torch::{call, failed};
+use crate::torch::failed;
 use spectral_core::backend::{SparseGrads, SparseKernels, SparseLinear};
 use spectral_core::{Pattern, Result, Shape, Tensor};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ impl SparseKernels for Torch {
         let form = Form::of(op.pattern, self.device())?;
         let (x, values, bias) = (matrix(op.x)?, flat(op.values)?, op.bias.map(column).transpose()?);
         let (mut y, pre) = results(y, pre)?;
-        call(|| {
+        self.call(|| {
             match form.weight(&values)? {
                 Some(weight) => y.f_copy_(&weight.f_mm(&x)?)?,
                 None => drop(y.f_zero_()?),
@@ -34,7 +34,7 @@ impl SparseKernels for Torch {
         let dx = wanted(OP, grads.x, op.x.shape(), matrix)?;
         let dw = wanted(OP, grads.values, op.values.shape(), flat)?;
         let db = wanted(OP, grads.bias, Shape::vector(op.pattern.rows()), flat)?;
-        call(|| {
+        self.call(|| {
             if let Some((mut to, accum)) = dx {
                 let product = match form.transposed(&values)? {
                     Some(weight) => weight.f_mm(&d)?,
@@ -65,9 +65,9 @@ struct Form {
 
 impl Form {
     fn of(pattern: &Pattern, device: Device) -> Result<Arc<Self>> {
-        let (rows, columns) = (count(pattern.rows())?, count(pattern.columns())?);
+        let (rows, columns) = (count(pattern.rows()), count(pattern.columns()));
         if i32::try_from(pattern.nonzeros()).is_err() {
-            return Err(failed("a sparse weight may have at most 2^31 - 1 stored entries; use smaller layers"));
+            return Err(failed(device, "a sparse weight may have at most 2^31 - 1 stored entries; use smaller layers"));
         }
         Ok(pattern.form(
             |form: &Self| form.device == device,

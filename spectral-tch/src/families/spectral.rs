@@ -3,7 +3,6 @@
 use super::{product, store, wanted};
 use crate::Torch;
 use crate::storage::{column, flat, matrix};
-use crate::torch::call;
 use spectral_core::{Accum, OuterProduct, Result, Shape, SpectralGrads, SpectralKernels, SpectralWeight, Tensor};
 
 impl SpectralKernels for Torch {
@@ -11,7 +10,7 @@ impl SpectralKernels for Torch {
         op.check("spectral_weight", weight.shape())?;
         let (basis, inner, outer) = (matrix(op.basis)?, flat(op.lambda_in)?, column(op.lambda_out)?);
         let weight = matrix(weight)?;
-        call(|| inner.f_sub(&outer)?.f_mul_out(&weight, &basis).map(|_| ()))
+        self.call(|| inner.f_sub(&outer)?.f_mul_out(&weight, &basis).map(|_| ()))
     }
 
     fn spectral_weight_vjp(
@@ -29,7 +28,7 @@ impl SpectralKernels for Torch {
         let to_basis = wanted(OP, grads.basis, shape, matrix)?;
         let to_inner = wanted(OP, grads.lambda_in, Shape::vector(shape.columns()), flat)?;
         let to_outer = wanted(OP, grads.lambda_out, Shape::vector(shape.rows()), flat)?;
-        call(|| {
+        self.call(|| {
             let mut d = basis.f_empty_like()?;
             product(&left, &right.f_tr()?, &mut d, Accum::Replace)?;
             if let Some((mut to, accum)) = to_basis {

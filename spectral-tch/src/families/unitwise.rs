@@ -4,7 +4,6 @@ use super::dense::{finish, results};
 use super::{row_sums, store};
 use crate::Torch;
 use crate::storage::{column, flat, matrix};
-use crate::torch::call;
 use spectral_core::backend::{Diagonal, DiagonalGrads, Standardise, StandardiseVjp, Standardised};
 use spectral_core::{Accum, Result, Tensor, Unitwise};
 use tch::TchError;
@@ -14,7 +13,7 @@ impl Unitwise for Torch {
         op.check("diagonal", y.shape())?;
         let (x, scale, bias) = (matrix(op.x)?, column(op.scale)?, op.bias.map(column).transpose()?);
         let (mut y, pre) = results(y, pre)?;
-        call(|| {
+        self.call(|| {
             let _ = x.f_mul_out(&y, &scale)?;
             finish(&mut y, bias.as_ref(), op.activation, pre)
         })
@@ -26,15 +25,15 @@ impl Unitwise for Torch {
         let (x, scale, d) = (matrix(op.x)?, column(op.scale)?, matrix(dz)?);
         if let Some(slot) = grads.x {
             let mut to = matrix(slot.tensor)?;
-            call(|| store(&d.f_mul(&scale)?, &mut to, slot.accum))?;
+            self.call(|| store(&d.f_mul(&scale)?, &mut to, slot.accum))?;
         }
         if let Some(slot) = grads.scale {
             let mut to = flat(slot.tensor)?;
-            call(|| row_sums(&x.f_mul(&d)?, &mut to, slot.accum))?;
+            self.call(|| row_sums(&x.f_mul(&d)?, &mut to, slot.accum))?;
         }
         if let Some(slot) = grads.bias {
             let mut to = flat(slot.tensor)?;
-            call(|| row_sums(&d, &mut to, slot.accum))?;
+            self.call(|| row_sums(&d, &mut to, slot.accum))?;
         }
         Ok(())
     }
@@ -42,7 +41,7 @@ impl Unitwise for Torch {
     fn standardise(&self, op: &Standardise<'_>, to: Standardised<'_>) -> Result<()> {
         to.check("standardise", op.x.shape())?;
         let (x, mut y, mut mean, mut variance) = (matrix(op.x)?, matrix(to.y)?, flat(to.mean)?, flat(to.variance)?);
-        call(|| {
+        self.call(|| {
             if x.numel() == 0 {
                 // A mean of nothing is NaN in libtorch, 0 here.
                 let _ = mean.f_zero_()?;
@@ -61,7 +60,7 @@ impl Unitwise for Torch {
         op.check("standardise_vjp", dx.shape())?;
         let (y, d, mut dx) = (matrix(op.y)?, matrix(op.dy)?, matrix(dx)?);
         let (variance, scale) = (column(op.variance)?, column(op.scale)?);
-        call(|| {
+        self.call(|| {
             let along = row_means(&y.f_mul(&d)?)?;
             let factor = scale.f_div(&variance.f_add_scalar(op.epsilon)?.f_sqrt_()?)?;
             let off = d.f_sub(&row_means(&d)?)?.f_sub_(&y.f_mul(&along)?)?.f_mul_(&factor)?;

@@ -2,7 +2,6 @@
 
 use crate::Torch;
 use crate::storage::{count, flat};
-use crate::torch::call;
 use spectral_core::backend::{Rule, SUBNORMAL_CUT, Update, UpdateKernels};
 use spectral_core::{Constrain, Constraint, Mask, Result, Rows, Tensor};
 use tch::TchError;
@@ -14,7 +13,7 @@ impl UpdateKernels for Torch {
         let (pruned, trainable) = (on(op.pruned)?, on(op.trainable)?);
         let (mut w, g) = (flat(value)?, flat(gradient)?);
         let mut state = state.iter().map(flat).collect::<Result<Vec<_>>>()?;
-        call(|| {
+        self.call(|| {
             let (step, new_state) = step(op, &pulled(op, &w, &g)?, &state)?;
             let new = w.f_mul_scalar(1.0 - op.rate * op.decay)?.f_sub_(&step.f_mul_scalar(op.rate)?)?;
             for (new, old) in std::iter::once((new, &mut w)).chain(new_state.into_iter().zip(&mut state)) {
@@ -40,10 +39,10 @@ impl UpdateKernels for Torch {
             op.apply(&mut host);
             return spectral_core::Memory::write(self, &host, value);
         };
-        let rows = count(rows)?;
+        let rows = count(rows);
         let trainable = op.trainable.map(|m| self.masks().on(self.device(), m)).transpose()?;
         let mut w = flat(value)?;
-        call(|| {
+        self.call(|| {
             let by_row = w.f_view_([rows, -1])?;
             let new = constrained(op.constraint, &by_row)?.f_view_([-1])?;
             match trainable {
