@@ -5,7 +5,7 @@ mod loader;
 
 pub use loader::{Loader, MixedLoader};
 
-use crate::{Element, Error, Result, Seed};
+use crate::{Element, Error, Result, Seed, boundary};
 use ndarray::{Array2, ArrayView2};
 
 /// Samples with what a network should answer to them.
@@ -182,30 +182,10 @@ impl Samples {
 
     /// Writes the inputs of `rows` feature-major, `[features, rows]`.
     pub fn gather_inputs<E: Element>(&self, rows: &[usize], to: &mut [E]) {
-        const TILE: usize = 16;
-        let (batch, features) = (rows.len(), self.features());
+        let features = self.features();
         let table = self.inputs.as_slice().unwrap_or(&[]);
-        let sample = |row: usize| &table[row * features..(row + 1) * features];
-        // Square tiles: a line is read and written as a whole, and what is in between stays in registers and L1.
-        let (tiles, rest) = rows.as_chunks::<TILE>();
-        for (t, rows) in tiles.iter().enumerate() {
-            let samples = rows.map(|row| sample(row).as_chunks::<TILE>());
-            let mut lines = to.chunks_exact_mut(batch).map(|line| &mut line[t * TILE..(t + 1) * TILE]);
-            for chunk in 0..features / TILE {
-                let tile = samples.map(|(whole, _)| whole[chunk]);
-                for (f, line) in lines.by_ref().take(TILE).enumerate() {
-                    line.copy_from_slice(&std::array::from_fn::<E, TILE, _>(|b| E::of(f64::from(tile[b][f]))));
-                }
-            }
-            for (f, line) in lines.enumerate() {
-                line.copy_from_slice(&samples.map(|(_, rest)| E::of(f64::from(rest[f]))));
-            }
-        }
-        for (b, &row) in rows.iter().enumerate().skip(batch - rest.len()) {
-            for (f, value) in sample(row).iter().enumerate() {
-                to[f * batch + b] = E::of(f64::from(*value));
-            }
-        }
+        let sample = |b: usize| &table[rows[b] * features..(rows[b] + 1) * features];
+        boundary::transpose(rows.len(), sample, |x| E::of(f64::from(x)), to);
     }
 
     /// Writes the targets of `rows`, `[outputs, rows]`; classes become one-hot columns.
