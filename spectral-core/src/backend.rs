@@ -30,7 +30,7 @@ pub use memory::Memory;
 pub(crate) use reduce::first_largest;
 pub use reduce::{LossKernel, LossKind, Reduce, RowSum};
 pub use reference::Reference;
-pub use sparse::{SparseGrads, SparseKernels, SparseLinear};
+pub use sparse::{Packed, PackedLinear, SparseGrads, SparseKernels, SparseLinear};
 pub use spectral::{SpectralGrads, SpectralKernels, SpectralWeight};
 pub use unitwise::{Diagonal, DiagonalGrads, Standardise, StandardiseVjp, Standardised, Unitwise};
 pub use update::{OuterProduct, Rule, SUBNORMAL_CUT, Update, UpdateKernels};

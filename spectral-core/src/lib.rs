@@ -43,8 +43,9 @@ pub use activation::Activation;
 pub use backend::{
     Accum, Backend, BackendEntry, BackendHandle, BackendOptions, ConvKernels, DenseKernels, Diagonal, DiagonalGrads,
     Dropout, Elementwise, GradSlot, IntoBackend, Linear, LinearGrads, LossKernel, LossKind, Memory, OuterProduct,
-    Reduce, Reference, RowCopy, RowSum, Rule, SparseGrads, SparseKernels, SparseLinear, SpectralGrads, SpectralKernels,
-    SpectralWeight, Standardise, StandardiseVjp, Standardised, Unitwise, Update, UpdateKernels, Window,
+    Packed, PackedLinear, Reduce, Reference, RowCopy, RowSum, Rule, SparseGrads, SparseKernels, SparseLinear,
+    SpectralGrads, SpectralKernels, SpectralWeight, Standardise, StandardiseVjp, Standardised, Unitwise, Update,
+    UpdateKernels, Window,
 };
 pub use constraint::{Constrain, Constraint, Rows};
 pub use density::Density;

@@ -20,6 +20,20 @@ pub enum Kernel {
     Dense,
     /// Stored entries, row by row.
     Csr,
+    /// Stored entries in slices of as many rows as a vector has lanes, laid out by the backend
+    /// ([`SparseKernels::pack`](crate::SparseKernels::pack)): for very few samples. Where a backend has no such layout,
+    /// or a batch is too large for it, they run as [`Csr`](Self::Csr).
+    Sliced,
+}
+
+impl Kernel {
+    /// Those that read stored entries only.
+    pub const SPARSE: [Self; 2] = [Self::Csr, Self::Sliced];
+
+    /// Whether only stored entries are read.
+    pub fn is_sparse(self) -> bool {
+        Self::SPARSE.contains(&self)
+    }
 }
 
 impl std::fmt::Display for Kernel {
@@ -27,6 +41,7 @@ impl std::fmt::Display for Kernel {
         f.write_str(match self {
             Self::Dense => "dense",
             Self::Csr => "csr",
+            Self::Sliced => "sliced",
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Inference: a model compiled for running, with the kernel of each layer chosen.
 
-use crate::backend::{Accum, Diagonal, Linear, RowCopy, SparseLinear};
+use crate::backend::{Accum, Diagonal, Linear, Packed, PackedLinear, RowCopy, SparseLinear};
 use crate::layer::{Forward, Inputs, Mode, NodeParams};
 use crate::plan::batch_class;
 use crate::{
@@ -44,6 +44,8 @@ enum Step {
 struct Weights {
     dense: Option<Tensor>,
     sparse: Option<(Arc<Pattern>, Tensor)>,
+    /// `sparse` as the backend has laid it out for `small`.
+    packed: Option<Box<dyn Packed>>,
     bias: Option<Tensor>,
     activation: Activation,
     small: Kernel,
@@ -222,20 +224,19 @@ impl Weights {
         };
         let chosen = |class| plan.choice(node, class).map_or(stored, |c| c.kernel);
         let (small, large) = (chosen(batch_class(1)), chosen(batch_class(usize::MAX)));
-        let needs = |kernel| small == kernel || large == kernel;
+        let needs_sparse = small.is_sparse() || large.is_sparse();
+        let needs_dense = !small.is_sparse() || !large.is_sparse();
         let (mut dense, mut sparse) = (None, None);
-        if needs(Kernel::Dense) != matches!(stored, Kernel::Dense)
-            || needs(Kernel::Csr) != matches!(stored, Kernel::Csr)
-        {
+        if needs_dense == stored.is_sparse() || needs_sparse != stored.is_sparse() {
             let (rows, columns) = (affine.weight.rows(), affine.weight.columns());
             let all = affine.weight.to_dense(&**backend)?;
             let dtype = match &affine.weight {
                 Matrix::Dense(t) | Matrix::Sparse { values: t, .. } => t.dtype(),
             };
-            if needs(Kernel::Dense) {
+            if needs_dense {
                 dense = Some(upload(backend, Shape::matrix(rows, columns), dtype, &all)?);
             }
-            if needs(Kernel::Csr) {
+            if needs_sparse {
                 let pattern = Pattern::from_fn(rows, columns, |r, c| all[r * columns + c] != 0.0)?;
                 let values: Vec<f64> = pattern.iter().map(|(r, c)| all[r * columns + c]).collect();
                 let values = upload(backend, Shape::vector(values.len()), dtype, &values)?;
@@ -247,21 +248,29 @@ impl Weights {
                 Matrix::Sparse { pattern, values } => sparse = Some((pattern, values)),
             }
         }
-        Ok(Self { dense, sparse, bias: affine.bias, activation: affine.activation, small, large })
+        let packed = match &sparse {
+            Some((pattern, values)) if !matches!(small, Kernel::Dense | Kernel::Csr) => {
+                backend.pack(small, pattern, values)?
+            }
+            _ => None,
+        };
+        Ok(Self { dense, sparse, packed, bias: affine.bias, activation: affine.activation, small, large })
     }
 
     fn run(&self, backend: &dyn crate::Backend, x: &Tensor, y: &mut Tensor) -> Result<()> {
-        let class = batch_class(x.shape().columns());
-        let kernel = if class == batch_class(1) { self.small } else { self.large };
+        let batch = x.shape().columns();
+        let kernel = if batch_class(batch) == batch_class(1) { self.small } else { self.large };
         let (bias, activation) = (self.bias.as_ref(), self.activation);
         match (kernel, &self.dense, &self.sparse) {
-            (Kernel::Csr, _, Some((pattern, values))) => {
-                backend.sparse_linear(&SparseLinear { x, pattern, values, bias, activation }, y, None)
+            (Kernel::Dense, Some(weight), _) | (_, Some(weight), None) => {
+                backend.linear(&Linear { x, weight, bias, activation }, y, None)
             }
-            (_, Some(weight), _) => backend.linear(&Linear { x, weight, bias, activation }, y, None),
-            (_, None, Some((pattern, values))) => {
-                backend.sparse_linear(&SparseLinear { x, pattern, values, bias, activation }, y, None)
-            }
+            (_, _, Some((pattern, values))) => match &self.packed {
+                Some(packed) if kernel == self.small && batch <= packed.most_samples() => {
+                    packed.linear(&PackedLinear { x, bias, activation }, y)
+                }
+                _ => backend.sparse_linear(&SparseLinear { x, pattern, values, bias, activation }, y, None),
+            },
             (_, None, None) => Ok(()),
         }
     }

@@ -13,6 +13,7 @@ pub(crate) mod loss;
 pub(crate) mod math;
 pub(crate) mod pairs;
 pub(crate) mod reduce;
+pub(crate) mod sliced;
 pub(crate) mod softmax;
 pub(crate) mod sparse;
 pub(crate) mod spectral;

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// How kernels are chosen.
 #[derive(Debug, Clone)]
 pub enum Policy {
-    /// Both kernels are timed on this machine; the sparse one must win clearly.
+    /// All kernels are timed on this machine; a sparse one must win clearly.
     Measured(MeasureOptions),
     /// Every weighted layer runs sparse, whatever that costs.
     Always,
@@ -111,25 +111,23 @@ pub struct LayerChoice {
 impl LayerChoice {
     /// Whether some batch class runs sparse.
     fn wins(&self) -> bool {
-        self.classes.values().any(|c| c.choice.kernel == Kernel::Csr)
+        self.classes.values().any(|c| c.choice.kernel.is_sparse())
     }
 }
 
-/// What was chosen for one layer and batch class. Times are medians in nanoseconds, absent where nothing was timed.
+/// What was chosen for one layer and batch class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassChoice {
     /// Kernel and reason.
     #[serde(flatten)]
     pub choice: Choice,
-    /// The dense kernel.
-    pub dense_ns: Option<f64>,
-    /// The sparse kernel.
-    pub csr_ns: Option<f64>,
+    /// Median times in nanoseconds of the kernels that were timed.
+    pub times: BTreeMap<Kernel, f64>,
 }
 
 impl ClassChoice {
     fn untimed(kernel: Kernel, reason: impl Into<String>) -> Self {
-        Self { choice: Choice { kernel, reason: reason.into() }, dense_ns: None, csr_ns: None }
+        Self { choice: Choice { kernel, reason: reason.into() }, times: BTreeMap::new() }
     }
 }
 
@@ -246,7 +244,7 @@ fn plan_of(layers: &[LayerChoice]) -> Plan {
 fn replayed(plan: &Plan, node: &str) -> BTreeMap<usize, ClassChoice> {
     let choice = |class| {
         let choice = plan.choice(node, class)?.clone();
-        Some((class, ClassChoice { choice, dense_ns: None, csr_ns: None }))
+        Some((class, ClassChoice { choice, times: BTreeMap::new() }))
     };
     BATCH_CLASSES.into_iter().filter_map(choice).collect()
 }

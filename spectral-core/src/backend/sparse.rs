@@ -3,7 +3,7 @@
 use super::dense::{bias_gradient, check, finish};
 use super::{Elementwise, GradSlot, Memory, expect};
 use crate::backend::elementwise::accumulate;
-use crate::{Activation, Pattern, Result, Shape, Tensor};
+use crate::{Activation, Kernel, Pattern, Result, Shape, Tensor};
 
 /// `y = act(W x + b)` with `W` stored on a [`Pattern`].
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +43,44 @@ pub struct SparseGrads<'a> {
     pub bias: Option<GradSlot<'a>>,
 }
 
+/// `y = act(W x + b)` with the weights of a [`Packed`].
+#[derive(Debug, Clone, Copy)]
+pub struct PackedLinear<'a> {
+    /// Inputs `[in, batch]`.
+    pub x: &'a Tensor,
+    /// Bias `[out]`.
+    pub bias: Option<&'a Tensor>,
+    /// Applied to every output; element-wise only.
+    pub activation: Activation,
+}
+
+impl PackedLinear<'_> {
+    /// Checks all shapes against those of the weights `w`, `[out, in]`, and of the output `[out, batch]`.
+    ///
+    /// # Errors
+    /// One does not fit, or the activation is softmax.
+    pub fn check(&self, op: &'static str, w: Shape, y: Shape) -> Result<()> {
+        check(op, self.x.shape(), w, self.bias, self.activation, y)
+    }
+}
+
+/// Weights that a backend has laid out for itself, to be multiplied with many times.
+///
+/// Determinism: as [`SparseKernels::sparse_linear`], whose sums it may add up in another order.
+pub trait Packed: std::fmt::Debug + Send + Sync {
+    /// The most samples it multiplies with at a time.
+    fn most_samples(&self) -> usize;
+
+    /// Bytes that a product reads.
+    fn bytes(&self) -> usize;
+
+    /// Writes the product to `y`, `[out, batch]`; `batch` is at most [`most_samples`](Self::most_samples).
+    ///
+    /// # Errors
+    /// Shapes or element types do not fit, there are too many samples, or the activation is softmax.
+    fn linear(&self, op: &PackedLinear<'_>, y: &mut Tensor) -> Result<()>;
+}
+
 /// Sparse products.
 pub trait SparseKernels: Elementwise + Memory {
     /// `y = act(W x + b)`, and `pre = W x + b` where asked for.
@@ -60,6 +98,17 @@ pub trait SparseKernels: Elementwise + Memory {
             }
         }
         finish(self, &mut z, op.bias, op.activation, y, pre)
+    }
+
+    /// The entries laid out for `kernel`, values copied; `None` where this backend has no layout for it, or where this
+    /// pattern does not suit it.
+    ///
+    /// # Errors
+    /// Shapes do not fit, or there is no memory.
+    fn pack(&self, kernel: Kernel, pattern: &Pattern, values: &Tensor) -> Result<Option<Box<dyn Packed>>> {
+        let _ = kernel;
+        expect("pack", Shape::vector(pattern.nonzeros()), values.shape())?;
+        Ok(None)
     }
 
     /// Gradients of `z = W x + b` for `dz`, the gradient after [`Elementwise::activate_vjp`].

@@ -5,11 +5,13 @@ use crate::Cpu;
 use crate::kernels::csr::{Csr, PADDING, Target, multiply, sampled};
 use crate::kernels::math::Math;
 use crate::kernels::pairs;
+use crate::kernels::sliced::{self, SAMPLES, Slices};
 use crate::kernels::sparse::panels::Panels;
 use crate::kernels::sparse::tiles::Tiles;
 use crate::kernels::sparse::{self, backward, forward, lanes, tile_inputs};
 use spectral_core::{
-    Accum, Activation, Pattern, Result, RowSum, Shape, SparseGrads, SparseKernels, SparseLinear, Tensor,
+    Accum, Activation, Error, Kernel, Packed, PackedLinear, Pattern, Result, RowSum, Shape, SparseGrads, SparseKernels,
+    SparseLinear, Tensor,
 };
 use std::sync::Arc;
 
@@ -20,6 +22,17 @@ impl SparseKernels for Cpu {
             expect("sparse_linear", y.shape(), pre.shape())?;
         }
         typed!(op.x, E => linear::<E>(self, op, y, pre))
+    }
+
+    fn pack(&self, kernel: Kernel, pattern: &Pattern, values: &Tensor) -> Result<Option<Box<dyn Packed>>> {
+        expect("pack", Shape::vector(pattern.nonzeros()), values.shape())?;
+        if kernel != Kernel::Sliced {
+            return Ok(None);
+        }
+        typed!(values, E => {
+            let slices = Slices::new::<E>(pattern, values.host()?, lanes::<E>(self))?;
+            Ok(slices.map(|slices| Box::new(Sliced { cpu: self.clone(), slices }) as Box<dyn Packed>))
+        })
     }
 
     fn sparse_linear_vjp(&self, op: &SparseLinear<'_>, dz: &Tensor, grads: SparseGrads<'_>) -> Result<()> {
@@ -34,6 +47,38 @@ impl SparseKernels for Cpu {
             }
         }
         typed!(op.x, E => vjp::<E>(self, op, dz, grads))
+    }
+}
+
+/// Weights in slices, with the threads that multiply with them.
+#[derive(Debug)]
+struct Sliced {
+    cpu: Cpu,
+    slices: Slices,
+}
+
+impl Packed for Sliced {
+    fn most_samples(&self) -> usize {
+        SAMPLES
+    }
+
+    fn bytes(&self) -> usize {
+        self.slices.bytes()
+    }
+
+    fn linear(&self, op: &PackedLinear<'_>, y: &mut Tensor) -> Result<()> {
+        op.check("packed linear", self.slices.shape(), y.shape())?;
+        let samples = y.shape().columns();
+        if samples > SAMPLES {
+            return Err(Error::shape("packed linear", format!("at most {SAMPLES} samples"), samples));
+        }
+        if y.is_empty() {
+            return Ok(());
+        }
+        typed!(op.x, E => {
+            let bias = op.bias.map(|b| b.host::<E>()).transpose()?;
+            sliced::multiply::<E>(&self.cpu, &self.slices, op.x.host()?, samples, bias, op.activation, y.host_mut()?)
+        })
     }
 }
 

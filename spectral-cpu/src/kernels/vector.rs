@@ -81,6 +81,19 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// As for [`gather`](Self::gather).
     unsafe fn gather16(base: *const Self::Elem, index: *const u16) -> Self;
+    /// Lane `i` is the element `index[i] % (2 LANES)` of the two vectors, one behind the other.
+    ///
+    /// # Safety
+    /// `index` is valid for reads of `LANES` indices.
+    #[inline(always)]
+    unsafe fn pick(of: [Self; 2], index: *const u8) -> Self {
+        let both = of.map(Self::lanes);
+        Self::from_lanes(|i| {
+            // SAFETY: as the caller vouches.
+            let index = usize::from(unsafe { *index.add(i) }) % (2 * Self::LANES);
+            both[index / Self::LANES][index % Self::LANES]
+        })
+    }
     /// Reads 4 elements from each of `LANES` rows; lane `i` of vector `k` is element `k` of row `i`.
     ///
     /// # Safety
@@ -331,6 +344,7 @@ mod tests {
             let mut index: Vec<u32> = (0..n as u32).rev().collect();
             index.resize(16, 0);
             let short: Vec<u16> = index.iter().map(|&i| i as u16).collect();
+            let crossing: Vec<u8> = (0..16).map(|i| if i % 2 == 0 { i } else { 128 + (n + n - 1) as u8 - i }).collect();
             let mut results = Vec::new();
             // SAFETY: both slices hold 16 elements, and so do the results.
             unsafe {
@@ -357,6 +371,7 @@ mod tests {
                     V::splat(V::sums4([b, b, a, b])[2]),
                     a.each(|x| x + E::of(1.0)),
                     V::columns4(&std::array::from_fn(|i| self.0.as_ptr().add(i % 4)))[3],
+                    V::pick([a, b], crossing.as_ptr()),
                 ];
                 for v in all {
                     let mut out = vec![zero; n];
@@ -372,7 +387,8 @@ mod tests {
         }
     }
 
-    fn expected(a: f64, b: f64, i: usize, n: usize, all: &[f64]) -> [f64; 21] {
+    fn expected(i: usize, n: usize, all: &[f64], others: &[f64]) -> [f64; 22] {
+        let (a, b) = (all[i], others[i]);
         let odd = i % 2 == 1;
         [
             a + b,
@@ -395,6 +411,7 @@ mod tests {
             all[..n].iter().sum(),
             a + 1.0,
             all[i % 4 + 3],
+            if odd { others[n - 1 - i] } else { a },
             if odd { a } else { 0.0 },
         ]
     }
@@ -407,7 +424,7 @@ mod tests {
             let got = simd.run(Operations(&ea, &eb));
             let n = got[0].len();
             for i in 0..n {
-                for (op, want) in expected(a[i], b[i], i, n, &a).into_iter().enumerate() {
+                for (op, want) in expected(i, n, &a, &b).into_iter().enumerate() {
                     let got = got[op][i].wide();
                     assert!((got - want).abs() <= tolerance * want.abs(), "{simd} op {op} lane {i}: {got} not {want}");
                 }

@@ -20,7 +20,7 @@ pub(super) fn fall_back_where_slower(model: &Model, layers: &mut [LayerChoice], 
     }
     let sparse = converted(model, layers, Meta::default())?;
     for class in BATCH_CLASSES {
-        let chosen = |l: &LayerChoice| l.classes.get(&class).is_some_and(|c| c.choice.kernel == Kernel::Csr);
+        let chosen = |l: &LayerChoice| l.classes.get(&class).is_some_and(|c| c.choice.kernel.is_sparse());
         if !layers.iter().any(chosen) {
             continue;
         }
@@ -32,8 +32,8 @@ pub(super) fn fall_back_where_slower(model: &Model, layers: &mut [LayerChoice], 
             continue;
         }
         for c in layers.iter_mut().filter_map(|l| l.classes.get_mut(&class)) {
-            if c.choice.kernel == Kernel::Csr {
-                let whole = format!("dense: the whole network runs {:.2}x with csr", compared.ratio_median);
+            if c.choice.kernel.is_sparse() {
+                let whole = format!("dense: the whole network runs {:.2}x with sparse kernels", compared.ratio_median);
                 c.choice =
                     Choice { kernel: Kernel::Dense, reason: format!("{whole} (this layer: {})", c.choice.reason) };
             }

@@ -124,7 +124,7 @@ fn each_layer_and_class_gets_the_kernel_that_won() {
         ]
     );
     let second = &s.layers[1].classes[&128];
-    assert_eq!((second.dense_ns, second.csr_ns), (Some(2_100.0), Some(6_500.0)));
+    assert_eq!(second.times, BTreeMap::from([(Kernel::Dense, 2_100.0), (Kernel::Csr, 6_500.0)]));
     assert_eq!(s.model.meta.plan.as_ref(), Some(&s.plan));
     assert!(proven(&model, &s.model));
 }
@@ -168,7 +168,7 @@ fn layers_that_are_clearly_dense_cost_no_time() {
     // Deciding whether a layer can be converted runs it; with nothing to convert nothing runs.
     let s = sparsify_timed(&model, &Policy::Measured(quick()), &backend.clock).unwrap();
     assert_eq!(backend.products.load(Relaxed), 0);
-    assert!(s.layers.iter().all(|l| l.classes.values().all(|c| c.dense_ns.is_none())));
+    assert!(s.layers.iter().all(|l| l.classes.values().all(|c| c.times.is_empty())));
 }
 
 #[test]

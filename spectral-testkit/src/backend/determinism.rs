@@ -3,9 +3,9 @@
 use crate::Report;
 use spectral_core::backend::{
     Accum, Conv2d, ConvGrads, Determinism, Diagonal, Family, GradSlot, Linear, LinearGrads, LossKernel, LossKind,
-    OuterProduct, RowSum, Rule, SparseGrads, SparseLinear, SpectralGrads, SpectralWeight, Update, Window,
+    OuterProduct, PackedLinear, RowSum, Rule, SparseGrads, SparseLinear, SpectralGrads, SpectralWeight, Update, Window,
 };
-use spectral_core::{Activation, Backend, BackendHandle, DType, Pattern, Result, Seed, Shape, Tensor};
+use spectral_core::{Activation, Backend, BackendHandle, DType, Kernel, Pattern, Result, Seed, Shape, Tensor};
 
 /// Extents that are cut into several parts by any sensible backend, and not evenly.
 const OUT: usize = 301;
@@ -162,7 +162,14 @@ impl<'a> Work<'a> {
         self.result(x.shape(), |b, d| b.sparse_linear_vjp(&op, &dz, SparseGrads { x: slot(d), ..Default::default() }))?;
         self.result(values.shape(), |b, d| {
             b.sparse_linear_vjp(&op, &dz, SparseGrads { values: slot(d), ..Default::default() })
-        })
+        })?;
+        for kernel in Kernel::SPARSE {
+            let Some(packed) = self.backend.pack(kernel, &pattern, &values)? else { continue };
+            let x = self.random(Shape::matrix(IN, packed.most_samples().min(BATCH)))?;
+            let op = PackedLinear { x: &x, bias: None, activation };
+            self.result(Shape::matrix(OUT, x.shape().columns()), |_, y| packed.linear(&op, y))?;
+        }
+        Ok(())
     }
 
     fn unitwise(&mut self) -> Result<()> {

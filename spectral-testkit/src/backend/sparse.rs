@@ -2,8 +2,8 @@
 
 use super::dense::activated;
 use super::fixture::{ACCUMS, EXTENTS, Fixture, Pair, USUAL, large, random_sum, sizes};
-use spectral_core::backend::{Accum, GradSlot, SparseGrads, SparseKernels, SparseLinear};
-use spectral_core::{Activation, DType, Memory, Pattern, Reference, Result, Shape, Tensor};
+use spectral_core::backend::{Accum, GradSlot, PackedLinear, SparseGrads, SparseKernels, SparseLinear};
+use spectral_core::{Activation, DType, Kernel, Memory, Pattern, Reference, Result, Shape, Tensor};
 
 pub(super) fn run(f: &mut Fixture<'_>) {
     for extents in EXTENTS {
@@ -25,6 +25,17 @@ pub(super) fn run(f: &mut Fixture<'_>) {
         forward_cases(f, USUAL, Filling::Share(20), act);
     }
     f.case("sparse_linear on NaN and infinity", non_finite);
+    for (out, inputs, _) in EXTENTS {
+        for filling in [Filling::Share(10), Filling::OneRow, Filling::Nothing, Filling::Share(50)] {
+            for samples in [1, 2, 3, 4, 7] {
+                let extents = (out, inputs, samples);
+                f.case(format!("packed {filling:?} {extents:?}"), |f| packed(f, extents, filling, false));
+            }
+        }
+    }
+    f.case("packed on NaN and infinity", |f| {
+        (1..5).try_for_each(|samples| packed(f, (40, 70, samples), Filling::Share(20), true))
+    });
     refusals(f);
 }
 
@@ -89,6 +100,44 @@ fn forward(
         f.agree("pre-activation", &z, sum)?;
     }
     f.same_bits("y", &y.device, &again)
+}
+
+/// Every layout that the backend has for these entries, where it takes so many samples; with `strange`, on inputs of
+/// which some are NaN or infinite.
+fn packed(
+    f: &mut Fixture<'_>,
+    (out, inputs, samples): (usize, usize, usize),
+    filling: Filling,
+    strange: bool,
+) -> Result<()> {
+    let pattern = &pattern(f, out, inputs, filling)?;
+    let mut x = f.normal(inputs * samples);
+    if strange {
+        (x[2 * samples], x[65 * samples], x[67 * samples - 1]) = (f64::NAN, f64::INFINITY, f64::NEG_INFINITY);
+    }
+    let x = f.pair(Shape::matrix(inputs, samples), &x)?;
+    let (w, bias) = (f.random(Shape::vector(pattern.nonzeros()))?, f.random(Shape::vector(out))?);
+    for kernel in Kernel::SPARSE {
+        let Some(packed) = f.backend.pack(kernel, pattern, &w.device)? else { continue };
+        for (bias, activation) in [(None, Activation::Identity), (Some(&bias), Activation::Relu)] {
+            let mut y = f.target(Shape::matrix(out, samples), Accum::Replace)?;
+            let mut again = y.device.duplicate()?;
+            let op = PackedLinear { x: &x.device, bias: bias.map(|b| &b.device), activation };
+            if samples > packed.most_samples() {
+                let refused = packed.linear(&op, &mut y.device).is_err();
+                f.require(refused, "more samples than it takes are accepted");
+                continue;
+            }
+            packed.linear(&op, &mut y.device)?;
+            packed.linear(&op, &mut again)?;
+            let bias = bias.map(|b| &b.oracle);
+            let op = SparseLinear { x: &x.oracle, pattern, values: &w.oracle, bias, activation };
+            Reference.sparse_linear(&op, &mut y.oracle, None)?;
+            f.agree("y", &y, |_| (inputs as f64).sqrt())?;
+            f.same_bits("y", &y.device, &again)?;
+        }
+    }
+    Ok(())
 }
 
 fn vjp(

@@ -100,6 +100,12 @@ impl Vector for __m256 {
         // Loads into lanes: faster than the gather instruction wherever that is microcode.
         unsafe gather16(base: *const f32, index: *const u16) -> Self =
             _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(four(base, index)), four(base, index.add(4)));
+        unsafe pick(of: [Self; 2], index: *const u8) -> Self = {
+            let index = _mm256_cvtepu8_epi32(_mm_loadl_epi64(index.cast()));
+            let picked = of.map(|v| _mm256_permutevar8x32_ps(v, index));
+            // The bit that tells the vectors apart becomes the sign, by which the instruction chooses.
+            _mm256_blendv_ps(picked[0], picked[1], _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index)))
+        };
     }
 
     #[inline(always)]

@@ -42,6 +42,8 @@ impl Vector for __m512 {
             let low = _mm512_castps256_ps512(<__m256 as Vector>::gather16(base, index));
             _mm512_insertf32x8::<1>(low, <__m256 as Vector>::gather16(base, index.add(8)))
         };
+        unsafe pick(of: [Self; 2], index: *const u8) -> Self =
+            _mm512_permutex2var_ps(of[0], _mm512_cvtepu8_epi32(_mm_loadu_si128(index.cast())), of[1]);
     }
 
     #[inline(always)]
@@ -165,6 +167,8 @@ impl Vector for __m512d {
             _mm512_i32gather_pd::<8>(_mm256_loadu_si256(index.cast()), base);
         unsafe gather16(base: *const f64, index: *const u16) -> Self =
             _mm512_i32gather_pd::<8>(_mm256_cvtepu16_epi32(_mm_loadu_si128(index.cast())), base);
+        unsafe pick(of: [Self; 2], index: *const u8) -> Self =
+            _mm512_permutex2var_pd(of[0], _mm512_cvtepu8_epi64(_mm_loadl_epi64(index.cast())), of[1]);
     }
 
     #[inline(always)]
