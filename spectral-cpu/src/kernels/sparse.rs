@@ -25,10 +25,13 @@ pub(crate) const WIDE: usize = 4;
 /// Floating-point operations that are worth a thread.
 const GRAIN: usize = 500_000;
 
-/// Runs `item(i)` for every `i` below `items`, which take `work` operations in all.
-fn spread(cpu: &Cpu, items: usize, work: usize, item: impl Fn(usize) + Sync) {
+/// Runs `item(i, thread)` for every `i` below `items`, which take `work` operations in all; no two on one thread at a
+/// time.
+fn spread(cpu: &Cpu, items: usize, work: usize, item: impl Fn(usize, usize) + Sync) {
     let parts = (work / GRAIN).clamp(1, items.max(1));
-    cpu.crew().each(parts, |part| (items * part / parts..items * (part + 1) / parts).for_each(&item));
+    cpu.crew().each_on(parts, |part, thread| {
+        (items * part / parts..items * (part + 1) / parts).for_each(|i| item(i, thread));
+    });
 }
 
 /// Calls `$kernel.body::<V, N>()` for the `$vectors` there are.

@@ -24,14 +24,17 @@ pub(crate) fn multiply_transposed<E: Math>(
     let (rows, columns, batch) = (tiles.rows(), tiles.columns(), panels.batch());
     assert!(values.len() == tiles.entries() && dz.len() >= panels.len(rows) && dx.len() == columns * batch);
     let dx = SharedMut(dx.as_mut_ptr());
-    cpu.scratch().with(panels.len(columns), |sums: &mut [E]| {
+    // Sums of one tile at a time, for each thread: they stay in its caches.
+    let largest = tiles.tile(0).len() * panels.most_width();
+    cpu.scratch().with(cpu.threads() * largest, |sums: &mut [E]| {
         let sums = SharedMut(sums.as_mut_ptr());
-        spread(cpu, tiles.tiles() * panels.count(), 2 * tiles.entries() * batch, |i| {
+        spread(cpu, tiles.tiles() * panels.count(), 2 * tiles.entries() * batch, |i, thread| {
             let (p, t) = (i / tiles.tiles(), i % tiles.tiles());
-            let (tile, width) = (tiles.tile(t), panels.width(p));
-            // SAFETY: tile `t` in panel `p` is this item's alone, in the sums and in the result.
+            let tile = tiles.tile(t);
+            // SAFETY: tile `t` in panel `p` is this item's alone in the result, and so are, as long as it runs, the sums
+            // of its thread.
             unsafe {
-                let sums = sums.get().add(panels.offset(p, columns) + tile.start * width);
+                let sums = sums.get().add(thread * largest);
                 let dz = dz.as_ptr().add(panels.offset(p, rows));
                 cpu.simd().run(Transposed { tiles, values, dz, vectors: panels.vectors(p), t, sums });
                 let to = dx.get().add(tile.start * batch + panels.samples(p).start);

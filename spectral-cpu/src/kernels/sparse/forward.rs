@@ -26,23 +26,26 @@ pub(crate) fn multiply<E: Math>(cpu: &Cpu, tiles: &Tiles, values: &[E], x: &[E],
     let panels = Panels::new::<E>(cpu, batch);
     let (y, bias) = (SharedMut(to.y.as_mut_ptr()), to.bias);
     let activated = to.activated.map(|y| SharedMut(y.as_mut_ptr()));
-    cpu.scratch().with(panels.len(columns) + panels.len(rows), |scratch: &mut [E]| {
+    // Sums of one block at a time, for each thread: they stay in its caches.
+    let block = tiles.most_rows() * panels.most_width();
+    cpu.scratch().with(panels.len(columns) + cpu.threads() * block, |scratch: &mut [E]| {
         let (packed, sums) = scratch.split_at_mut(panels.len(columns));
         panels.pack(cpu, x, packed);
         let (packed, sums) = (&*packed, SharedMut(sums.as_mut_ptr()));
-        spread(cpu, tiles.blocks() * panels.count(), 2 * tiles.entries() * batch, |i| {
+        spread(cpu, tiles.blocks() * panels.count(), 2 * tiles.entries() * batch, |i, thread| {
             // Panel by panel, so that a thread reads what it has packed itself.
             let (p, b) = (i / tiles.blocks(), i % tiles.blocks());
-            let (block, width) = (tiles.block(b), panels.width(p));
-            let len = block.len() * width;
-            let at = block.start * batch + panels.samples(p).start;
-            // SAFETY: the rows of block `b` in panel `p` are this item's alone, in the sums and in both results.
+            let rows = tiles.block(b);
+            let len = rows.len() * panels.width(p);
+            let at = rows.start * batch + panels.samples(p).start;
+            // SAFETY: the rows of block `b` in panel `p` are this item's alone in both results, and so are, as long as it
+            // runs, the sums of its thread.
             unsafe {
-                let sums = sums.get().add(panels.offset(p, rows) + block.start * width);
+                let sums = sums.get().add(thread * block);
                 let x = packed.as_ptr().add(panels.offset(p, columns));
                 cpu.simd().run(Multiply { tiles, values, x, vectors: panels.vectors(p), b, bias, sums });
                 let write = |y: *mut E| {
-                    cpu.simd().run(Unpack::new(sums, block.len(), panels, p, y.add(at), Accum::Replace));
+                    cpu.simd().run(Unpack::new(sums, rows.len(), panels, p, y.add(at), Accum::Replace));
                 };
                 if activated.is_some() {
                     write(y.get());

@@ -48,6 +48,11 @@ impl Panels {
         self.vectors(p) * self.lanes
     }
 
+    /// Elements in a row of the widest panel.
+    pub(crate) fn most_width(self) -> usize {
+        if self.count() == 0 { 0 } else { self.width(0) }
+    }
+
     /// Where panel `p` of a matrix of `rows` rows begins.
     pub(crate) fn offset(self, p: usize, rows: usize) -> usize {
         p * WIDE * self.lanes * rows
@@ -67,7 +72,7 @@ impl Panels {
         assert!(x.len() == rows * self.batch && to.len() >= self.len(rows));
         let to = SharedMut(to.as_mut_ptr());
         // A copy takes as long as some ten operations.
-        spread(cpu, self.count(), 10 * x.len(), |p| {
+        spread(cpu, self.count(), 10 * x.len(), |p, _| {
             let (samples, vectors) = (self.samples(p), self.vectors(p));
             let from = x.as_ptr().wrapping_add(samples.start);
             // SAFETY: panel `p` of `to` is this item's alone.

@@ -25,7 +25,7 @@ pub(crate) fn sampled<E: Math>(
     assert!(batch > 0 && out.len() == tiles.entries());
     assert!(dz.len() >= panels.len(rows) && x.len() >= panels.len(columns));
     let out = SharedMut(out.as_mut_ptr());
-    spread(cpu, tiles.blocks() * tiles.tiles(), 2 * tiles.entries() * batch, |i| {
+    spread(cpu, tiles.blocks() * tiles.tiles(), 2 * tiles.entries() * batch, |i, _| {
         let (b, t) = (i / tiles.tiles(), i % tiles.tiles());
         for p in 0..panels.count() {
             let (dz, x) = (&dz[panels.offset(p, rows)..], &x[panels.offset(p, columns)..]);

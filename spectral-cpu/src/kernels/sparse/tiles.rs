@@ -137,6 +137,11 @@ impl Tiles {
         self.blocks[b] as usize..self.blocks[b + 1] as usize
     }
 
+    /// Rows of the largest block.
+    pub(crate) fn most_rows(&self) -> usize {
+        self.blocks.windows(2).map(|ends| (ends[1] - ends[0]) as usize).max().unwrap_or(0)
+    }
+
     /// Number of tiles.
     pub(crate) fn tiles(&self) -> usize {
         self.columns.div_ceil(self.width)
