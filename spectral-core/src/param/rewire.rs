@@ -5,22 +5,23 @@ use crate::{Backend, DType, Element, Error, Mask, Pattern, Result, Shape, Tensor
 use std::sync::Arc;
 
 impl Params {
-    /// Stores one parameter on another pattern over the same matrix.
+    /// Stores one parameter on another pattern over the same matrix, and says how many of its entries are new.
     ///
-    /// Entries on both patterns keep their value bit for bit, and whether they are pruned or frozen. Of the new
-    /// ones, entry `i` of the new pattern starts at `grown(i)`, called in order; they may train. Gradient buffers
-    /// and optimiser state follow when they are next used: state of kept entries is kept, that of new ones is zero.
+    /// Entries on both patterns keep their value bit for bit, and whether they are pruned or frozen. The new ones, so
+    /// many as `grown` is told, start at the values it gives, in the new pattern's order; they may train. Gradient
+    /// buffers and optimiser state follow when they are next used: state of kept entries is kept, that of new ones is
+    /// zero.
     ///
     /// # Errors
-    /// The parameter is not stored on a pattern, or on one of another matrix; or the device failed. Nothing has
-    /// changed then.
+    /// The parameter is not stored on a pattern, or on one of another matrix; `grown` failed or gave another number of
+    /// values; or the device failed. Nothing has changed then.
     pub fn rewire(
         &mut self,
         backend: &dyn Backend,
         id: ParamId,
         pattern: Arc<Pattern>,
-        grown: impl FnMut(usize) -> f64,
-    ) -> Result<()> {
+        grown: impl FnOnce(usize) -> Result<Vec<f64>>,
+    ) -> Result<usize> {
         let param = &self.entries[id.index()];
         let old = param.pattern.as_ref().filter(|p| (p.rows(), p.columns()) == (pattern.rows(), pattern.columns()));
         let old = old.ok_or_else(|| {
@@ -29,8 +30,13 @@ impl Params {
         })?;
         let len = pattern.nonzeros();
         let mut kept = Mask::none(len);
-        old.in_common(&pattern, |_, to| kept.insert(to));
-        let value = carry(backend, &param.value, old, &pattern, |to| !kept.contains(to), grown)?;
+        let mut value = carry(backend, &param.value, old, &pattern, |to| kept.insert(to))?;
+        let new = grown(len - kept.count())?;
+        crate::backend::expect("rewire", Shape::vector(len - kept.count()), Shape::vector(new.len()))?;
+        match value.dtype() {
+            DType::F32 => put::<f32>(backend, &mut value, &kept, &new)?,
+            DType::F64 => put::<f64>(backend, &mut value, &kept, &new)?,
+        }
         let carried = |mask: &Mask| {
             let mut moved = Mask::none(len);
             old.in_common(&pattern, |from, to| {
@@ -52,7 +58,7 @@ impl Params {
         let param = &mut self.entries[id.index()];
         (param.value, param.pruned, param.trainable, param.pattern) = (value, pruned, trainable, Some(pattern));
         self.mask_version += 1;
-        Ok(())
+        Ok(new.len())
     }
 }
 
@@ -61,22 +67,22 @@ impl Params {
 /// # Errors
 /// `values` is not one value for each entry of `from`, or the device failed.
 pub fn carry_over(backend: &dyn Backend, values: &Tensor, from: &Pattern, to: &Pattern) -> Result<Tensor> {
-    carry(backend, values, from, to, |_| false, |_| 0.0)
+    carry(backend, values, from, to, |_| {})
 }
 
+/// As [`carry_over`], calling `kept` with every entry of `to` that is in both.
 fn carry(
     backend: &dyn Backend,
     values: &Tensor,
     from: &Pattern,
     to: &Pattern,
-    is_new: impl Fn(usize) -> bool,
-    new: impl FnMut(usize) -> f64,
+    kept: impl FnMut(usize),
 ) -> Result<Tensor> {
     crate::backend::expect("rewire", Shape::vector(from.nonzeros()), values.shape())?;
     let mut moved = backend.zeros(Shape::vector(to.nonzeros()), values.dtype())?;
     match values.dtype() {
-        DType::F32 => carry_as::<f32>(backend, (values, from), (&mut moved, to), is_new, new)?,
-        DType::F64 => carry_as::<f64>(backend, (values, from), (&mut moved, to), is_new, new)?,
+        DType::F32 => carry_as::<f32>(backend, (values, from), (&mut moved, to), kept)?,
+        DType::F64 => carry_as::<f64>(backend, (values, from), (&mut moved, to), kept)?,
     }
     Ok(moved)
 }
@@ -85,20 +91,38 @@ fn carry_as<E: Element>(
     backend: &dyn Backend,
     (values, from): (&Tensor, &Pattern),
     (moved, to): (&mut Tensor, &Pattern),
-    is_new: impl Fn(usize) -> bool,
-    mut new: impl FnMut(usize) -> f64,
+    mut kept: impl FnMut(usize),
 ) -> Result<()> {
     if let (Ok(old), Ok(moved)) = (values.host::<E>(), moved.host_mut::<E>()) {
-        (0..to.nonzeros()).filter(|&i| is_new(i)).for_each(|i| moved[i] = E::of(new(i)));
-        from.in_common(to, |i, j| moved[j] = old[i]);
+        from.in_common(to, |i, j| {
+            moved[j] = old[i];
+            kept(j);
+        });
         return Ok(());
     }
     // Widening and narrowing are exact.
     let old = backend.download(values)?;
     let mut all = vec![0.0; to.nonzeros()];
-    (0..to.nonzeros()).filter(|&i| is_new(i)).for_each(|i| all[i] = new(i));
-    from.in_common(to, |i, j| all[j] = old[i]);
+    from.in_common(to, |i, j| {
+        all[j] = old[i];
+        kept(j);
+    });
     backend.write(&all, moved)
+}
+
+/// Writes `new` to the entries that are not in `kept`, in order.
+fn put<E: Element>(backend: &dyn Backend, value: &mut Tensor, kept: &Mask, new: &[f64]) -> Result<()> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let places = (0..value.len()).filter(|i| !kept.contains(*i));
+    if let Ok(value) = value.host_mut::<E>() {
+        places.zip(new).for_each(|(i, new)| value[i] = E::of(*new));
+        return Ok(());
+    }
+    let mut all = backend.download(value)?;
+    places.zip(new).for_each(|(i, new)| all[i] = *new);
+    backend.write(&all, value)
 }
 
 #[cfg(test)]
@@ -126,15 +150,13 @@ mod tests {
         let version = params.mask_version();
         // 0 and 7 go; 1, 4 and 9 come.
         let to = Arc::new(Pattern::from_positions(3, 4, &[1, 2, 4, 5, 9, 11]).unwrap());
-        let mut asked = Vec::new();
-        let grown = |i: usize| {
-            asked.push(i);
-            10.0 + i as f64
+        let grown = |count: usize| {
+            assert_eq!(count, 3);
+            Ok(vec![10.0, 12.0, 14.0])
         };
-        params.rewire(&Reference, id, to.clone(), grown).unwrap();
+        assert_eq!(params.rewire(&Reference, id, to.clone(), grown).unwrap(), 3);
         let param = params.get(id);
         assert_eq!(param.value().host::<f32>().unwrap(), [10.0, 0.0, 12.0, 3.0, 14.0, 0.0]);
-        assert_eq!(asked, [0, 2, 4]);
         assert_eq!(param.pruned().unwrap().iter().collect::<Vec<_>>(), [1, 5]);
         assert_eq!(param.trainable, Trainable::Only(Mask::from_fn(6, |i| [0, 2, 3, 4].contains(&i))));
         assert!(params.mask_version() > version && Arc::ptr_eq(param.pattern.as_ref().unwrap(), &to));
@@ -144,12 +166,20 @@ mod tests {
     fn another_matrix_or_a_dense_parameter_is_refused_and_nothing_changes() {
         let (mut params, id) = arena(&[0, 5]);
         let other = Arc::new(Pattern::from_positions(4, 3, &[1]).unwrap());
-        assert!(params.rewire(&Reference, id, other.clone(), |_| 0.0).is_err());
+        assert!(params.rewire(&Reference, id, other.clone(), |n| Ok(vec![0.0; n])).is_err());
+        let same = params.get(id).pattern.clone().unwrap();
+        let smaller = Arc::new(Pattern::from_positions(3, 4, &[0, 1]).unwrap());
+        assert!(params.rewire(&Reference, id, smaller, |_| Ok(vec![])).is_err());
+        assert!(Arc::ptr_eq(params.get(id).pattern.as_ref().unwrap(), &same));
         assert_eq!(params.get(id).value().host::<f32>().unwrap(), [1.0, 2.0]);
         let full = Tensor::host_zeros(Shape::matrix(4, 3), DType::F32);
         let dense = params.push(Param::new("d.weight", Role::Weight, &[UnitAxis::Out, UnitAxis::In], full));
         assert!(
-            params.rewire(&Reference, dense, other, |_| 0.0).unwrap_err().to_string().contains("stored on a pattern")
+            params
+                .rewire(&Reference, dense, other, |n| Ok(vec![0.0; n]))
+                .unwrap_err()
+                .to_string()
+                .contains("stored on a pattern")
         );
     }
 }

@@ -223,21 +223,16 @@ impl<'a> TopologyHook<'a> {
             let layer = &self.layers[index];
             let node = &model.graph().nodes()[layer.node];
             let spec = node.layer.params(&model.graph().input_shapes(&node.inputs))?.swap_remove(layer.slot);
-            let param = model.params().get(layer.weight);
-            let Some(old) = &param.pattern else { continue };
-            let mut kept = 0;
-            old.in_common(&pattern, |_, _| kept += 1);
-            let grown = pattern.nonzeros() - kept;
-            let mut weights = Vec::new();
-            if new == NewWeights::Init {
-                weights.resize(grown, 0.0);
-                let mut stream = self.seed.stream("grown weights", hash64(step, index as u64));
-                spec.init.fill(&mut weights, spec.fan, &mut stream)?;
-            }
-            let mut weights = weights.into_iter();
+            let key = hash64(step, index as u64);
+            let grown = |count| {
+                let mut weights = vec![0.0; count];
+                if new == NewWeights::Init {
+                    spec.init.fill(&mut weights, spec.fan, &mut self.seed.stream("grown weights", key))?;
+                }
+                Ok(weights)
+            };
             let (params, backend) = model.params_mut();
-            params.rewire(backend, layer.weight, Arc::new(pattern), |_| weights.next().unwrap_or(0.0))?;
-            exchanged += grown;
+            exchanged += params.rewire(backend, layer.weight, Arc::new(pattern), grown)?;
         }
         Ok(exchanged)
     }

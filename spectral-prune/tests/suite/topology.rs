@@ -175,7 +175,7 @@ fn rigl_grows_where_the_gradient_is() {
     elsewhere.dedup();
     let planted = Arc::new(Pattern::from_positions(20, 30, &elsewhere).unwrap());
     let (params, backend) = model.params_mut();
-    params.rewire(backend, id, planted, |_| 0.1).unwrap();
+    params.rewire(backend, id, planted, |n| Ok(vec![0.1; n])).unwrap();
     let of_input = |m: &Model| weights(m)[0].1.iter().filter(|(_, c)| *c == 7).count();
     assert_eq!(of_input(&model), 0);
     let rigl = Rigl { share: 0.3, every: Every::Steps(5), until: 0.5 };
