@@ -89,6 +89,12 @@ fn tiles<E: Math>(cpu: &Cpu, op: &SparseLinear<'_>) -> Option<Arc<Tiles>> {
     Some(op.pattern.form(|t: &Tiles| t.least() == least, |pattern| Tiles::new(pattern, least, width)))
 }
 
+/// Tiles by groups of rows, `least` inputs wide or wider; none where rows are not in groups.
+struct Grouped {
+    least: usize,
+    tiles: Option<Tiles>,
+}
+
 /// Columns of a pattern as 16-bit numbers, entry by entry, then [`PADDING`]; none where there are more columns than that.
 struct Narrow(Option<Vec<u16>>);
 
@@ -109,6 +115,14 @@ fn linear<E: Math>(cpu: &Cpu, op: &SparseLinear<'_>, y: &mut Tensor, pre: Option
         None => (y, None),
     };
     let to = Target { y, accum: Accum::Replace, bias, activation: op.activation, activated };
+    if batch > 2 {
+        let least = tile_inputs::<E>(lanes::<E>(cpu));
+        let build = |pattern: &Pattern| Grouped { least, tiles: Tiles::in_groups(pattern, least) };
+        if let Some(tiles) = &op.pattern.form(|g: &Grouped| g.least == least, build).tiles {
+            forward::multiply(cpu, tiles, values, x, batch, to);
+            return Ok(());
+        }
+    }
     if let Some(tiles) = tiles::<E>(cpu, op) {
         forward::multiply(cpu, &tiles, values, x, batch, to);
         return Ok(());

@@ -272,14 +272,15 @@ mod tests {
             let mut found = Vec::new();
             for (slice, steps) in slices.starts.windows(2).enumerate() {
                 let step = DEPTH * lanes;
-                for place in steps[0] as usize * step..steps[1] as usize * step {
+                let places = steps[0] as usize * step..steps[1] as usize * step;
+                for (place, value) in places.clone().zip(&laid_out[places]) {
                     let first = usize::from(slices.windows[place / step]) * lanes;
                     assert!(first + 2 * lanes <= slices.width());
                     match slices.picks[place] {
-                        PADDING => assert_eq!(laid_out[place], 0.0),
+                        PADDING => assert_eq!(*value, 0.0),
                         pick => {
                             let at = (slice * lanes + place % lanes, first + usize::from(pick));
-                            found.push((laid_out[place] as usize - 1, at));
+                            found.push((*value as usize - 1, at));
                         }
                     }
                 }

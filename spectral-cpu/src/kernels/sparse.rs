@@ -3,7 +3,8 @@
 //! Three cuts, all by shape and pattern alone:
 //! * the batch into [`panels`] of a few vectors, copied so that a panel is contiguous;
 //! * the inputs into tiles of a panel that fill the first cache, and the units into blocks of rows ([`tiles`]);
-//! * a row's entries in one tile are a segment: they share an accumulator of one panel's width.
+//! * a row's entries in one tile are a segment: they share an accumulator of one panel's width. Where rows come in
+//!   groups that store the same columns, a segment is a group's ([`grouped`]).
 //!
 //! [`forward`], [`backward`] (input gradient) and [`sampled`] (gradient of the stored entries) walk the same tiles, so
 //! one index of two bytes an entry, built once, serves all three; values stay where they are. Every result is
@@ -11,6 +12,7 @@
 
 pub(crate) mod backward;
 pub(crate) mod forward;
+mod grouped;
 pub(crate) mod panels;
 pub(crate) mod sampled;
 pub(crate) mod tiles;

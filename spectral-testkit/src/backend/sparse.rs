@@ -3,7 +3,7 @@
 use super::dense::activated;
 use super::fixture::{ACCUMS, EXTENTS, Fixture, Pair, USUAL, large, random_sum, sizes};
 use spectral_core::backend::{Accum, GradSlot, PackedLinear, SparseGrads, SparseKernels, SparseLinear};
-use spectral_core::{Activation, DType, Kernel, Memory, Pattern, Reference, Result, Shape, Tensor};
+use spectral_core::{Activation, DType, Kernel, Memory, Pattern, Reference, Result, Shape, Tensor, hash64};
 
 pub(super) fn run(f: &mut Fixture<'_>) {
     for extents in EXTENTS {
@@ -20,6 +20,12 @@ pub(super) fn run(f: &mut Fixture<'_>) {
                 }
             }
         }
+    }
+    for extents in [(4, 70, 3), (24, 301, 17), (64, 48, 100), (1028, 515, 35), (8, 3001, 129)] {
+        forward_cases(f, extents, Filling::Blocks, Activation::Relu);
+        f.case(format!("sparse_linear_vjp in blocks {extents:?}"), |f| {
+            vjp(f, extents, Filling::Blocks, Accum::Add, [true; 3])
+        });
     }
     for (_, act) in Activation::NAMES.into_iter().filter(|(_, a)| a.is_elementwise()) {
         forward_cases(f, USUAL, Filling::Share(20), act);
@@ -45,15 +51,18 @@ enum Filling {
     Nothing,
     /// Percent, at random; at 10 % some rows of small matrices are empty.
     Share(usize),
+    /// Every fourth column or so, the same in each four rows.
+    Blocks,
     /// All of the middle row, nothing else.
     OneRow,
     All,
 }
 
 fn pattern(f: &mut Fixture<'_>, out: usize, inputs: usize, filling: Filling) -> Result<Pattern> {
-    Pattern::from_fn(out, inputs, |r, _| match filling {
+    Pattern::from_fn(out, inputs, |r, c| match filling {
         Filling::Nothing => false,
         Filling::Share(percent) => f.below(100) < percent,
+        Filling::Blocks => hash64((r / 4) as u64, c as u64).is_multiple_of(4),
         Filling::OneRow => r == out / 2,
         Filling::All => true,
     })

@@ -1,5 +1,6 @@
 //! `y = act(W x + bias)`.
 
+use super::grouped::Grouped;
 use super::panels::{Panels, Unpack};
 use super::tiles::Tiles;
 use super::{by_vectors, spread};
@@ -43,7 +44,11 @@ pub(crate) fn multiply<E: Math>(cpu: &Cpu, tiles: &Tiles, values: &[E], x: &[E],
             unsafe {
                 let sums = sums.get().add(thread * block);
                 let x = packed.as_ptr().add(panels.offset(p, columns));
-                cpu.simd().run(Multiply { tiles, values, x, vectors: panels.vectors(p), b, bias, sums });
+                let product = Multiply { tiles, values, x, vectors: panels.vectors(p), b, bias, sums };
+                match tiles.groups() {
+                    Some(groups) => cpu.simd().run(Grouped { product, groups }),
+                    None => cpu.simd().run(product),
+                }
                 let write = |y: *mut E| {
                     cpu.simd().run(Unpack::new(sums, rows.len(), panels, p, y.add(at), Accum::Replace));
                 };
@@ -60,16 +65,33 @@ pub(crate) fn multiply<E: Math>(cpu: &Cpu, tiles: &Tiles, values: &[E], x: &[E],
 }
 
 /// One block of rows in one panel.
-struct Multiply<'a, E> {
-    tiles: &'a Tiles,
-    values: &'a [E],
+pub(super) struct Multiply<'a, E> {
+    pub(super) tiles: &'a Tiles,
+    pub(super) values: &'a [E],
     /// The panel, all columns.
-    x: *const E,
-    vectors: usize,
-    b: usize,
+    pub(super) x: *const E,
+    pub(super) vectors: usize,
+    pub(super) b: usize,
     bias: Option<&'a [E]>,
     /// The block's rows in the panel.
-    sums: *mut E,
+    pub(super) sums: *mut E,
+}
+
+/// Memory that will be read soon, a share with every segment.
+pub(super) struct Coming<E> {
+    at: *const E,
+    step: usize,
+}
+
+impl<E> Coming<E> {
+    #[inline(always)]
+    pub(super) fn fetch(&mut self) {
+        let end = self.at.wrapping_add(self.step);
+        while self.at < end {
+            prefetch::<false, E>(self.at);
+            self.at = self.at.wrapping_add(LINE / size_of::<E>());
+        }
+    }
 }
 
 impl<E: Math> Kernel<E> for Multiply<'_, E> {
@@ -81,33 +103,39 @@ impl<E: Math> Kernel<E> for Multiply<'_, E> {
 }
 
 impl<E: Math> Multiply<'_, E> {
+    /// Sets the sums to the bias, or 0.
     #[inline(always)]
-    fn body<V: Vector<Elem = E>, const N: usize>(self) {
-        let width = N * V::LANES;
+    pub(super) fn begin<V: Vector<Elem = E>, const N: usize>(&self) {
         for (i, row) in self.tiles.block(self.b).enumerate() {
             let first = V::splat(self.bias.map_or(E::of(0.0), |b| b[row]));
             for n in 0..N {
                 // SAFETY: the sums hold the block's rows.
-                unsafe { first.store(self.sums.add(i * width + n * V::LANES)) };
+                unsafe { first.store(self.sums.add((i * N + n) * V::LANES)) };
             }
         }
+    }
+
+    /// The inputs of the tile after `t`, where a panel does not stay in the second cache: they come while `t` is worked
+    /// on.
+    #[inline(always)]
+    pub(super) fn coming(&self, t: usize, width: usize) -> Coming<E> {
+        let at = self.x.wrapping_add(self.tiles.tile(t).end * width);
+        let far = self.tiles.columns() * width * size_of::<E>() > PANEL;
+        let segments = self.tiles.part(self.b, t).segments.len().max(1);
+        Coming { at, step: if far { self.tiles.tile(t).len() * width / segments } else { 0 } }
+    }
+
+    #[inline(always)]
+    fn body<V: Vector<Elem = E>, const N: usize>(self) {
+        let width = N * V::LANES;
+        self.begin::<V, N>();
         for t in 0..self.tiles.tiles() {
             let part = self.tiles.part(self.b, t);
             let x = self.x.wrapping_add(self.tiles.tile(t).start * width);
             let mut indices = part.indices.as_ptr();
-            // Where a panel does not stay in the second cache, the next tile comes while this one is worked on.
-            let mut coming = self.x.wrapping_add(self.tiles.tile(t).end * width);
-            let step = if self.tiles.columns() * width * size_of::<E>() > PANEL {
-                self.tiles.tile(t).len() * width / part.segments.len().max(1)
-            } else {
-                0
-            };
+            let mut coming = self.coming(t, width);
             for (s, ahead) in part.segments.iter().zip(part.ahead) {
-                let end = coming.wrapping_add(step);
-                while coming < end {
-                    prefetch::<false, E>(coming);
-                    coming = coming.wrapping_add(LINE / size_of::<E>());
-                }
+                coming.fetch();
                 // Values of neighbouring segments are a row apart, which no cache foresees.
                 prefetch::<true, E>(self.values.as_ptr().wrapping_add(ahead.start as usize));
                 // SAFETY: `Tiles` keeps rows inside the block, indices inside the tile and entries inside the values,

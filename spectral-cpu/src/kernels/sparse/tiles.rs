@@ -1,8 +1,13 @@
 //! A pattern cut into blocks of rows and tiles of columns.
+//!
+//! Where all rows come in groups of [`HEIGHT`] that store the same columns, as after pruning in blocks, a group takes the
+//! place of a row.
 
 use spectral_core::Pattern;
 use std::ops::Range;
 
+/// Rows of a group.
+pub(crate) const HEIGHT: usize = 4;
 /// Most rows of a block: their accumulators stay in the second cache.
 const BLOCK_ROWS: usize = 1024;
 /// Rows of a block in the mean, where rows hold equally many entries.
@@ -31,6 +36,8 @@ pub(crate) struct Tiles {
     segments: Vec<Segment>,
     /// Column within its tile, of each entry, segment by segment.
     indices: Vec<u16>,
+    /// With groups, where the columns of each begin, counted once a group.
+    groups: Option<Vec<u32>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -42,9 +49,9 @@ struct Start {
 /// The entries of one row in one tile.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Segment {
-    /// Position of the first entry in the pattern's order; the others follow it.
+    /// Position of the first entry in the pattern's order; the others follow it. In a group, that of its columns.
     pub(crate) start: u32,
-    /// Row within the block.
+    /// Row, or group, within the block.
     pub(crate) row: u16,
     /// Number of entries, at least 1.
     pub(crate) count: u16,
@@ -76,9 +83,14 @@ impl Tiles {
 
     /// Cuts `pattern` into tiles of `width` columns, at most [`MOST_INPUTS`].
     pub(crate) fn new(pattern: &Pattern, least: usize, width: usize) -> Self {
+        Self::with_height(pattern, 1, least, width)
+    }
+
+    /// As [`new`](Self::new), a row of `pattern` standing for `height` rows.
+    fn with_height(pattern: &Pattern, height: usize, least: usize, width: usize) -> Self {
         let width = width.clamp(1, MOST_INPUTS);
         let (rows, columns) = (pattern.rows(), pattern.columns());
-        let blocks = blocks(pattern);
+        let blocks = blocks(pattern, height);
         let tiles = columns.div_ceil(width);
         let mut parts = Vec::with_capacity((blocks.len() - 1) * tiles + 1);
         let mut segments = Vec::new();
@@ -107,7 +119,31 @@ impl Tiles {
         }
         parts.push(Start { segment: segments.len() as u32, entry: indices.len() as u32 });
         segments.extend([Segment { start: 0, row: 0, count: 0 }; AHEAD]);
-        Self { least, width, columns, blocks, parts, segments, indices }
+        Self { least, width, columns, blocks, parts, segments, indices, groups: None }
+    }
+
+    /// As [`new`](Self::new) by groups of rows, where all rows are in such groups and tiles pay.
+    pub(crate) fn in_groups(pattern: &Pattern, least: usize) -> Option<Self> {
+        let (rows, columns) = (pattern.rows(), pattern.columns());
+        let alike = |group: usize| (1..HEIGHT).all(|r| pattern.row(group + r) == pattern.row(group));
+        if !rows.is_multiple_of(HEIGHT) || !(0..rows).step_by(HEIGHT).all(alike) {
+            return None;
+        }
+        let starts: Vec<u32> = pattern.starts().iter().step_by(HEIGHT).map(|s| s / HEIGHT as u32).collect();
+        let indices = (0..rows).step_by(HEIGHT).flat_map(|r| pattern.row(r).iter().copied()).collect();
+        let by_group = Pattern::new(rows / HEIGHT, columns, starts.clone(), indices).ok()?;
+        let width = Self::worth(&by_group, least)?;
+        Some(Self { groups: Some(starts), ..Self::with_height(&by_group, HEIGHT, least, width) })
+    }
+
+    /// Where the columns of each group begin, counted once a group; none where rows are on their own.
+    pub(crate) fn groups(&self) -> Option<&[u32]> {
+        self.groups.as_deref()
+    }
+
+    /// Rows of a group, or 1.
+    fn height(&self) -> usize {
+        if self.groups.is_some() { HEIGHT } else { 1 }
     }
 
     /// The width that was asked for.
@@ -116,11 +152,11 @@ impl Tiles {
     }
 
     pub(crate) fn entries(&self) -> usize {
-        self.indices.len()
+        self.indices.len() * self.height()
     }
 
     pub(crate) fn rows(&self) -> usize {
-        self.blocks.last().map_or(0, |&end| end as usize)
+        self.blocks.last().map_or(0, |&end| end as usize * self.height())
     }
 
     pub(crate) fn columns(&self) -> usize {
@@ -134,12 +170,12 @@ impl Tiles {
 
     /// Rows of block `b`.
     pub(crate) fn block(&self, b: usize) -> Range<usize> {
-        self.blocks[b] as usize..self.blocks[b + 1] as usize
+        self.blocks[b] as usize * self.height()..self.blocks[b + 1] as usize * self.height()
     }
 
     /// Rows of the largest block.
     pub(crate) fn most_rows(&self) -> usize {
-        self.blocks.windows(2).map(|ends| (ends[1] - ends[0]) as usize).max().unwrap_or(0)
+        (0..self.blocks()).map(|b| self.block(b).len()).max().unwrap_or(0)
     }
 
     /// Number of tiles.
@@ -166,16 +202,17 @@ impl Tiles {
     }
 }
 
-/// Ends of the blocks: about equally many entries in each, but not too many rows.
-fn blocks(pattern: &Pattern) -> Vec<u32> {
+/// Ends of the blocks: about equally many entries in each, but not too many rows, of which a row of `pattern` stands for
+/// `height`.
+fn blocks(pattern: &Pattern, height: usize) -> Vec<u32> {
     let (rows, starts) = (pattern.rows(), pattern.starts());
-    let share = pattern.nonzeros() / rows.div_ceil(MEAN_ROWS).max(1) + 1;
+    let share = pattern.nonzeros() / rows.div_ceil(MEAN_ROWS / height).max(1) + 1;
     let mut ends = vec![0];
     let mut first = 0;
     while first < rows {
         let limit = starts[first] as usize + share;
         let full = starts[first + 1..].partition_point(|&s| (s as usize) < limit) + 1;
-        first = (first + full.min(BLOCK_ROWS)).min(rows);
+        first = (first + full.min(BLOCK_ROWS / height)).min(rows);
         ends.push(first as u32);
     }
     ends
@@ -185,6 +222,18 @@ fn blocks(pattern: &Pattern) -> Vec<u32> {
 mod tests {
     use super::*;
     use spectral_core::hash64;
+
+    #[test]
+    fn rows_that_store_the_same_are_groups() {
+        let stored = |r: usize, c: usize| hash64((r / HEIGHT) as u64, c as u64).is_multiple_of(5);
+        let pattern = Pattern::from_fn(40, 300, stored).unwrap();
+        let tiles = Tiles::in_groups(&pattern, 64).unwrap();
+        assert_eq!((tiles.rows(), tiles.entries(), tiles.block(0)), (40, pattern.nonzeros(), 0..40));
+        assert_eq!(tiles.groups().unwrap().len(), 11);
+        let one_off = Pattern::from_fn(40, 300, |r, c| stored(r, c) || (r, c) == (7, 9)).unwrap();
+        assert!(Tiles::in_groups(&one_off, 64).is_none() != stored(7, 9));
+        assert!(Tiles::in_groups(&Pattern::from_fn(42, 300, stored).unwrap(), 64).is_none());
+    }
 
     #[test]
     fn parts_hold_every_entry_once() {
@@ -217,10 +266,12 @@ mod tests {
     fn blocks_balance_entries_and_bound_rows() {
         // One full row, then thousands of thin ones.
         let pattern = Pattern::from_fn(5000, 400, |r, c| r == 0 || c == r % 400).unwrap();
-        let ends = blocks(&pattern);
+        let ends = blocks(&pattern, 1);
         assert_eq!((ends[0], *ends.last().unwrap()), (0, 5000));
         assert!(ends.windows(2).all(|w| w[0] < w[1] && (w[1] - w[0]) as usize <= BLOCK_ROWS), "{ends:?}");
-        assert_eq!(blocks(&Pattern::from_fn(0, 3, |_, _| true).unwrap()), [0]);
+        assert_eq!(blocks(&Pattern::from_fn(0, 3, |_, _| true).unwrap(), 1), [0]);
+        let fours = blocks(&pattern, 4);
+        assert!(fours.windows(2).all(|w| w[1] - w[0] <= BLOCK_ROWS as u32 / 4));
     }
 
     #[test]
