@@ -74,6 +74,11 @@ impl Graph {
         Ok(self.nodes.len() - 1)
     }
 
+    /// Puts `layer`, whose outputs have the same shape, in the place of that of node `index`.
+    pub(crate) fn set_layer(&mut self, index: usize, layer: Arc<dyn Layer>) {
+        self.nodes[index].layer = layer;
+    }
+
     /// Shape of an input sample.
     pub fn input(&self) -> Shape {
         self.input

@@ -95,33 +95,7 @@ impl Model {
                 if id.index() >= params.len() {
                     return Err(bad(format!("refers to parameter {}, of {}", id.0, params.len())));
                 }
-                let p = params.get(*id);
-                if p.role != spec.role || p.full_shape() != spec.shape || p.value().dtype() != dtype {
-                    let got = format!("{} {} {}", p.role.name(), p.full_shape(), p.value().dtype());
-                    return Err(bad(format!(
-                        "parameter `{}` should be {} {} {dtype}, is {got}",
-                        spec.name,
-                        spec.role.name(),
-                        spec.shape
-                    )));
-                }
-                if p.axes != spec.axes {
-                    let problem =
-                        format!("parameter `{}` should run over {:?}, not {:?}", spec.name, spec.axes, p.axes);
-                    return Err(bad(problem));
-                }
-                let fits = match (&p.pattern, spec.stored) {
-                    (None, Stored::Full) => true,
-                    (Some(pattern), Stored::Pattern) => p.value().shape() == Shape::vector(pattern.nonzeros()),
-                    _ => false,
-                };
-                if !fits {
-                    let needs = match spec.stored {
-                        Stored::Full => "all its entries stored",
-                        Stored::Pattern => "a pattern and one value for each entry on it",
-                    };
-                    return Err(bad(format!("parameter `{}` should have {needs}", spec.name)));
-                }
+                check_param(spec, params.get(*id), dtype).map_err(bad)?;
                 params.follow(*id, spec);
             }
         }
@@ -266,6 +240,28 @@ impl Model {
         }
         Ok(hasher.finish())
     }
+}
+
+/// Whether a parameter is what a layer asks for; what is wrong otherwise.
+fn check_param(spec: &ParamSpec, p: &Param, dtype: DType) -> Result<(), String> {
+    if p.role != spec.role || p.full_shape() != spec.shape || p.value().dtype() != dtype {
+        let got = format!("{} {} {}", p.role.name(), p.full_shape(), p.value().dtype());
+        let wanted = format!("{} {} {dtype}", spec.role.name(), spec.shape);
+        return Err(format!("parameter `{}` should be {wanted}, is {got}", spec.name));
+    }
+    if p.axes != spec.axes {
+        return Err(format!("parameter `{}` should run over {:?}, not {:?}", spec.name, spec.axes, p.axes));
+    }
+    let fits = match (&p.pattern, spec.stored) {
+        (None, Stored::Full) => true,
+        (Some(pattern), Stored::Pattern) => p.value().shape() == Shape::vector(pattern.nonzeros()),
+        _ => false,
+    };
+    let needs = match spec.stored {
+        Stored::Full => "all its entries stored",
+        Stored::Pattern => "a pattern and one value for each entry on it",
+    };
+    if fits { Ok(()) } else { Err(format!("parameter `{}` should have {needs}", spec.name)) }
 }
 
 /// Shapes of a node's inputs, checked to exist.

@@ -160,6 +160,11 @@ impl Params {
         ParamId(self.entries.len() as u32 - 1)
     }
 
+    /// The parameters, in order.
+    pub fn into_vec(self) -> Vec<Param> {
+        self.entries
+    }
+
     /// Number of parameters (tensors, not entries).
     pub fn len(&self) -> usize {
         self.entries.len()

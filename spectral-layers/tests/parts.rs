@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop")]
 
 use ndarray::{Array1, Array2, ArrayD, array};
-use spectral_core::{DType, Init, Mask, Model, Plan, Reference, Seed, Session, Shape, Trainable};
+use spectral_core::{
+    DType, Graph, Init, Layer, Mask, Meta, Model, Node, Param, Params, Plan, Reference, Seed, Session, Shape, Source,
+    Trainable,
+};
 use spectral_layers::prelude::*;
 use spectral_layers::{Dense, Masked};
+use std::sync::Arc;
 
 fn network() -> Network {
     Network::new(5).dense(7, Tanh).dropout(0.5).spectral(6, Relu).dense(4, Softmax)
@@ -197,4 +201,44 @@ fn parameters_are_counted_with_and_without_pruned_ones() {
     let (params, backend) = model.params_mut();
     params.prune(backend, id, &Mask::from_fn(3000, |i| i < 100)).unwrap();
     assert_eq!((model.params().total(), model.params().kept()), (238_510, 238_410));
+}
+
+#[test]
+fn a_layer_is_replaced_by_one_that_fits_and_by_no_other() {
+    let mut whole = model();
+    let copies = |m: &Model, index: usize| -> Vec<Param> {
+        let ids = &m.graph().nodes()[index].params;
+        ids.iter().map(|id| m.params().get(*id).duplicate().unwrap()).collect()
+    };
+    let dense = |units, activation| -> Arc<dyn Layer> { Arc::new(Dense::new(units, activation)) };
+    let (version, known) = (whole.params().mask_version(), values(&whole));
+    let first = outputs(&whole.first_layers(1).unwrap());
+    whole.replace_layer(0, dense(7, Sigmoid), copies(&whole, 0)).unwrap();
+    let z = first.mapv(f64::atanh);
+    let apart = outputs(&whole.first_layers(1).unwrap()) - z.mapv(|z| 1.0 / (1.0 + (-z).exp()));
+    assert!(apart.iter().all(|d| d.abs() < 1e-12), "{apart}");
+    assert_eq!(values(&whole), known);
+    assert!(whole.params().mask_version() > version);
+
+    let before = whole.content_hash().unwrap();
+    for (layer, params, words) in [
+        (dense(6, Tanh), copies(&whole, 0), "outputs of shape [7]"),
+        (dense(7, Tanh), Vec::new(), "0 are given"),
+        (dense(7, Tanh), copies(&whole, 2).into_iter().take(2).collect(), "parameter `weight` should be"),
+    ] {
+        let error = whole.replace_layer(0, layer, params).unwrap_err().to_string();
+        assert!(error.contains("dense1") && error.contains(words), "{error}");
+    }
+    assert_eq!(whole.content_hash().unwrap(), before);
+
+    let (mut graph, mut params) = (Graph::new(Shape::vector(5)).unwrap(), Params::default());
+    let square = Network::new(5).dense(5, Tanh).dtype(DType::F64).build(&Reference, Seed(1)).unwrap();
+    let ids: Vec<_> = copies(&square, 0).into_iter().map(|p| params.push(p)).collect();
+    for (name, inputs) in [("a", Source::Input), ("b", Source::Node(0))] {
+        let node = Node { name: name.into(), layer: dense(5, Tanh), inputs: vec![inputs], params: ids.clone() };
+        graph.add(node).unwrap();
+    }
+    let mut tied = Model::from_parts(graph, params, square.backend().clone(), DType::F64, Meta::default()).unwrap();
+    let error = tied.replace_layer(1, dense(5, Relu), copies(&square, 0)).unwrap_err().to_string();
+    assert!(error.contains("shares a parameter with `a`"), "{error}");
 }

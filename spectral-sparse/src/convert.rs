@@ -1,6 +1,6 @@
 //! Whole networks from one way of keeping weights to another, computing the same function.
 
-mod node;
+pub(crate) mod node;
 
 use crate::{Error, Result};
 pub(crate) use node::{Entries, stored_entries};

@@ -34,3 +34,12 @@ pub enum Error {
     #[error("measurement: {0}")]
     Measure(String),
 }
+
+impl From<Error> for spectral_core::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Core(core) => core,
+            other => Self::Plugin { what: "sparse layers".into(), source: Box::new(other) },
+        }
+    }
+}

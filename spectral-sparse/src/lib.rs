@@ -3,6 +3,7 @@
 //! * [`Sparse`]: a layer that stores, trains and runs the entries of a [`Pattern`](spectral_core::Pattern) only.
 //! * [`csr`]: the same entries as `sprs` matrices, both ways.
 //! * [`sparsify`] and [`densify`]: whole networks, both ways, computing the same function.
+//! * [`SparseTrainer`]: training that stores what is not pruned, where that is faster.
 //! * [`measure`]: paired timings and latencies, by a clock that tests replace.
 //!
 //! A sparse kernel is chosen only where it was measured faster than the dense one on this machine
@@ -16,6 +17,7 @@ pub mod csr;
 mod error;
 mod layer;
 pub mod measure;
+mod train;
 
 pub use choose::{
     ClassChoice, LayerChoice, MeasureOptions, Measured, Policy, Sparsified, sparsify, sparsify_timed, sparsify_with,
@@ -23,3 +25,4 @@ pub use choose::{
 pub use convert::densify;
 pub use error::{Error, Result};
 pub use layer::{Sparse, SparseConstraints, SparsePenalties};
+pub use train::{SparseTrainer, SparseTraining, TrainedLayer};

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use spectral_core::{DType, DataOrigin, Density};
 use spectral_layers::LayerSpec;
 use spectral_prune::PruneConfig;
+use spectral_sparse::SparseTraining;
 use spectral_train::{ByName, TrainConfig};
 use std::path::Path;
 
@@ -20,6 +21,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits", include_str!("../../recipes/digits.toml")),
     ("dynamic-sparse", include_str!("../../recipes/dynamic-sparse.toml")),
     ("fashion-mnist", include_str!("../../recipes/fashion-mnist.toml")),
+    ("gradual", include_str!("../../recipes/gradual.toml")),
     ("learn-classes", include_str!("../../recipes/learn-classes.toml")),
     ("metric-pruning", include_str!("../../recipes/metric-pruning.toml")),
     ("mnist", include_str!("../../recipes/mnist.toml")),
@@ -43,6 +45,9 @@ pub struct Recipe {
     /// Where it computes, unless the command line says: a backend's name, or `auto`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
+    /// Whether layers that pruning made thin train on their stored weights alone, in every phase.
+    #[serde(default)]
+    pub sparse_training: SparseTraining,
     /// What it learns from.
     pub data: DataSection,
     /// What it builds.
@@ -256,6 +261,11 @@ mod tests {
             ("name = \"digits\"", "name = \"../x\"", vec!["names a folder"]),
             ("set = \"digits\"", "set = 3", vec!["set"]),
             ("amount = 0.8", "amout = 0.8", vec!["amout", "did you mean `amount`"]),
+            (
+                "seed = 7",
+                "sparse_training = \"sometimes\"",
+                vec!["`sparse_training`", "unknown variant `sometimes`", "`auto`, `never`, `always`"],
+            ),
             ("[prune]", "[prune", vec!["line"]),
         ] {
             let text = digits.replacen(from, to, 1);

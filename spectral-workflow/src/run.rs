@@ -12,7 +12,7 @@ use crate::recipe::{Planned, Recipe};
 use crate::report::{self, Curve, Report, Stage};
 use crate::stage::{self, measure};
 use crate::{Failure, Result, machine};
-use spectral_core::{Model, Named, Proof, Samples, Seed, TrainHook, prove};
+use spectral_core::{History, Model, Named, Proof, Samples, Seed, TrainHook, prove};
 use spectral_data::Dataset;
 use spectral_prune::{GradualPruning, PruneConfig, PruneReport, Schedule};
 use spectral_sparse::Policy;
@@ -186,11 +186,11 @@ fn train(
 ) -> Result<()> {
     // Every phase shuffles differently.
     let seed = work.recipe.seed.wrapping_add(report.curves.len() as u64);
-    let fit = |model: &mut Model, hooks: &mut [&mut dyn TrainHook]| {
-        phases::train(model, &work.data.train, config, seed, phase, hooks)
-    };
-    let history = follow::tracked(work.tracker.as_ref(), phase, model, hooks, &mut report.tables, fit)?;
-    report.curves.push(Curve { phase: phase.into(), epochs: history.epochs, best_epoch: history.best_epoch });
+    let how = phases::Phase { name: phase, config, seed, sparse: work.recipe.sparse_training };
+    let fit = |model: &mut Model, hooks: &mut [&mut dyn TrainHook]| phases::train(model, &work.data.train, &how, hooks);
+    let (history, layers) = follow::tracked(work.tracker.as_ref(), phase, model, hooks, &mut report.tables, fit)?;
+    let History { epochs, best_epoch, .. } = history;
+    report.curves.push(Curve { phase: phase.into(), epochs, best_epoch, layers });
     Ok(())
 }
 

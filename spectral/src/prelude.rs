@@ -14,6 +14,6 @@ pub use spectral_layers::Network;
 #[cfg(feature = "prune")]
 pub use spectral_prune::{GradualPruning, Prune};
 #[cfg(feature = "sparse")]
-pub use spectral_sparse::{Measured, Policy};
+pub use spectral_sparse::{Measured, Policy, SparseTrainer, SparseTraining};
 #[cfg(feature = "train")]
 pub use spectral_train::{Adam, AdamW, Cosine, DistanceTracker, Evaluator, Loss, Sgd, Trainer, Warmup};

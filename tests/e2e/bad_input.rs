@@ -93,6 +93,12 @@ fn recipes() {
         ("no-layers", "epochs = 3", "epochs = 3\nlayers = 1", &["layers"]),
         ("wrong-outputs", "units = 10 }", "units = 11 }", &["11", "10"]),
         ("unknown-report-key", "sweep = [0.5]", "trackr = true", &["trackr", "did you mean `tracker`"]),
+        (
+            "sparse-training",
+            "seed = 3",
+            "sparse_training = \"often\"",
+            &["sparse_training", "often", "`auto`", "`never`"],
+        ),
         ("not-toml", "[train]", "[train", &["line"]),
         ("unknown-optimizer", "epochs = 3", "epochs = 3\noptimizer = \"adamm\"", &["adamm", "did you mean `adam`"]),
     ];

@@ -36,6 +36,35 @@ fn files_and_reports_do_not_depend_on_threads() {
     }
 }
 
+/// Layers go over to stored weights inside training; when they do depends on masks alone.
+#[test]
+fn training_on_stored_weights_does_not_depend_on_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let run = |out: &str, threads: &str, when: &str| {
+        let when = format!("sparse_training={when}");
+        let short = ["--set", "train.epochs=2", "--set", "finetune.epochs=11", "--set", "report.sweep=[]"];
+        let args =
+            [&["run", "gradual", "--out", out, "--json", "--threads", threads, "--set", &when], &short[..]].concat();
+        let report = ok(at, &args).json();
+        let layers: Vec<Value> = (0..3).map(|curve| report["curves"][curve]["layers"].clone()).collect();
+        (layers, std::fs::read(at.join(out).join("pruned.spectral")).unwrap(), report)
+    };
+    let (one, two, never) = (run("one", "1", "auto"), run("two", "2", "auto"), run("never", "2", "never"));
+    assert!(one.0[1][0]["since"].is_u64() && one.0 == two.0, "{:?}", one.0);
+    assert!(one.1 == two.1, "pruned.spectral differs with 2 threads");
+    assert_eq!(never.0, [Value::Null, Value::Null, Value::Null]);
+    // The same network within rounding: as many weights, pruned as the history of each says.
+    for stage in ["pruned", "finetuned"] {
+        let of = |report: &Value| {
+            let stages = report["stages"].as_array().unwrap();
+            stages.iter().find(|s| s["name"] == stage).map(|s| s["nonzeros"].clone())
+        };
+        assert_eq!(of(&one.2), of(&never.2), "{stage}");
+    }
+    assert_eq!(one.2["pruning"], never.2["pruning"]);
+}
+
 #[test]
 fn another_seed_gives_another_network() {
     let folder = folder(&[]);

@@ -16,7 +16,7 @@ struct Expected {
     check: fn(&Value),
 }
 
-const RECIPES: [Expected; 12] = [
+const RECIPES: [Expected; 13] = [
     Expected { name: "digits", set: &[], tables: &[], check: |_| {} },
     Expected {
         name: "dynamic-sparse",
@@ -25,6 +25,7 @@ const RECIPES: [Expected; 12] = [
         check: few_weights_are_ever_stored,
     },
     Expected { name: "fashion-mnist", set: SHORT, tables: &[], check: |_| {} },
+    Expected { name: "gradual", set: &[], tables: &[], check: thin_layers_train_on_stored_weights },
     Expected {
         name: "learn-classes",
         set: &[],
@@ -105,6 +106,20 @@ fn less_is_forgotten(report: &Value) {
     assert!(of("selected", "new after") > 0.8, "{}", of("selected", "new after"));
     let (all, selected) = (of("all", "old after"), of("selected", "old after"));
     assert!(selected > all + 0.1, "old classes: {all} with all parameters, {selected} with selected ones");
+}
+
+/// Every layer that the ramp leaves thin goes over inside it, and starts the next phase that way.
+fn thin_layers_train_on_stored_weights(report: &Value) {
+    let thin = |curve: usize| -> Vec<(u64, u64)> {
+        let layers = array(&report["curves"][curve]["layers"]);
+        layers.iter().filter_map(|l| Some((l["since"].as_u64()?, l["kept"].as_u64().unwrap()))).collect()
+    };
+    assert_eq!((thin(0).len(), report["curves"][1]["phase"].as_str()), (0, Some("gradual")));
+    assert!(thin(1).len() >= 2 && thin(1).iter().all(|(since, _)| (29..=290).contains(since)), "{:?}", thin(1));
+    assert!(thin(2).iter().all(|(since, _)| *since == 0), "{:?}", thin(2));
+    let kept = |layers: Vec<(u64, u64)>| layers.into_iter().map(|l| l.1).collect::<Vec<_>>();
+    assert_eq!(kept(thin(1)), kept(thin(2)));
+    assert!(accuracy(report, 4) > accuracy(report, 0) - 0.03, "{} {}", accuracy(report, 0), accuracy(report, 4));
 }
 
 fn within_three_per_cent(report: &Value) {

@@ -1,8 +1,9 @@
 //! Models made of parts of another one, and values brought from elsewhere.
 
-use super::draw;
+use super::{check_param, draw};
 use crate::{
-    ContentHash, Error, Graph, HistoryEntry, Meta, Model, Node, NodeSpec, ParamId, Params, Result, Seed, Source, Units,
+    ContentHash, Error, Graph, HistoryEntry, Layer, Meta, Model, Node, NodeSpec, Param, ParamId, Params, Result, Seed,
+    Source, Units,
 };
 use ndarray::ArrayViewD;
 use std::sync::Arc;
@@ -75,6 +76,43 @@ impl Model {
         let detail = serde_json::json!({ "layer": cut.name, "outputs": outputs, "seed": seed.0 });
         meta.history.push(HistoryEntry { action: "transfer".into(), parent, detail });
         Self::from_parts(target, params, backend.clone(), self.dtype(), meta)
+    }
+
+    /// Replaces the layer of node `index`, and its parameters one for one, by others with outputs of the same shape.
+    ///
+    /// The ids of the parameters stay, and so does the state that an optimiser keeps for them, see
+    /// `spectral_train::OptimizerState`.
+    ///
+    /// # Errors
+    /// The outputs have another shape, the parameters are not those that the layer asks for, or another node has one
+    /// of the old ones too. Nothing has changed then.
+    pub fn replace_layer(&mut self, index: usize, layer: Arc<dyn Layer>, params: Vec<Param>) -> Result<()> {
+        let nodes = self.graph.nodes();
+        let node = &nodes[index];
+        let bad = |problem: String| Error::Graph { node: node.name.clone(), problem };
+        let mut others = nodes.iter().enumerate().filter(|(i, _)| *i != index);
+        if let Some((_, other)) = others.find(|(_, other)| other.params.iter().any(|id| node.params.contains(id))) {
+            return Err(bad(format!("shares a parameter with `{}`; give each its own", other.name)));
+        }
+        let inputs = self.graph.input_shapes(&node.inputs);
+        let (before, after) = (self.graph.shape(Source::Node(index)), layer.output_shape(&inputs)?);
+        if before != after {
+            return Err(bad(format!("has outputs of shape {before}, the layer in its place {after}")));
+        }
+        let specs = layer.params(&inputs)?;
+        if [specs.len(), params.len()] != [node.params.len(); 2] {
+            let (has, needs, given) = (node.params.len(), specs.len(), params.len());
+            return Err(bad(format!("has {has} parameters; the layer in its place needs {needs}, {given} are given")));
+        }
+        for (spec, param) in specs.iter().zip(&params) {
+            check_param(spec, param, self.dtype).map_err(bad)?;
+        }
+        for ((id, param), spec) in node.params.iter().zip(params).zip(&specs) {
+            self.params.replace(*id, param);
+            self.params.follow(*id, spec);
+        }
+        self.graph.set_layer(index, layer);
+        Ok(())
     }
 
     /// Replaces the values of all parameters by `values`, one array a parameter in their order: weights

@@ -63,11 +63,34 @@ impl Params {
 }
 
 /// What belongs to the entries of `from`, laid out for `to`: bit for bit where both store an entry, zero elsewhere.
+/// `None` stores the whole matrix.
 ///
 /// # Errors
 /// `values` is not one value for each entry of `from`, or the device failed.
-pub fn carry_over(backend: &dyn Backend, values: &Tensor, from: &Pattern, to: &Pattern) -> Result<Tensor> {
-    carry(backend, values, from, to, |_| {})
+pub fn carry_over(
+    backend: &dyn Backend,
+    values: &Tensor,
+    from: Option<&Pattern>,
+    to: Option<&Pattern>,
+) -> Result<Tensor> {
+    let (stored, whole) = match (from, to) {
+        (Some(from), Some(to)) => return carry(backend, values, from, to, |_| {}),
+        (None, None) => return values.duplicate(),
+        (Some(pattern), None) | (None, Some(pattern)) => (pattern, Shape::matrix(pattern.rows(), pattern.columns())),
+    };
+    let entries = Shape::vector(stored.nonzeros());
+    let (before, after) = if from.is_some() { (entries, whole) } else { (whole, entries) };
+    crate::backend::expect("rewire", before, values.shape())?;
+    // Widening and narrowing are exact.
+    let (old, mut new) = (backend.download(values)?, vec![0.0; after.len()]);
+    for (entry, (row, column)) in stored.iter().enumerate() {
+        let position = row * stored.columns() + column;
+        let (i, j) = if from.is_some() { (entry, position) } else { (position, entry) };
+        new[j] = old[i];
+    }
+    let mut moved = backend.zeros(after, values.dtype())?;
+    backend.write(&new, &mut moved)?;
+    Ok(moved)
 }
 
 /// As [`carry_over`], calling `kept` with every entry of `to` that is in both.

@@ -80,7 +80,7 @@ pub(crate) fn stored_entries(model: &Model, node: usize, weight: &Matrix) -> Res
 /// Penalties, constraints and frozen entries of a weight carry over to the stored entries, that on the outputs to the
 /// layer. The matrix of a spectral layer has no penalty or constraint of its own (those of eigenvectors and eigenvalues
 /// mean something else) and trains if any of its factors does.
-pub(super) fn sparse(model: &Model, index: usize, affine: &Affine, params: &mut Params) -> Made {
+pub(crate) fn sparse(model: &Model, index: usize, affine: &Affine, params: &mut Params) -> Made {
     let node = &model.graph().nodes()[index];
     let Entries { pattern, values, from } = stored_entries(model, index, &affine.weight)?;
     let source = matrix_param(model, index, &affine.weight).map(|id| model.params().get(id));
@@ -117,6 +117,24 @@ pub(super) fn sparse(model: &Model, index: usize, affine: &Affine, params: &mut 
 
 /// The dense layer that computes what the sparse node `index` does; what was not stored is pruned.
 pub(super) fn dense(model: &Model, index: usize, affine: &Affine, params: &mut Params) -> Made {
+    let ids = masked(model, index, affine, params)?;
+    let source = matrix_param(model, index, &affine.weight).map(|id| model.params().get(id));
+    let config = serde_json::json!({
+        "units": affine.weight.rows(),
+        "activation": to_config("dense", &affine.activation)?,
+        "bias": affine.bias.is_some(),
+        "constraints": {
+            "weight": to_config("dense", &source.map_or(Constraint::None, Param::constraint))?,
+            "bias": to_config("dense", &bias_constraint(model, index))?,
+        },
+        "output_penalty": to_config("dense", &model.graph().nodes()[index].layer.output_penalty())?,
+    });
+    Ok(((find::<LayerEntry>("dense")?.build)(config)?, ids))
+}
+
+/// The parameters of a layer that computes with whole matrices what the sparse node `index` does; what was not stored
+/// is pruned.
+pub(crate) fn masked(model: &Model, index: usize, affine: &Affine, params: &mut Params) -> Result<Vec<ParamId>> {
     let node = &model.graph().nodes()[index];
     let backend = &**model.backend();
     let (rows, columns) = (affine.weight.rows(), affine.weight.columns());
@@ -124,10 +142,8 @@ pub(super) fn dense(model: &Model, index: usize, affine: &Affine, params: &mut P
     let at: Vec<usize> = pattern.iter().map(|(r, c)| r * columns + c).collect();
     let all = affine.weight.to_dense(backend)?;
     let mut weight = param(model, &node.name, Role::Weight, Shape::matrix(rows, columns), &all)?;
-    let mut constraint = Constraint::None;
     if let Some(p) = matrix_param(model, index, &affine.weight).map(|id| model.params().get(id)) {
         weight.penalty = p.penalty;
-        constraint = p.constraint();
         weight.trainable = match &p.trainable {
             Trainable::Only(members) => {
                 let mut moved = Mask::none(all.len());
@@ -142,17 +158,7 @@ pub(super) fn dense(model: &Model, index: usize, affine: &Affine, params: &mut P
     let id = params.push(weight);
     params.set_pruned(backend, id, Some(pruned))?;
     let bias = push_bias(model, index, affine, params)?;
-    let config = serde_json::json!({
-        "units": rows,
-        "activation": to_config("dense", &affine.activation)?,
-        "bias": bias.is_some(),
-        "constraints": {
-            "weight": to_config("dense", &constraint)?,
-            "bias": to_config("dense", &bias_constraint(model, index))?,
-        },
-        "output_penalty": to_config("dense", &node.layer.output_penalty())?,
-    });
-    Ok(((find::<LayerEntry>("dense")?.build)(config)?, std::iter::once(id).chain(bias).collect()))
+    Ok(std::iter::once(id).chain(bias).collect())
 }
 
 /// What holds for the bias of a node, if it has one.

@@ -6,4 +6,5 @@ mod conformance;
 mod equality;
 mod networks;
 mod oracle;
+mod stored;
 mod training;

@@ -11,8 +11,9 @@ use std::sync::Arc;
 ///
 /// After [`step`](Self::step) returns, whatever the optimiser did: pruned entries are exactly zero in value and
 /// state, frozen entries have the bits they had. When the masks of the model change, state at pruned entries is
-/// cleared, so momentum from before cannot revive them. State of a parameter stored on a pattern follows the
-/// pattern: kept for entries that stay, zero for new ones. That of one that changes its shape otherwise starts anew.
+/// cleared, so momentum from before cannot revive them. State follows the pattern that a parameter is stored on, also
+/// from the whole matrix to a pattern and back: kept for entries that stay, zero for new ones. That of a parameter that
+/// changes its shape otherwise starts anew.
 #[derive(Debug, Default)]
 pub struct OptimizerState {
     entries: Vec<Entry>,
@@ -28,19 +29,21 @@ struct Entry {
 }
 
 impl Entry {
-    /// Lays the state out for the pattern that `param` has now.
+    /// Lays the state out for the pattern that `param` has now, or for its whole matrix if it has none.
     fn follow_pattern(&mut self, param: &Param, backend: &dyn Backend) -> Result<()> {
         let before = std::mem::replace(&mut self.pattern, param.pattern.clone());
-        let (Some(from), Some(to)) = (before, &self.pattern) else { return Ok(()) };
-        if Arc::ptr_eq(&from, to) {
+        let (from, to) = (before.as_deref(), self.pattern.as_deref());
+        if from.map(std::ptr::from_ref) == to.map(std::ptr::from_ref) {
             return Ok(());
         }
-        let laid_out = |t: &Tensor| t.shape() == Shape::vector(from.nonzeros());
-        if (from.rows(), from.columns()) != (to.rows(), to.columns()) || !self.tensors.iter().all(laid_out) {
+        let full = param.full_shape();
+        let laid_out = from.map_or(full, |p| Shape::vector(p.nonzeros()));
+        let same_matrix = from.is_none_or(|p| Shape::matrix(p.rows(), p.columns()) == full);
+        if !same_matrix || self.tensors.iter().any(|t| t.shape() != laid_out) {
             (self.tensors, self.steps) = (Vec::new(), 0);
         }
         for tensor in &mut self.tensors {
-            *tensor = carry_over(backend, tensor, &from, to)?;
+            *tensor = carry_over(backend, tensor, from, to)?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use super::{
     StrategyStep, SweepPoint, TensorRow, Verdict, WeightHistogram,
 };
 use spectral_core::{Choice, EpochRecord, Kernel, Metrics, Proof, Seed, Table};
+use spectral_sparse::TrainedLayer;
 use std::collections::BTreeMap;
 
 const RECIPE: &str = r#"name = "digits"
@@ -74,7 +75,10 @@ pub(crate) fn digits() -> Report {
             parent: "2b7d5c1e0b7a90d24f3388aa61c7de42".into(),
         }],
         tables: vec![results()],
-        curves: vec![curve("train", 24, (2.1, 0.35, 0.42), 51_010), curve("finetune", 12, (0.62, 0.85, 0.5), 7_538)],
+        curves: vec![
+            curve("train", 24, (2.1, 0.35, 0.42), 51_010),
+            Curve { layers: trained(), ..curve("finetune", 12, (0.62, 0.85, 0.5), 7_538) },
+        ],
         spectra: names.iter().zip([(300, 43), (100, 17)]).map(|((n, s), units)| spectrum(n, units, *s)).collect(),
         weights: names
             .iter()
@@ -298,7 +302,28 @@ fn curve(phase: &str, epochs: usize, (start, decay, noise): (f64, f64, f64), kep
             seconds: 0.4,
         }
     };
-    Curve { phase: phase.into(), epochs: (0..epochs).map(record).collect(), best_epoch: Some(epochs.max(3) - 2) }
+    let (epochs, best_epoch) = ((0..epochs).map(record).collect(), Some(epochs.max(3) - 2));
+    Curve { phase: phase.into(), epochs, best_epoch, layers: Vec::new() }
+}
+
+fn trained() -> Vec<TrainedLayer> {
+    let layer = |name: &str, shape, kept, since, reason: &str| TrainedLayer {
+        name: name.into(),
+        shape,
+        kept,
+        since,
+        reason: reason.into(),
+    };
+    vec![
+        layer(
+            "hidden",
+            [100, 300],
+            4_500,
+            Some(29),
+            "sparse: 15 % of its weights are left, up to 30 % train faster stored",
+        ),
+        layer("out", [10, 100], 430, None, "dense: 43 % of its weights are left, above 30 %"),
+    ]
 }
 
 fn spectrum(layer: &str, (units, kept): (usize, usize), spread: f64) -> Spectrum {

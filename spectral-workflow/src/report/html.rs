@@ -26,7 +26,7 @@ pub fn render(report: &Report) -> String {
     let spectra = report.spectra.iter().filter_map(spectrum::figure).collect();
     let what = "A unit whose eigenvalue is small passes little on: those go first.";
     figures(&mut page, "Eigenvalues", what, spectra);
-    figures(&mut page, "Training", "", curves::figures(&report.curves));
+    figures(&mut page, "Training", &report.sparse_training().join(". "), curves::figures(&report.curves));
     figures(&mut page, "Weights", "", report.weights.iter().filter_map(histogram::figure).collect());
     section(&mut page, "Layers", "A sparse kernel runs only where it was measured faster.", &tables::layers(report));
     let what = "Test set and seeded random inputs through both models, each on the kernels it runs with.";

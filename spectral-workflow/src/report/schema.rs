@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use spectral_core::{Choice, EpochRecord, Proof, Table};
+use spectral_sparse::TrainedLayer;
 use std::collections::BTreeMap;
 
 /// The version of the `report.json` layout that this crate writes.
@@ -216,6 +217,9 @@ pub struct Curve {
     /// The epoch whose parameters were kept, if the best one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best_epoch: Option<usize>,
+    /// How the layers with masked matrices were trained.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<TrainedLayer>,
 }
 
 /// Eigenvalues of one spectral layer, one for each of its units in the original network.

@@ -1,7 +1,8 @@
 //! What the table and the page both conclude from a report.
 
 use super::format;
-use super::schema::{Check, Report, Stage};
+use super::schema::{Check, Curve, Report, Stage};
+use spectral_sparse::TrainedLayer;
 
 /// A piece of the headline: the figure, and what it is a figure of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,17 @@ impl Report {
             false => Phrase::new("not equal", ""),
         });
         phrases
+    }
+
+    /// For every phase in which layers were trained on stored weights: which and why, and why others were not.
+    pub(crate) fn sparse_training(&self) -> Vec<String> {
+        let stored = |curve: &&Curve| curve.layers.iter().any(|l| l.since.is_some());
+        let layer = |l: &TrainedLayer| match l.since {
+            Some(step) if step > 0 => format!("{} from step {step} {}", l.name, l.reason),
+            _ => format!("{} {}", l.name, l.reason),
+        };
+        let phase = |c: &Curve| format!("{}: {}", c.phase, c.layers.iter().map(layer).collect::<Vec<_>>().join("; "));
+        self.curves.iter().filter(stored).map(phase).collect()
     }
 
     /// `218 kB -> 12.1 kB`, and why not.

@@ -7,7 +7,7 @@ use crate::{Failure, Result};
 use spectral_core::{Evaluate, History, HistoryEntry, Model, Samples, Seed, TrainHook};
 use spectral_data::Dataset;
 use spectral_layers::Network;
-use spectral_sparse::Policy;
+use spectral_sparse::{Policy, SparseTrainer, SparseTraining, TrainedLayer};
 use spectral_train::{Evaluator, TrainConfig};
 use std::path::Path;
 
@@ -34,32 +34,40 @@ pub(crate) fn check_batch(config: &TrainConfig, data: &Samples) -> Result<()> {
     if batch > samples { Err(Failure::input(problem())) } else { Ok(()) }
 }
 
-/// Trains a model behind a progress bar and records it in the history.
+/// A training phase.
+pub(crate) struct Phase<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) config: &'a TrainConfig,
+    pub(crate) seed: u64,
+    pub(crate) sparse: SparseTraining,
+}
+
+/// Trains a model behind a progress bar and records it in the history. Also says how layers with masked
+/// matrices were trained.
 pub(crate) fn train(
     model: &mut Model,
     data: &Samples,
-    config: &TrainConfig,
-    seed: u64,
-    phase: &str,
+    phase: &Phase<'_>,
     hooks: &mut [&mut dyn TrainHook],
-) -> Result<History> {
+) -> Result<(History, Vec<TrainedLayer>)> {
+    let &Phase { name, config, seed, sparse } = phase;
     check_batch(config, data)?;
     let trainer = config.build(Seed(seed))?;
     let parent = model.content_hash()?;
-    let mut bar = Bar::new(phase);
+    let mut bar = Bar::new(name);
     let mut all: Vec<&mut dyn TrainHook> = vec![&mut bar];
     for hook in hooks.iter_mut() {
         all.push(&mut **hook);
     }
     let steps = model.meta.history.len();
-    let history = trainer.fit_with(model, data, &mut all)?;
+    let (history, layers) = SparseTrainer::new(&trainer).when(sparse).fit(model, data, &mut all)?;
     // A hook that prunes records the whole phase itself.
     if model.meta.history.len() == steps {
         let detail = serde_json::json!({ "epochs": history.epochs.len(), "seed": seed, "loss": config.loss.name() });
-        let action = phase.split(' ').next().unwrap_or(phase);
+        let action = name.split(' ').next().unwrap_or(name);
         model.meta.history.push(HistoryEntry { action: action.into(), parent, detail });
     }
-    Ok(history)
+    Ok((history, layers))
 }
 
 /// Share of `data` that `model` labels right.

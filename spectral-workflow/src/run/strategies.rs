@@ -8,6 +8,7 @@ use crate::report::{Curve, Report, StrategyStep};
 use serde_json::json;
 use spectral_core::{HistoryEntry, Model, Samples, Seed, StrategyCx, Table, Train, TrainHook, Watch};
 use spectral_data::Dataset;
+use spectral_sparse::{SparseTrainer, SparseTraining};
 use spectral_train::DistanceTracker;
 
 /// The action of a history entry that a strategy leaves.
@@ -30,7 +31,8 @@ pub(super) fn run(work: &Work<'_>, model: &mut Model, report: &mut Report) -> Re
         keep_for_undo(work, model, report)?;
         let seed = Seed(Seed(work.recipe.seed).key("strategy", i as u64));
         let (tracker, curves, mut followed) = (work.tracker.as_ref(), &mut report.curves, Vec::new());
-        let mut watch = Watcher { strategy: &planned.name, tracker, curves, followed: &mut followed };
+        let (strategy, sparse) = (&planned.name, work.recipe.sparse_training);
+        let mut watch = Watcher { strategy, sparse, tracker, curves, followed: &mut followed };
         let mut cx = StrategyCx { train: &work.data.train, validation: held_out, seed, watch: &mut watch };
         let step = apply(planned, model, &mut cx)?;
         report.strategies.push(StrategyStep { step: i + 1, ..step.0 });
@@ -67,6 +69,7 @@ fn apply(
 /// Shows the training phases of a strategy and keeps their curves, and what the tracker saw.
 struct Watcher<'a> {
     strategy: &'a str,
+    sparse: SparseTraining,
     tracker: Option<&'a DistanceTracker>,
     curves: &'a mut Vec<Curve>,
     followed: &'a mut Vec<Table>,
@@ -87,9 +90,11 @@ impl Watch for Watcher<'_> {
             all.push(&mut **hook);
         }
         let phase = format!("{}: {phase}", self.strategy);
-        let fit = |model: &mut Model, hooks: &mut [&mut dyn TrainHook]| trainer.train(model, data, hooks);
-        let history = follow::tracked(self.tracker, &phase, model, &mut all, self.followed, fit)?;
-        self.curves.push(Curve { phase, epochs: history.epochs.clone(), best_epoch: history.best_epoch });
+        let trainer = SparseTrainer::new(trainer).when(self.sparse);
+        let fit = |model: &mut Model, hooks: &mut [&mut dyn TrainHook]| trainer.fit(model, data, hooks);
+        let (history, layers) = follow::tracked(self.tracker, &phase, model, &mut all, self.followed, fit)?;
+        let (epochs, best_epoch) = (history.epochs.clone(), history.best_epoch);
+        self.curves.push(Curve { phase, epochs, best_epoch, layers });
         Ok(history)
     }
 }

@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::output::Answer;
 use crate::recipe::Recipe;
 use crate::run::phases;
+use spectral_sparse::SparseTraining;
 use spectral_train::{ByName, TrainConfig};
 use std::path::PathBuf;
 
@@ -42,11 +43,13 @@ pub(crate) struct Options {
 pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
     let recipe = options.recipe.as_deref().map(|recipe| Recipe::load(Some(recipe), &[])).transpose()?;
     let cx = &cx.preferring(recipe.as_ref().and_then(|r| r.backend.as_deref()))?;
+    let sparse = recipe.as_ref().map_or_else(SparseTraining::default, |r| r.sparse_training);
     let config = config(options, recipe);
     check_writable(&options.out)?;
     let mut model = cx.model(&options.model)?;
     let data = cx.dataset_of(&model, options.data.as_deref())?;
-    phases::train(&mut model, &data.train, &config, options.seed, "finetune", &mut [])?;
+    let phase = phases::Phase { name: "finetune", config: &config, seed: options.seed, sparse };
+    phases::train(&mut model, &data.train, &phase, &mut [])?;
     let accuracy = phases::accuracy(&model, &data.test)?;
     saved(&options.out, &model, &format!("fine-tuned {} epochs to a test accuracy of {accuracy:.4}", config.epochs))
 }

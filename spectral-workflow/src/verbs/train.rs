@@ -30,7 +30,9 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
     check_writable(&options.out)?;
     let data = cx.dataset_as(&recipe.data.origin())?;
     let mut model = phases::build(cx, &recipe, &data)?;
-    let history = phases::train(&mut model, &data.train, &recipe.train, recipe.seed, "train", &mut [])?;
+    let Recipe { seed, sparse_training: sparse, .. } = recipe;
+    let phase = phases::Phase { name: "train", config: &recipe.train, seed, sparse };
+    let (history, _) = phases::train(&mut model, &data.train, &phase, &mut [])?;
     let accuracy = phases::accuracy(&model, &data.test)?;
     let epochs = history.epochs.len();
     saved(&options.out, &model, &format!("trained {epochs} epochs to a test accuracy of {accuracy:.4}"))

@@ -1,0 +1,312 @@
+//! Training that stores only the weights that are not pruned, where that is faster.
+
+use crate::convert::{convertible, node, stored_entries};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use spectral_core::{
+    Affine, EpochRecord, Flow, History, Layer, Lowered, Mask, Matrix, Model, Param, ParamId, Params, Progress, Role,
+    Samples, Train, TrainHook, Trainable,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Whether training stores only the weights that are not pruned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SparseTraining {
+    /// In layers that keep so few that it is faster: at most the share that the backend names, see
+    /// [`trains_stored_up_to`](spectral_core::SparseKernels::trains_stored_up_to).
+    #[default]
+    Auto,
+    /// In no layer.
+    Never,
+    /// In every layer with pruned weights, whatever that costs.
+    Always,
+}
+
+/// Trains as another trainer does, but layers that pruning made thin on their stored weights alone.
+///
+/// A layer that keeps few of its weights, at the start or because a hook has just pruned, becomes one of kind `sparse`
+/// while the run lasts. It stores values, gradients and optimiser state of the weights that are left, which start from
+/// what they were; what is pruned later is dropped as well. Afterwards the model has its own layers and masks again: it
+/// is what masked training gives, within rounding, and nothing of this is in its history.
+///
+/// Only layers that compute and train `act(W x + b)` are converted. Those that share a parameter, draw weights at
+/// random, train factors of `W` or have `W` frozen stay as they are.
+///
+/// Determinism: what is stored depends on masks alone, so the same seed gives the same bits for any number of threads.
+///
+/// ```
+/// use spectral_core::{Activation::*, Samples, Seed, Targets, Train};
+/// use spectral_sparse::SparseTrainer;
+/// # use spectral_core::ndarray::Array2;
+/// # let targets = Targets::Classes { labels: vec![0, 1, 0, 1], classes: 2 };
+/// # let data = Samples::new("four", Array2::from_shape_fn((4, 20), |(i, j)| ((i * j) % 5) as f32), targets)?;
+///
+/// let network = spectral_layers::Network::new(20).masked(30, Relu, 0.1).dense(2, Identity);
+/// let mut model = network.build(&spectral_cpu::Cpu::new()?, Seed(7))?;
+/// let trainer = spectral_train::Trainer::new(spectral_train::Adam::default()).epochs(2).batch(2);
+/// SparseTrainer::new(&trainer).train(&mut model, &data, &mut [])?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct SparseTrainer<'a> {
+    trainer: &'a dyn Train,
+    when: SparseTraining,
+}
+
+/// How a layer with a masked matrix was trained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainedLayer {
+    /// Node name.
+    pub name: String,
+    /// Units and inputs.
+    pub shape: [usize; 2],
+    /// Weights that are not pruned.
+    pub kept: usize,
+    /// Steps done before only those were stored; absent where all were, all along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// Why.
+    pub reason: String,
+}
+
+impl<'a> SparseTrainer<'a> {
+    /// Trains as `trainer` does, on stored weights where that is faster.
+    pub fn new(trainer: &'a dyn Train) -> Self {
+        Self { trainer, when: SparseTraining::Auto }
+    }
+
+    /// Where weights are stored, instead of where it is faster.
+    pub fn when(mut self, when: SparseTraining) -> Self {
+        self.when = when;
+        self
+    }
+
+    /// Trains `model`, and says how every layer with a masked matrix was trained; nothing, where none may be converted.
+    ///
+    /// # Errors
+    /// As those of the trainer; or the device failed.
+    pub fn fit(
+        &self,
+        model: &mut Model,
+        data: &Samples,
+        hooks: &mut [&mut dyn TrainHook],
+    ) -> spectral_core::Result<(History, Vec<TrainedLayer>)> {
+        let most = match self.when {
+            SparseTraining::Auto => model.backend().trains_stored_up_to(),
+            SparseTraining::Never => 0.0,
+            SparseTraining::Always => 1.0,
+        };
+        if most == 0.0 {
+            return Ok((self.trainer.train(model, data, hooks)?, Vec::new()));
+        }
+        let mut storing =
+            Storing { when: self.when, most, trains_alone: BTreeMap::new(), stored: BTreeMap::new(), seen: None };
+        // The last hook, so that it sees what the others have pruned.
+        let mut all: Vec<&mut dyn TrainHook> = Vec::with_capacity(hooks.len() + 1);
+        for hook in hooks.iter_mut() {
+            all.push(&mut **hook);
+        }
+        all.push(&mut storing);
+        let trained = self.trainer.train(model, data, &mut all);
+        // Whether or not that went well, the model gets its layers back.
+        let layers = storing.finish(model);
+        Ok((trained?, layers?))
+    }
+}
+
+impl Train for SparseTrainer<'_> {
+    fn train(
+        &self,
+        model: &mut Model,
+        data: &Samples,
+        hooks: &mut [&mut dyn TrainHook],
+    ) -> spectral_core::Result<History> {
+        Ok(self.fit(model, data, hooks)?.0)
+    }
+}
+
+/// Converts layers in the course of a run.
+struct Storing {
+    when: SparseTraining,
+    /// The share of kept weights up to which a layer is converted.
+    most: f64,
+    /// By node: whether its weights can be trained without the layer, where that was looked into.
+    trains_alone: BTreeMap<usize, bool>,
+    /// By node: what is to be put back.
+    stored: BTreeMap<usize, Stored>,
+    /// The masks as they were last looked at.
+    seen: Option<u64>,
+}
+
+/// A layer that was converted.
+struct Stored {
+    since: u64,
+    original: Arc<dyn Layer>,
+    /// Which of all its weights trained.
+    trainable: Trainable,
+    sparse: Arc<dyn Layer>,
+}
+
+impl TrainHook for Storing {
+    fn start(&mut self, model: &mut Model, at: &Progress) -> spectral_core::Result<()> {
+        Ok(self.follow(model, at.step)?)
+    }
+
+    fn after_step(&mut self, model: &mut Model, at: &Progress) -> spectral_core::Result<Flow> {
+        self.follow(model, at.step)?;
+        Ok(Flow::Continue)
+    }
+
+    fn after_epoch(&mut self, model: &mut Model, at: &Progress, _: &EpochRecord) -> spectral_core::Result<Flow> {
+        self.follow(model, at.step)?;
+        Ok(Flow::Continue)
+    }
+}
+
+impl Storing {
+    /// Stores what the masks leave, if they have changed.
+    fn follow(&mut self, model: &mut Model, step: u64) -> Result<()> {
+        if self.seen == Some(model.params().mask_version()) {
+            return Ok(());
+        }
+        for index in 0..model.graph().nodes().len() {
+            let Some(id) = pruned_matrix(model, index) else { continue };
+            if model.params().get(id).pattern.is_some() {
+                if self.stored.contains_key(&index) {
+                    drop_pruned(model, index, id)?;
+                }
+            } else if self.pays(model.params().get(id)) && self.may_be_stored(model, index, id)? {
+                self.store(model, index, id, step)?;
+            }
+        }
+        self.seen = Some(model.params().mask_version());
+        Ok(())
+    }
+
+    fn pays(&self, weight: &Param) -> bool {
+        share(weight) <= self.most
+    }
+
+    fn may_be_stored(&mut self, model: &Model, index: usize, weight: ParamId) -> Result<bool> {
+        if !model.params().get(weight).is_trainable() {
+            return Ok(false);
+        }
+        if let Some(&known) = self.trains_alone.get(&index) {
+            return Ok(known);
+        }
+        let alone = trains_alone(model, index)?;
+        self.trains_alone.insert(index, alone);
+        Ok(alone)
+    }
+
+    fn store(&mut self, model: &mut Model, index: usize, weight: ParamId, since: u64) -> Result<()> {
+        let Some(affine) = affine(model, index)? else { return Ok(()) };
+        let original = model.graph().nodes()[index].layer.clone();
+        let trainable = model.params().get(weight).trainable.clone();
+        let mut arena = Params::default();
+        let (sparse, _) = node::sparse(model, index, &affine, &mut arena)?;
+        replace(model, index, sparse.clone(), arena)?;
+        self.stored.insert(index, Stored { since, original, trainable, sparse });
+        Ok(())
+    }
+
+    /// Gives the model its own layers back, with the values that were trained.
+    fn finish(mut self, model: &mut Model) -> Result<Vec<TrainedLayer>> {
+        // What another hook has put in the place of a converted layer stays.
+        let is_there = |index: &usize, stored: &mut Stored| {
+            model.graph().nodes().get(*index).is_some_and(|n| Arc::ptr_eq(&n.layer, &stored.sparse))
+        };
+        self.stored.retain(is_there);
+        for (&index, stored) in &self.stored {
+            let Some(affine) = affine(model, index)? else { continue };
+            let mut arena = Params::default();
+            let weight = node::masked(model, index, &affine, &mut arena)?[0];
+            if let (Trainable::Only(now), Trainable::Only(before)) = (&arena.get(weight).trainable, &stored.trainable) {
+                // Training said nothing about entries that were not stored.
+                let gone = |i| arena.get(weight).pruned().is_some_and(|m| m.contains(i));
+                let all = Mask::from_fn(before.len(), |i| now.contains(i) || before.contains(i) && gone(i));
+                arena.set_trainable(weight, Trainable::Only(all))?;
+            }
+            replace(model, index, stored.original.clone(), arena)?;
+        }
+        Ok(self.layers(model))
+    }
+
+    fn layers(&self, model: &Model) -> Vec<TrainedLayer> {
+        let mut layers = Vec::new();
+        for (index, node) in model.graph().nodes().iter().enumerate() {
+            let weight = pruned_matrix(model, index).map(|id| model.params().get(id));
+            let Some(weight) = weight.filter(|w| w.pattern.is_none()) else { continue };
+            let since = self.stored.get(&index).map(|s| s.since);
+            let (kept, most) = (100.0 * share(weight), 100.0 * self.most);
+            let reason = match since {
+                Some(_) if self.when == SparseTraining::Always => "sparse: asked for".into(),
+                Some(_) => {
+                    format!("sparse: {kept:.0} % of its weights are left, up to {most:.0} % train faster stored")
+                }
+                None if !self.pays(weight) => format!("dense: {kept:.0} % of its weights are left, above {most:.0} %"),
+                None => "dense: would lose something as a sparse layer".into(),
+            };
+            let shape = [weight.full_shape().rows(), weight.full_shape().columns()];
+            layers.push(TrainedLayer { name: node.name.clone(), shape, kept: weight.kept(), since, reason });
+        }
+        layers
+    }
+}
+
+/// The matrix of a node, if some of it is pruned.
+fn pruned_matrix(model: &Model, index: usize) -> Option<ParamId> {
+    let is_pruned = |p: &Param| p.role.is_matrix() && p.full_shape().rank() == 2 && p.pruned().is_some();
+    model.graph().nodes()[index].params.iter().copied().find(|id| is_pruned(model.params().get(*id)))
+}
+
+/// The share of a matrix that is not pruned.
+fn share(weight: &Param) -> f64 {
+    weight.kept() as f64 / weight.full_shape().len() as f64
+}
+
+/// What a node lowers to, if that is a matrix.
+fn affine(model: &Model, index: usize) -> Result<Option<Affine>> {
+    match model.lower(index)? {
+        Lowered::Affine(affine) => Ok(Some(affine)),
+        _ => Ok(None),
+    }
+}
+
+/// Whether training the weight and bias of what a node lowers to is all that training the node is.
+fn trains_alone(model: &Model, index: usize) -> Result<bool> {
+    let Some(Affine { weight: Matrix::Dense(matrix), bias, .. }) = affine(model, index)? else { return Ok(false) };
+    let params = model.graph().nodes()[index].params.iter().map(|id| model.params().get(*id));
+    let lowered = [(Role::Weight, Some(matrix)), (Role::Bias, bias)].into_iter().filter_map(|(r, t)| Some((r, t?)));
+    let lowered: Vec<_> = lowered.collect();
+    if params.len() != lowered.len() {
+        return Ok(false);
+    }
+    for (param, (role, values)) in params.zip(lowered) {
+        let same_shape = param.role == role && param.value().shape() == values.shape();
+        let host = |t| model.backend().download(t).map_err(Error::from);
+        if !same_shape || host(param.value())? != host(&values)? {
+            return Ok(false);
+        }
+    }
+    convertible(model, index)
+}
+
+/// Stores a sparse layer without its pruned weights.
+fn drop_pruned(model: &mut Model, index: usize, weight: ParamId) -> Result<()> {
+    let Some(affine) = affine(model, index)? else { return Ok(()) };
+    let pattern = stored_entries(model, index, &affine.weight)?.pattern;
+    let (params, backend) = model.params_mut();
+    params.rewire(backend, weight, pattern, |new| Ok(vec![0.0; new]))?;
+    Ok(())
+}
+
+/// Puts a layer with the parameters of `arena`, under the names of the old ones, in the place of node `index`.
+fn replace(model: &mut Model, index: usize, layer: Arc<dyn Layer>, arena: Params) -> Result<()> {
+    let mut params = arena.into_vec();
+    for (param, old) in params.iter_mut().zip(&model.graph().nodes()[index].params) {
+        param.name.clone_from(&model.params().get(*old).name);
+    }
+    Ok(model.replace_layer(index, layer, params)?)
+}
