@@ -56,7 +56,7 @@ impl Slices {
         if last_window > usize::from(u16::MAX) {
             return Ok(None);
         }
-        let (mut starts, mut windows, mut picks, mut places) = (vec![0], Vec::new(), Vec::new(), Vec::new());
+        let (mut starts, mut windows, mut picks, mut placed) = (vec![0], Vec::new(), Vec::new(), Vec::new());
         let most = MOST_PLACES * pattern.nonzeros() + DEPTH * lanes;
         for slice in (0..rows).step_by(lanes) {
             let mut rest: Vec<Range<usize>> = (slice..rows.min(slice + lanes))
@@ -71,18 +71,16 @@ impl Slices {
                     let here = |r: &&mut Range<usize>| r.start < r.end && column(r.start) < first + 2 * lanes;
                     let entry = rest.get_mut(place % lanes).filter(here).and_then(Iterator::next);
                     picks.push(entry.map_or(PADDING, |k| (column(k) - first) as u8));
-                    places.push(entry);
+                    placed.push(entry.map_or(E::of(0.0), |k| values[k]));
                 }
-                if places.len() > most {
+                if placed.len() > most {
                     return Ok(None);
                 }
             }
             starts.push(windows.len() as u32);
         }
-        let mut laid_out = Tensor::try_host_zeros(Shape::vector(places.len()), E::DTYPE)?;
-        for (to, entry) in laid_out.host_mut::<E>()?.iter_mut().zip(places) {
-            *to = entry.map_or(E::of(0.0), |k| values[k]);
-        }
+        let mut laid_out = Tensor::try_host_zeros(Shape::vector(placed.len()), E::DTYPE)?;
+        laid_out.host_mut::<E>()?.copy_from_slice(&placed);
         Ok(Some(Self { rows, columns, lanes, starts, windows, picks, values: laid_out }))
     }
 

@@ -24,7 +24,7 @@ pub(super) fn run(arena: &mut Arena<'_>) -> Result<Vec<Row>> {
             for (zeros, over_dense) in SPARSITIES {
                 for &batch in batches {
                     let over_csr = (batch > 1).then_some(Bar { rival: "torch-csr", least: 1.3 });
-                    let row = product(arena, [outputs, inputs, batch], zeros, threads, over_csr)?;
+                    let row = product(arena, [outputs, inputs, batch], zeros, 1, threads, over_csr)?;
                     let over_dense = Bar { rival: "torch-dense", least: over_dense };
                     let held = (outputs == 4096 && batch <= 128).then(|| row.also("over dense", over_dense));
                     products.push(row);
@@ -39,22 +39,30 @@ pub(super) fn run(arena: &mut Arena<'_>) -> Result<Vec<Row>> {
             rows.extend(mean.filter(|row| row.pass.is_some()));
         }
         rows.extend(products);
+        rows.push(product(arena, [1024, 1024, 128], 0.9, 4, threads, None)?);
         rows.extend(dense);
     }
     Ok(rows)
 }
 
-/// `y = W x` with every way to do it.
+/// `y = W x` with every way to do it; `alike` rows each store the same columns.
 fn product(
     arena: &mut Arena<'_>,
     [outputs, inputs, batch]: [usize; 3],
     zeros: f64,
+    alike: usize,
     threads: usize,
     bar: Option<Bar>,
 ) -> Result<Row> {
     let backend = arena.cpu(threads)?;
     let mut stream = Seed(2).stream("bench", 0);
-    let pattern = Pattern::from_fn(outputs, inputs, |_, _| stream.unit() >= zeros)?;
+    let mut kept = vec![false; inputs];
+    let pattern = Pattern::from_fn(outputs, inputs, |r, c| {
+        if r.is_multiple_of(alike) {
+            kept[c] = stream.unit() >= zeros;
+        }
+        kept[c]
+    })?;
     let mut random = |len: usize| -> Vec<f32> { (0..len).map(|_| stream.unit() as f32 - 0.5).collect() };
     let (weights, data) = (random(pattern.nonzeros()), random(inputs * batch));
     let rivals = arena.make("matmul", threads, &hand_over(arena, &pattern, batch, &weights, &data)?)?;
@@ -94,7 +102,8 @@ fn product(
     });
     let times = arena.compete(Contest::new(ours), &rivals)?;
     let flops = (2 * pattern.nonzeros() * batch) as f64;
-    let name = format!("sparse-infer/{outputs}x{inputs}/{:.0}%/b{batch}/t{threads}", 100.0 * zeros);
+    let blocks = if alike > 1 { format!(" in {alike}x1") } else { String::new() };
+    let name = format!("sparse-infer/{outputs}x{inputs}/{:.0}%{blocks}/b{batch}/t{threads}", 100.0 * zeros);
     let row = Row::new(name, threads, flops, times, bar);
     // By rows, a 32-bit value and a 16-bit index an entry.
     let bytes = packed.map_or(6 * pattern.nonzeros(), |p| p.bytes());
