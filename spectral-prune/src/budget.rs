@@ -9,6 +9,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Budget {
     /// This share of the entries is pruned afterwards, to the entry (a tie between two numbers goes to the even one).
+    /// Blocks may fall short of that by less than one of them, here and of a count.
     Fraction(f64),
     /// This many entries are pruned afterwards.
     Count(usize),

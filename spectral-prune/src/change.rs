@@ -112,7 +112,7 @@ impl Prune {
         for (layer, mask) in cut.masks.iter().filter(|(_, m)| m.count() > 0) {
             let own = model.graph().nodes()[layer.node].params.iter();
             match self.config().granularity {
-                Granularity::Weight => {
+                Granularity::Weight | Granularity::Block { .. } | Granularity::NOfM { .. } => {
                     add(layer.matrix, mask.clone());
                     continue;
                 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// ```toml
 /// [prune]
 /// criterion = "eigenvalue"          # or { name = "magnitude", exponent = 2.0 }
-/// granularity = "unit"              # or "weight" (the default), or "input"
+/// granularity = "unit"              # or "weight" (the default), "input", blocks as "4x1", patterns as "2:4"
 /// scope = "global"                  # or "layer"
 /// amount = 0.8                      # or count = 320, threshold = 0.05, percentile = 80.0
 /// # amounts = { dense1 = 0.9, dense2 = 0.5 }   # by layer, instead
@@ -56,8 +56,8 @@ pub struct PruneConfig {
     pub except: Vec<String>,
     /// Whether the last weighted layer is left alone, unless `layers` or `amounts` names it or there is no other.
     ///
-    /// If absent: when weights are pruned at the same share in every layer, where the few weights of the outputs
-    /// suffer most (Sparana C9). A global ranking weighs them against the others, and units of the outputs never go.
+    /// If absent: when weights are pruned at the same share in every layer (by scope, or N of M), where the few weights
+    /// of the outputs suffer most (Sparana C9). A global ranking weighs them against the others, and units of the outputs never go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protect_last: Option<bool>,
     /// Entries (units or weights) that every layer keeps, whatever they score.
@@ -150,11 +150,14 @@ impl PruneConfig {
         }
     }
 
-    /// The one budget that is given for all layers.
+    /// The one budget that is given for all layers; with N of M the share that these two are.
     ///
     /// # Errors
     /// None is, several are, or its value is out of range.
     pub fn budget(&self) -> Result<Budget> {
+        if let Granularity::NOfM { n, m } = self.granularity.check()? {
+            return self.check_n_of_m().map(|()| Budget::Fraction(1.0 - n as f64 / m as f64));
+        }
         let mut given = self.given();
         if !self.amounts.is_empty() {
             return Err(Error::Config("`amounts` by layer is done in one step: take the schedule out".into()));
@@ -163,6 +166,18 @@ impl PruneConfig {
             (Some(budget), None) => budget.check(),
             (None, _) => Err(Error::Config("say how much: `amount`, `count`, `threshold` or `percentile`".into())),
             _ => Err(Error::Config("`amount`, `count`, `threshold` and `percentile` exclude each other".into())),
+        }
+    }
+
+    fn check_n_of_m(&self) -> Result<()> {
+        let budget = self.given().next().is_some() || !self.amounts.is_empty() || self.min_keep > 1;
+        match budget || self.schedule != Schedule::OneShot {
+            true => Err(Error::Config(format!(
+                "granularity `{}` says how much goes and does it in one step: leave out `amount` and other budgets, \
+                 `min_keep` and the schedule",
+                self.granularity
+            ))),
+            false => Ok(()),
         }
     }
 
@@ -183,7 +198,7 @@ impl PruneConfig {
     /// One of them is unknown, missing or out of range.
     pub fn check(&self) -> Result<()> {
         self.pruner()?;
-        if self.amounts.is_empty() {
+        if self.amounts.is_empty() || matches!(self.granularity.check()?, Granularity::NOfM { .. }) {
             return self.schedule.check(self.budget()?);
         }
         let bad = |problem: &str| Err(Error::Config(problem.into()));

@@ -65,7 +65,7 @@ impl Cut {
     }
 }
 
-/// Chooses what nothing ties to others: single weights, or inputs of layers.
+/// Chooses what nothing ties to other layers: single weights, blocks of them, or inputs.
 pub(crate) fn cut_single(model: &Model, chosen: Vec<Scored>, terms: Terms, granularity: Granularity) -> Result<Cut> {
     let by_input = granularity == Granularity::Input;
     let mut cut = Cut::new(&chosen, |l| if by_input { l.inputs } else { l.matrix(model).value().len() });
@@ -82,38 +82,79 @@ pub(crate) fn cut_single(model: &Model, chosen: Vec<Scored>, terms: Terms, granu
             protected: 0,
             dtype: model.dtype(),
         };
-        let (mut owners, mut entries) = (Vec::new(), Vec::new());
+        // Of each candidate: its layer and how many entries it has, and where these begin.
+        let (mut blocks, mut starts, mut entries) = (Vec::new(), vec![0], Vec::new());
         for (own, &index) in layers.iter().enumerate() {
             let Scored { layer, scores, .. } = &chosen[index];
             // Where the score is, and where the mask.
-            let (candidates, total): (Vec<(usize, usize)>, usize) = match by_input {
+            let (mut left, total): (Vec<(usize, usize)>, usize) = match by_input {
                 true => {
                     let kept = layer.kept_per_input(layer.matrix(model));
                     ((0..layer.inputs).filter(|&i| kept[i] > 0).map(|i| (i, i)).collect(), layer.inputs)
                 }
                 false => (layer.kept(layer.matrix(model)).collect(), layer.rows * layer.columns),
             };
-            let kept = candidates.len();
-            for (position, stored) in candidates {
-                if scores[position] == f64::INFINITY {
-                    pool.protected += 1;
+            let block_of = |&(position, _): &(usize, usize)| match granularity {
+                Granularity::Block { rows, columns } => {
+                    (position / layer.columns / rows, position % layer.columns / columns)
+                }
+                _ => (position, 0),
+            };
+            left.sort_by_key(block_of);
+            for block in left.chunk_by(|a, b| block_of(a) == block_of(b)) {
+                let scores = block.iter().map(|e| scores[e.0]);
+                if scores.clone().any(|s| s == f64::INFINITY) {
+                    pool.protected += block.len();
                     continue;
                 }
-                pool.scores.push(scores[position]);
-                owners.push(own as u32);
-                entries.push((index, stored));
+                pool.scores.push(scores.sum::<f64>() / block.len() as f64);
+                blocks.push((own as u32, block.len() as u32));
+                entries.extend(block.iter().map(|e| (index, e.1)));
+                starts.push(entries.len());
             }
-            pool.spare.push(kept.saturating_sub(terms.min_keep));
+            pool.spare.push(left.len().saturating_sub(terms.min_keep));
             pool.total += total;
-            pool.pruned += total - kept;
+            pool.pruned += total - left.len();
         }
-        pool.members = Members::One(owners);
+        pool.members = match granularity {
+            Granularity::Block { .. } => Members::Blocks(blocks),
+            _ => Members::One(blocks.into_iter().map(|b| b.0).collect()),
+        };
         let going = pool.choose(terms.budget, terms.fit)?;
-        for &candidate in &going {
-            let (index, stored) = entries[candidate];
-            cut.masks[index].1.insert(stored);
-        }
+        let going: Vec<_> = going.into_iter().flat_map(|c| &entries[starts[c]..starts[c + 1]]).collect();
+        going.iter().for_each(|&&(index, stored)| cut.masks[index].1.insert(stored));
         cut.count(&pool, going.len());
+    }
+    Ok(cut)
+}
+
+/// Chooses, of every `m` columns of a row in turn, all weights but the `n` of the largest scores.
+///
+/// # Errors
+/// The criterion protects more of them.
+pub(crate) fn cut_n_of_m(model: &Model, chosen: Vec<Scored>, n: usize, m: usize) -> Result<Cut> {
+    let mut cut = Cut::new(&chosen, |l| l.matrix(model).value().len());
+    for (Scored { layer, scores, .. }, (_, mask)) in chosen.iter().zip(&mut cut.masks) {
+        let left: Vec<(usize, usize)> = layer.kept(layer.matrix(model)).collect();
+        let place = |&(position, _): &(usize, usize)| (position / layer.columns, position % layer.columns / m);
+        for few in left.chunk_by(|a, b| place(a) == place(b)) {
+            let mut order = few.to_vec();
+            // Stable, so that the first of equal ones stay; adding 0 makes one zero of the two.
+            order.sort_by(|a, b| (scores[b.0] + 0.0).total_cmp(&(scores[a.0] + 0.0)));
+            for &(position, stored) in order.iter().skip(n) {
+                if scores[position] == f64::INFINITY {
+                    return Err(Error::Config(format!(
+                        "granularity `{n}:{m}` cannot keep all that the criterion protects in layer `{}`; take another \
+                         criterion, or granularity `weight`",
+                        layer.name
+                    )));
+                }
+                mask.insert(stored);
+            }
+        }
+        cut.removed += mask.count();
+        cut.total += layer.rows * layer.columns;
+        cut.kept += left.len() - mask.count();
     }
     Ok(cut)
 }

@@ -1,7 +1,7 @@
 //! The builder: criterion x granularity x scope x budget, applied to a model.
 
 use crate::change::{Change, Snapshot};
-use crate::pool::{Cut, Scored, Terms, cut_single, cut_units};
+use crate::pool::{Cut, Scored, Terms, cut_n_of_m, cut_single, cut_units};
 use crate::selection::Fit;
 use crate::weighted::{Weighted, check_unshared, choose_layers, weighted_layers};
 use crate::worth::Worth;
@@ -56,6 +56,19 @@ impl Prune {
     /// Cuts single weights.
     pub fn weights(mut self) -> Self {
         self.config.granularity = Granularity::Weight;
+        self
+    }
+
+    /// Cuts blocks of `rows` units by `columns` inputs; see [`Granularity::Block`].
+    pub fn blocks(mut self, rows: usize, columns: usize) -> Self {
+        self.config.granularity = Granularity::Block { rows, columns };
+        self
+    }
+
+    /// Keeps the `n` largest of every `m` weights of a row, which takes the place of a budget; see
+    /// [`Granularity::NOfM`].
+    pub fn n_of_m(mut self, n: usize, m: usize) -> Self {
+        self.config.granularity = Granularity::NOfM { n, m };
         self
     }
 
@@ -204,6 +217,7 @@ impl Prune {
     fn cut(&self, model: &Model, scored: Vec<Scored>, terms: Terms) -> Result<Cut> {
         match self.config.granularity {
             Granularity::Unit => cut_units(model, scored, terms),
+            Granularity::NOfM { n, m } => cut_n_of_m(model, scored, n, m),
             single => cut_single(model, scored, terms, single),
         }
     }
@@ -216,7 +230,11 @@ impl Prune {
             false => config.amounts.keys().cloned().collect(),
         };
         let mut layers = choose_layers(model, &named, &config.except)?;
-        let usual = config.granularity == Granularity::Weight && config.scope == Scope::Layer;
+        let usual = match config.granularity {
+            Granularity::Weight | Granularity::Block { .. } => config.scope == Scope::Layer,
+            Granularity::NOfM { .. } => true,
+            Granularity::Unit | Granularity::Input => false,
+        };
         if config.protect_last.unwrap_or(usual) && named.is_empty() && layers.len() > 1 {
             let last = weighted_layers(model).last().map(|l| l.node);
             layers.retain(|l| Some(l.node) != last);

@@ -37,6 +37,9 @@ pub(crate) struct Pool {
 pub(crate) enum Members {
     /// Every candidate is one entry, of this layer.
     One(Vec<u32>),
+    /// Every candidate is several entries of one layer: the layer and how many. A number that cannot be hit is fallen
+    /// short of by less than the largest.
+    Blocks(Vec<(u32, u32)>),
     /// Every candidate is several entries, one of each listed layer.
     Many(Vec<Vec<u32>>),
 }
@@ -87,8 +90,11 @@ impl Pool {
     }
 
     fn by_share(&self, share: f64, fit: Fit) -> Result<Vec<usize>> {
-        // Where all candidates have the same size, that size is the unit to which the share is hit.
-        let step = (0..self.scores.len()).map(|i| self.size(i)).fold(0, gcd).max(1);
+        // Where all groups have the same size, that size is the unit to which the share is hit.
+        let step = match &self.members {
+            Members::One(_) | Members::Blocks(_) => 1,
+            Members::Many(groups) => groups.iter().map(Vec::len).fold(0, gcd).max(1),
+        };
         let offset = self.pruned % step;
         let exact = (share * self.total as f64 - offset as f64) / step as f64;
         let number = |steps: f64| steps.max(0.0) as usize * step + offset;
@@ -115,15 +121,16 @@ impl Pool {
                 Fit::Exact => Err(refuse(self.pruned, &format!("{} are pruned already", self.pruned))),
             };
         }
-        let mut closest = None;
+        let mut missed = None;
         for target in targets.iter().filter(|t| **t >= self.pruned && (**t < self.total || **t == self.pruned)) {
             match self.take(target - self.pruned) {
                 Ok(chosen) => return Ok(chosen),
-                Err(found) => closest = closest.or(Some(found)),
+                Err(found) => missed = missed.or(Some((target - self.pruned, found))),
             }
         }
-        let closest = match closest {
-            Some(found) => found,
+        let closest = match missed {
+            Some((count, found)) if count - found.below.0 < self.slack() => return Ok(found.below.1),
+            Some((_, found)) => found,
             None => self.most(),
         };
         if fit == Fit::AtMost {
@@ -152,11 +159,19 @@ impl Pool {
         }
     }
 
+    /// By how much less than asked may be pruned.
+    fn slack(&self) -> usize {
+        match &self.members {
+            Members::One(_) | Members::Many(_) => 1,
+            Members::Blocks(blocks) => blocks.iter().map(|b| b.1 as usize).max().unwrap_or(1),
+        }
+    }
+
     /// `count` more entries, or what could be taken instead.
     fn take(&self, count: usize) -> Result<Vec<usize>, Closest> {
         match &self.members {
             Members::One(layers) => self.take_single(count, layers),
-            Members::Many(groups) => self.take_groups(count, groups),
+            Members::Blocks(_) | Members::Many(_) => self.take_groups(count),
         }
     }
 
@@ -182,18 +197,23 @@ impl Pool {
     }
 
     /// Lowest scores first, leaving out what does not fit; if that misses the number, the sum is searched for.
-    fn take_groups(&self, count: usize, groups: &[Vec<u32>]) -> Result<Vec<usize>, Closest> {
-        let mut order: Vec<usize> = (0..groups.len()).collect();
+    fn take_groups(&self, count: usize) -> Result<Vec<usize>, Closest> {
+        let mut order: Vec<usize> = (0..self.scores.len()).collect();
         order.sort_unstable_by(|a, b| self.order(*a, *b));
-        let greedy = self.in_order(&order, groups, count);
-        let sum = |chosen: &[usize]| chosen.iter().map(|&i| groups[i].len()).sum::<usize>();
+        let greedy = self.in_order(&order, count);
+        let sum = |chosen: &[usize]| chosen.iter().map(|&i| self.size(i)).sum::<usize>();
         let reached = sum(&greedy);
         if reached == count {
             return Ok(greedy);
         }
-        let free = self.in_order(&order, groups, usize::MAX);
-        let sizes: Vec<usize> = free.iter().map(|&i| groups[i].len()).collect();
+        let free = self.in_order(&order, usize::MAX);
+        let sizes: Vec<usize> = free.iter().map(|&i| self.size(i)).collect();
         let widest = sizes.iter().copied().max().unwrap_or(0);
+        if (0..self.scores.len()).all(|i| self.size(i) == widest) {
+            // Any as many make the same sum, so the first are as good as it gets.
+            let above = (free.len() > greedy.len()).then_some(reached + widest);
+            return Err(Closest { below: (reached, greedy), above });
+        }
         if count.saturating_add(widest).saturating_mul(sizes.len() + 1) > TABLE_BITS {
             return Err(Closest { below: (reached, greedy), above: None });
         }
@@ -210,15 +230,12 @@ impl Pool {
     }
 
     /// Walks `order` and takes every group that fits into `count` and into what its layers may lose.
-    fn in_order(&self, order: &[usize], groups: &[Vec<u32>], count: usize) -> Vec<usize> {
+    fn in_order(&self, order: &[usize], count: usize) -> Vec<usize> {
         let (mut spare, mut left) = (self.spare.clone(), count);
         let mut chosen = Vec::new();
         for &i in order {
-            if groups[i].len() > left {
-                continue;
-            }
-            if take_all(&mut spare, &groups[i]) {
-                left -= groups[i].len();
+            if self.size(i) <= left && self.take_from(&mut spare, i) {
+                left -= self.size(i);
                 chosen.push(i);
             }
         }
@@ -233,10 +250,7 @@ impl Pool {
         let asked_for_all = from_scores && everything(&low);
         low.sort_unstable_by(|a, b| self.order(*a, *b));
         let mut spare = self.spare.clone();
-        low.retain(|&i| match &self.members {
-            Members::One(layers) => take_all(&mut spare, &layers[i..=i]),
-            Members::Many(groups) => take_all(&mut spare, &groups[i]),
-        });
+        low.retain(|&i| self.take_from(&mut spare, i));
         if asked_for_all || everything(&low) {
             return Err(Error::Infeasible {
                 asked: self.total,
@@ -253,7 +267,21 @@ impl Pool {
     fn size(&self, candidate: usize) -> usize {
         match &self.members {
             Members::One(_) => 1,
+            Members::Blocks(blocks) => blocks[candidate].1 as usize,
             Members::Many(groups) => groups[candidate].len(),
+        }
+    }
+
+    /// Takes all entries of a candidate from what layers may lose, or nothing if one of them may not.
+    fn take_from(&self, spare: &mut [usize], candidate: usize) -> bool {
+        match &self.members {
+            Members::One(layers) => take_all(spare, &layers[candidate..=candidate]),
+            Members::Blocks(blocks) => {
+                let (layer, size) = blocks[candidate];
+                let left = spare[layer as usize].checked_sub(size as usize);
+                left.inspect(|left| spare[layer as usize] = *left).is_some()
+            }
+            Members::Many(groups) => take_all(spare, &groups[candidate]),
         }
     }
 

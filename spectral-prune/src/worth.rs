@@ -57,7 +57,7 @@ impl Worth<'_> {
                     pruner.score_inputs(&target, &mut scores)?;
                     of_whole(layer.kept_per_input(param), &scores).map(|i| format!("input {i}"))
                 }
-                Granularity::Weight => {
+                Granularity::Weight | Granularity::Block { .. } | Granularity::NOfM { .. } => {
                     scores = vec![0.0; layer.rows * layer.columns];
                     pruner.score(&target, &mut scores)?;
                     let bad = layer.kept(param).map(|(p, _)| p).find(|&p| scores[p].is_nan());

@@ -88,7 +88,9 @@ fn recipes() {
         ("percentile", "amount = 0.6", "percentile = 101.0", &["101"]),
         ("everything", "amount = 0.6", "amount = 1.0", &["everything", "closest"]),
         ("unknown-criterion", "\"magnitude\"", "\"magnitud\"", &["magnitud", "did you mean `magnitude`", "eigenvalue"]),
-        ("unknown-granularity", "granularity = \"unit\"", "granularity = \"units\"", &["units"]),
+        ("unknown-granularity", "granularity = \"unit\"", "granularity = \"units\"", &["units", "`unit`", "`4x1`"]),
+        ("empty-block", "granularity = \"unit\"", "granularity = \"4x0\"", &["`4x0`", "`4x1`", "`2:4`"]),
+        ("pattern-and-amount", "granularity = \"unit\"", "granularity = \"2:4\"", &["`2:4`", "leave out `amount`"]),
         ("unknown-set", "set = \"digits\"", "set = \"digit\"", &["digit", "digits"]),
         ("no-layers", "epochs = 3", "epochs = 3\nlayers = 1", &["layers"]),
         ("wrong-outputs", "units = 10 }", "units = 11 }", &["11", "10"]),
@@ -164,6 +166,15 @@ fn model_files() {
             case("prune good.spectral --out x.spectral --criterion magnitude --amount 2", &["2"]),
             case("prune good.spectral --out x.spectral --criterion magnitude --percentile 200", &["200"]),
             case("prune good.spectral --out x.spectral --criterion magnitude", &["amount"]),
+            case(
+                "prune good.spectral --out x.spectral --criterion magnitude --granularity 4by1 --amount 0.5",
+                &["`4by1`", "`unit`", "`4x1`", "`2:4`"],
+            ),
+            case("prune good.spectral --out x.spectral --criterion magnitude --granularity 4:2", &["`4:2`", "`2:4`"]),
+            case(
+                "prune good.spectral --out x.spectral --criterion magnitude --granularity 2:4 --amount 0.5",
+                &["`2:4`", "leave out `amount`"],
+            ),
             case("prune good.spectral --out x.spectral --criterion nothing --amount 0.5", &["nothing", "magnitude"]),
             case(
                 "prune good.spectral --out x.spectral --criterion magnitude --amount 0.5 --layers dens1",

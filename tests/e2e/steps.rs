@@ -62,6 +62,42 @@ fn shares_by_layer_and_the_protection_of_the_last_are_flags() {
     assert_eq!(removed(&["--amount", "0.5", "--protect-last", "true"])[2], 0);
 }
 
+#[test]
+fn blocks_and_patterns_are_pruned_named_converted_and_undone() {
+    let folder = folder(&[]);
+    let at = folder.path();
+    ok(at, &["train", "small.toml", "--out", "dense.spectral", "--set", "train.epochs=1"]);
+    let dense = std::fs::read(at.join("dense.spectral")).unwrap();
+    for (granularity, amount, removed) in
+        [("4x1", &["--amount", "0.5"][..], 1780), ("2:4", &[], 1280 + 400), ("2:4", &["--protect-last", "false"], 1780)]
+    {
+        let cut = ["prune", "dense.spectral", "--criterion", "magnitude", "--granularity", granularity, "--json"];
+        let done = ok(at, &[&cut[..], amount, &["--out", "pruned.spectral"]].concat()).json();
+        assert_eq!(
+            (&done["pruning"]["granularity"], &done["pruning"]["removed"]),
+            (&granularity.into(), &removed.into())
+        );
+        let explained = ok(at, &["explain", "pruned.spectral"]).out;
+        assert!(explained.contains(&format!("{removed} weights ({granularity})")), "{explained}");
+        ok(at, &["sparsify", "pruned.spectral", "--out", "sparse.spectral"]);
+        ok(at, &["prove", "pruned.spectral", "sparse.spectral"]);
+        ok(at, &["undo", "pruned.spectral", "--out", "back.spectral"]);
+        assert!(std::fs::read(at.join("back.spectral")).unwrap() == dense);
+    }
+}
+
+/// The curve of accuracy against share pruned has no points where there is but one share.
+#[test]
+fn recipes_prune_by_blocks_and_by_patterns() {
+    let steps = "[[prune]]\ncriterion = \"magnitude\"\ngranularity = \"2:4\"\n\n[[prune]]\ncriterion = \"magnitude\"\n\
+                 granularity = \"4x1\"\namount = 0.7\n";
+    let folder = folder(&[("[prune]\ncriterion = \"magnitude\"\ngranularity = \"unit\"\namount = 0.6\n", steps)]);
+    let report = ok(folder.path(), &["run", "small.toml", "--out", "out", "--json"]).json();
+    let named: Vec<&str> =
+        report["pruning"].as_array().unwrap().iter().map(|s| s["granularity"].as_str().unwrap()).collect();
+    assert_eq!((named, report.get("sweep")), (vec!["2:4", "4x1"], None));
+}
+
 /// Sparana G7 to G10, A15.
 #[test]
 fn a_delta_turns_its_base_into_the_tuned_model_bit_for_bit() {

@@ -4,6 +4,7 @@ use spectral_core::Seed;
 fn pool(scores: Vec<f64>, members: Members, spare: Vec<usize>, pruned: usize) -> Pool {
     let entries = match &members {
         Members::One(m) => m.len(),
+        Members::Blocks(b) => b.iter().map(|b| b.1 as usize).sum(),
         Members::Many(g) => g.iter().map(Vec::len).sum(),
     };
     Pool {
@@ -121,6 +122,52 @@ fn pairs_count_as_the_unit_of_a_share() {
     assert_eq!(closest(p.choose(Budget::Count(5), Fit::Exact)), 4);
     assert_eq!(p.choose(Budget::Fraction(0.95), Fit::Exact).unwrap(), [1, 2, 3, 4]);
     assert_eq!(closest(p.choose(Budget::Fraction(1.0), Fit::Exact)), 8);
+}
+
+#[test]
+fn numbers_of_blocks_are_hit_to_less_than_the_largest() {
+    for case in 0..300u64 {
+        let mut draw = Seed(case).stream("blocks", 0);
+        let sizes: Vec<u32> = (0..2 + draw.below(9)).map(|_| 1 + draw.below(4) as u32).collect();
+        let total = sizes.iter().sum::<u32>() as usize;
+        let scores = sizes.iter().map(|_| draw.unit()).collect();
+        let p = pool(scores, Members::Blocks(sizes.iter().map(|s| (0, *s)).collect()), vec![total], 0);
+        let sums: Vec<usize> = (0..1u32 << sizes.len())
+            .map(|set| sizes.iter().enumerate().filter(|(k, _)| set >> k & 1 == 1).map(|(_, s)| *s as usize).sum())
+            .collect();
+        for count in 0..total {
+            let gone: usize =
+                p.choose(Budget::Count(count), Fit::Exact).unwrap().iter().map(|&i| sizes[i] as usize).sum();
+            assert_eq!(gone, *sums.iter().filter(|s| **s <= count).max().unwrap(), "case {case} count {count}");
+        }
+        assert!(closest(p.choose(Budget::Count(total), Fit::Exact)) < total);
+    }
+}
+
+#[test]
+fn many_blocks_go_by_rank() {
+    let n = 300_000;
+    let scores = || (0..n).map(|i| (i * 7919 % n) as f64).collect();
+    let p = pool(scores(), Members::Blocks(vec![(0, 4); n]), vec![4 * n - 1], 0);
+    for (amount, blocks) in [(0.9, 270_000), (0.123_456_7, 37_037)] {
+        let gone = p.choose(Budget::Fraction(amount), Fit::Exact).unwrap();
+        assert!(gone.len() == blocks && gone.iter().all(|&i| p.scores[i] < blocks as f64));
+    }
+    assert_eq!(p.choose(Budget::Count(4 * 1000 + 3), Fit::Exact).unwrap().len(), 1000);
+    let mixed = (0..n).map(|i| (0, if i % 10 == 0 { 3 } else { 4 })).collect();
+    let p = pool(scores(), Members::Blocks(mixed), vec![4 * n], 0);
+    for count in 900_000..900_010 {
+        let gone = p.choose(Budget::Count(count), Fit::Exact).unwrap();
+        assert!((count - 3..=count).contains(&gone.iter().map(|&i| p.size(i)).sum::<usize>()));
+    }
+}
+
+#[test]
+fn blocks_leave_layers_what_they_keep() {
+    let p = pool(vec![1.0, 2.0, 3.0, 4.0], Members::Blocks(vec![(0, 4), (0, 4), (1, 4), (1, 4)]), vec![7, 7], 0);
+    assert_eq!(p.choose(Budget::Count(8), Fit::Exact).unwrap(), [0, 2]);
+    assert_eq!(p.choose(Budget::Threshold(2.5), Fit::Exact).unwrap(), [0]);
+    assert_eq!(closest(p.choose(Budget::Count(12), Fit::Exact)), 8);
 }
 
 #[test]

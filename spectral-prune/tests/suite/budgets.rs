@@ -89,7 +89,12 @@ fn amounts_by_layer_that_make_no_sense_are_refused() {
 
 #[test]
 fn the_same_amount_again_prunes_nothing_and_leaves_no_entry() {
-    for prune in [Prune::by("magnitude").weights(), Prune::by("eigenvalue").units(), Prune::by("random").units()] {
+    for prune in [
+        Prune::by("magnitude").weights(),
+        Prune::by("eigenvalue").units(),
+        Prune::by("random").units(),
+        Prune::by("magnitude").blocks(4, 3),
+    ] {
         for prune in [prune.clone().amount(0.5), prune.clone().percentile(50.0), prune.count(7)] {
             let mut m = model();
             prune.apply(&mut m, None).unwrap();

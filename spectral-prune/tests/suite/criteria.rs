@@ -5,7 +5,7 @@ use spectral_core::{Activation, Model, Seed, hash64};
 use spectral_layers::Network;
 use spectral_prune::Prune;
 
-fn network(seed: u64) -> Model {
+pub(crate) fn network(seed: u64) -> Model {
     let mut s = Seed(seed).stream("criteria", 0);
     let n = Network::new(2 + s.below(6)).spectral(2 + s.below(8), Activation::Tanh);
     let n = n.dense(2 + s.below(8), Activation::Relu).spectral(2 + s.below(8), Activation::Relu);
@@ -13,7 +13,7 @@ fn network(seed: u64) -> Model {
 }
 
 /// The weights of a layer, `[out][in]`, with the arithmetic of f32.
-fn weights(model: &Model, layer: &str) -> Vec<Vec<f64>> {
+pub(crate) fn weights(model: &Model, layer: &str) -> Vec<Vec<f64>> {
     if layer.starts_with("dense") {
         let columns = param(model, &format!("{layer}.weight")).value().shape().columns();
         return values(model, &format!("{layer}.weight")).chunks(columns).map(<[f64]>::to_vec).collect();
@@ -35,11 +35,11 @@ fn lowest(mut scored: Vec<(f64, usize, usize)>, count: usize) -> Vec<(usize, usi
     chosen
 }
 
-fn matrix(layer: &str) -> String {
+pub(crate) fn matrix(layer: &str) -> String {
     format!("{layer}.{}", if layer.starts_with("dense") { "weight" } else { "basis" })
 }
 
-const LAYERS: [&str; 4] = ["spectral1", "dense1", "spectral2", "dense2"];
+pub(crate) const LAYERS: [&str; 4] = ["spectral1", "dense1", "spectral2", "dense2"];
 
 /// Prunes weights and compares with the naive ranking of `score(layer, out, in)`.
 fn check_weights(seed: u64, prune: Prune, layers: &[&str], score: impl Fn(&Model, &str, usize, usize) -> f64) {

@@ -3,6 +3,7 @@
 // Clippy exempts functions marked as tests, not what they share.
 #![allow(clippy::unwrap_used)]
 
+mod blocks;
 mod budgets;
 mod compaction;
 mod coupling;

@@ -7,11 +7,14 @@ use crate::report::{FileTable, LayerRow, PruneStep, Spectrum, SweepPoint, Tensor
 use spectral_core::{BATCH_CLASSES, Choice, Kernel, Lowered, Matrix, Model, Role, Seed};
 use spectral_data::Dataset;
 use spectral_io::FileReport;
-use spectral_prune::{Prune, PruneConfig, PruneReport, Schedule};
+use spectral_prune::{Granularity, Prune, PruneConfig, PruneReport, Schedule};
 
 /// Test accuracy of the dense model pruned by each share of the recipe's sweep, without any training after.
 pub(super) fn sweep(recipe: &Recipe, dense: &Model, data: &Dataset) -> Result<Vec<SweepPoint>> {
-    let Some(config) = recipe.prune.first().filter(|_| !recipe.report.sweep.is_empty()) else { return Ok(Vec::new()) };
+    // Patterns know one share only.
+    let swept =
+        |c: &&PruneConfig| !recipe.report.sweep.is_empty() && !matches!(c.granularity, Granularity::NOfM { .. });
+    let Some(config) = recipe.prune.first().filter(swept) else { return Ok(Vec::new()) };
     let mut points = vec![SweepPoint {
         amount: 0.0,
         accuracy_pruned: phases::accuracy(dense, &data.test)?,
@@ -46,7 +49,7 @@ pub(super) fn pruning_row(step: usize, done: &PruneReport) -> PruneStep {
     PruneStep {
         step,
         criterion: done.criterion.clone(),
-        granularity: done.granularity.name().into(),
+        granularity: done.granularity.to_string(),
         scope: done.scope.name().into(),
         removed: done.removed,
         kept: done.kept,

@@ -55,9 +55,9 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
 
 fn describe(number: usize, step: &ExplainRow) -> String {
     let ExplainRow { criterion, removed, kept, parent, .. } = step;
-    let (what, scope) = (step.granularity.name(), step.scope.name());
+    let (what, scope) = (step.granularity.words(), step.scope.name());
     let mut text =
-        format!("{number}. prune: {removed} {what}s by `{criterion}`, {scope}, {kept} kept (from {parent})\n");
+        format!("{number}. prune: {removed} {what} by `{criterion}`, {scope}, {kept} kept (from {parent})\n");
     for layer in &step.layers {
         let units = if layer.units.is_empty() { String::new() } else { format!(", units {}", indices(&layer.units)) };
         text.push_str(&format!("     {}: {} weights{units}\n", layer.name, layer.weights));

@@ -22,13 +22,13 @@ pub(crate) struct Options {
     /// A parameter of the criterion
     #[arg(long = "parameter", value_name = "KEY=VALUE")]
     parameters: Vec<String>,
-    /// What is cut: weight, unit or input
+    /// What is cut: weight, unit, input, blocks of rows x columns as 4x1, or all but 2 of 4 weights as 2:4
     #[arg(long, default_value = "weight")]
     granularity: String,
     /// Where entries compete: global, or layer for each layer on its own
     #[arg(long, default_value = "global")]
     scope: String,
-    /// Share of the entries that is gone afterwards, 0 to 1
+    /// Share of the entries that is gone afterwards, 0 to 1 (no budget with 2:4)
     #[arg(long, value_name = "FRACTION", group = "budget", allow_negative_numbers = true)]
     amount: Option<f64>,
     /// Number of entries that is gone afterwards
@@ -49,7 +49,7 @@ pub(crate) struct Options {
     /// Not these layers
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     except: Vec<String>,
-    /// Leave the last weighted layer alone [default: true for weights with --scope layer]
+    /// Leave the last weighted layer alone [default: true for weights with --scope layer, and for 2:4]
     #[arg(long, value_name = "BOOL")]
     protect_last: Option<bool>,
     /// Entries every layer keeps at least
@@ -80,7 +80,8 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
         (None, false) => None,
     };
     let report = Prune::from_config(config).seed(Seed(options.seed)).apply(&mut model, calibration.as_ref())?;
-    let words = format!("removed {} of {} {}s", report.removed, report.removed + report.kept, options.granularity);
+    let (removed, kept) = (report.removed, report.kept);
+    let words = format!("removed {removed} of {} {}", removed + kept, report.granularity.words());
     let mut answer = saved(&options.out, &model, &words)?;
     answer.json["pruning"] = serde_json::to_value(&report).unwrap_or_default();
     Ok(answer)
