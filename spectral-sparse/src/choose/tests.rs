@@ -3,8 +3,9 @@
 use super::*;
 use crate::measure::fake::Fake;
 use spectral_core::{
-    BackendHandle, ConvKernels, DType, DenseKernels, Elementwise, Linear, Mask, Memory, Reduce, Reference, Seed,
-    Session, Shape, SparseKernels, SparseLinear, SpectralKernels, Tensor, Unitwise, UpdateKernels, Values, prove,
+    BackendHandle, ConvKernels, DType, DenseKernels, Elementwise, Linear, Mask, Memory, Packed, PackedLinear, Pattern,
+    Reduce, Reference, Seed, Session, Shape, SparseKernels, SparseLinear, SpectralKernels, Tensor, Unitwise,
+    UpdateKernels, Values, prove,
 };
 use spectral_layers::prelude::*;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ struct Costly {
     /// Nanoseconds a dense entry and a stored entry take at class 1 and at class 128.
     dense: [u64; 2],
     csr: [u64; 2],
+    /// What an entry takes laid out as slices, which take two samples at most; 0 where there is no such layout.
+    sliced: u64,
     /// What a call costs when the kernel before it was of the other sort, as if it flushed a cache.
     change: u64,
     last: AtomicU64,
@@ -62,6 +65,45 @@ impl SparseKernels for Costly {
     ) -> spectral_core::Result<()> {
         self.spend(1, op.pattern.nonzeros(), self.csr, op.x.shape().columns());
         Reference.sparse_linear(op, y, pre)
+    }
+
+    fn pack(
+        &self,
+        kernel: Kernel,
+        pattern: &Pattern,
+        values: &Tensor,
+    ) -> spectral_core::Result<Option<Box<dyn Packed>>> {
+        if kernel != Kernel::Sliced || self.sliced == 0 {
+            return Ok(None);
+        }
+        let pattern = Pattern::from_fn(pattern.rows(), pattern.columns(), |r, c| pattern.row(r).contains(&(c as u32)))?;
+        let clock = self.clock.clone();
+        Ok(Some(Box::new(Slices { clock, each: self.sliced, pattern, values: values.duplicate()? })))
+    }
+}
+
+/// Entries that a [`Costly`] has laid out.
+#[derive(Debug)]
+struct Slices {
+    clock: Fake,
+    each: u64,
+    pattern: Pattern,
+    values: Tensor,
+}
+
+impl Packed for Slices {
+    fn most_samples(&self) -> usize {
+        2
+    }
+    fn bytes(&self) -> usize {
+        8 * self.pattern.nonzeros()
+    }
+    fn linear(&self, op: &PackedLinear<'_>, y: &mut Tensor) -> spectral_core::Result<()> {
+        assert!(op.x.shape().columns() <= self.most_samples());
+        self.clock.pass(100 + self.pattern.nonzeros() as u64 * self.each);
+        let (pattern, values) = (&self.pattern, &self.values);
+        let op = SparseLinear { x: op.x, pattern, values, bias: op.bias, activation: op.activation };
+        Reference.sparse_linear(&op, y, None)
     }
 }
 impl Reduce for Costly {}
@@ -226,6 +268,30 @@ fn the_plan_decides_what_a_session_runs() {
         session.run(ndarray::Array2::<f32>::ones((batch, 40)).view()).unwrap();
         assert_eq!((backend.clock.now() - before).as_nanos(), 300 + entries, "batch {batch}");
     }
+}
+
+#[test]
+fn a_layout_of_the_backend_is_chosen_and_run_where_it_wins_and_for_so_many_samples_only() {
+    let costs = Costly { dense: [10, 10], csr: [20, 20], sliced: 5, ..Costly::default() };
+    let (backend, model, s) = choose(costs, quick());
+    assert_eq!(told(&s, 1)[0], pair("sliced", "sliced 16.2x faster than dense: 500 ns against 8.1 us"));
+    assert_eq!(told(&s, 128)[0].0, "csr");
+    assert_eq!(s.layers[0].kind, "sparse");
+    let mut session = Session::new(&s.model, &s.plan).unwrap();
+    // The last layer is dense, 40 entries; with three samples the first two run by rows.
+    for (batch, each) in [(1, 5), (2, 5), (3, 20), (128, 20)] {
+        let before = backend.clock.now();
+        session.run(ndarray::Array2::<f32>::ones((batch, 40)).view()).unwrap();
+        assert_eq!((backend.clock.now() - before).as_nanos(), 300 + 160 * each + 400, "batch {batch}");
+    }
+    assert!(proven(&model, &s.model));
+    // A plan from elsewhere, where this backend has no such layout: by rows.
+    let elsewhere = Arc::new(Costly { dense: [10, 10], csr: [20, 20], ..Costly::default() });
+    let model = network(&elsewhere);
+    let mut session = Session::new(&model, &s.plan).unwrap();
+    let before = elsewhere.clock.now();
+    session.run(ndarray::Array2::<f32>::ones((1, 40)).view()).unwrap();
+    assert_eq!((elsewhere.clock.now() - before).as_nanos(), 300 + 160 * 20 + 400);
 }
 
 #[test]
