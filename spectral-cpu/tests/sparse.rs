@@ -7,8 +7,8 @@ mod common;
 use common::*;
 use proptest::prelude::*;
 use spectral_core::{
-    Accum, Activation, Backend, DType, Mask, OuterProduct, Pattern, Reference, Rule, Shape, SparseGrads, SparseKernels,
-    SparseLinear, SpectralGrads, SpectralWeight, Tensor, Update, UpdateKernels, hash64,
+    Accum, Activation, Backend, DType, Kernel, Mask, OuterProduct, Pattern, Reference, Rule, Shape, SparseGrads,
+    SparseKernels, SparseLinear, SpectralGrads, SpectralWeight, Tensor, Update, UpdateKernels, hash64,
 };
 use spectral_cpu::{Cpu, CpuOptions, Simd};
 
@@ -285,6 +285,19 @@ fn pruned_entries_are_positive_zero_even_from_nan_and_subnormals_vanish() {
             assert!(values(t).iter().all(|v| v.to_bits() == 0), "{dtype} {}", cpu.describe());
         }
         assert!(cpu.update(&op, &mut value, &gradient, &mut state[..1]).is_err());
+    }
+}
+
+#[test]
+fn slices_are_there_for_random_patterns_and_nothing_else_is_laid_out() {
+    for (dtype, cpu) in DTYPES.into_iter().flat_map(|d| every_level().into_iter().map(move |c| (d, c))) {
+        let pattern = Pattern::from_fn(100, 300, |r, c| hash64(r as u64, c as u64).is_multiple_of(10)).unwrap();
+        let values = filled(Shape::vector(pattern.nonzeros()), dtype, &vec![1.0; pattern.nonzeros()]);
+        let packed = |kernel| cpu.pack(kernel, &pattern, &values).unwrap();
+        assert!(packed(Kernel::Sliced).is_some_and(|p| p.most_samples() >= 1), "{dtype} {}", cpu.describe());
+        assert!(packed(Kernel::Csr).is_none() && packed(Kernel::Dense).is_none());
+        let short = filled(Shape::vector(3), dtype, &[1.0; 3]);
+        assert!(cpu.pack(Kernel::Sliced, &pattern, &short).is_err());
     }
 }
 
