@@ -4,7 +4,7 @@ use crate::backend::{Accum, Backend, GradSlot};
 use crate::graph::Source;
 use crate::lower::Lowered;
 use crate::registry::Registered;
-use crate::{Activation, Error, ParamId, ParamSpec, Params, Penalty, Result, Shape, Tensor};
+use crate::{Activation, Error, ParamId, ParamSpec, Params, Pattern, Penalty, Result, Shape, Tensor};
 use std::sync::Arc;
 
 /// A node's computation: hyper-parameters only, no values.
@@ -290,7 +290,15 @@ impl ParamGrads<'_> {
         let gradient = &mut self.all[self.ids[slot].index()];
         if gradient.may_be_left {
             gradient.state = GradientState::Product(self.node, left);
+            gradient.pattern = None;
         }
+    }
+
+    /// As [`leave_product`](Self::leave_product), for a weight that is stored on a pattern: the gradient is that product
+    /// at the stored entries.
+    pub fn leave_stored_product(&mut self, slot: usize, left: LeftFactor, pattern: &Arc<Pattern>) {
+        self.leave_product(slot, left);
+        self.all[self.ids[slot].index()].pattern = Some(pattern.clone());
     }
 
     /// The slot of one parameter, or `None` if its gradient is not wanted. Write to it exactly once.
@@ -317,6 +325,8 @@ pub struct Gradient {
     /// Whether a layer may leave it as a product.
     pub(crate) may_be_left: bool,
     pub(crate) state: GradientState,
+    /// The entries of a product that are wanted; all, if absent.
+    pub(crate) pattern: Option<Arc<Pattern>>,
 }
 
 /// What happened to a gradient in this step.

@@ -264,7 +264,8 @@ impl Workspace {
             Source::Input => &self.input,
             Source::Node(n) => &self.outputs[n],
         };
-        Some(ParamGradient::Product(OuterProduct { left, right }))
+        let pattern = self.param_grads[id.index()].pattern.as_deref();
+        Some(ParamGradient::Product(OuterProduct { left, right, pattern }))
     }
 
     /// Writes the gradient of one parameter down, if it is a product; it is [`param_grad`](Self::param_grad) then.

@@ -33,6 +33,7 @@ struct Step {
     dv: Tensor,
     dl: Tensor,
     totals: Tensor,
+    velocity: Tensor,
     state: [Tensor; 2],
 }
 
@@ -59,6 +60,7 @@ impl Step {
             dv: t(entries),
             dl: t(inner),
             totals: Tensor::host_zeros(Shape::vector(2), DType::F64),
+            velocity: Tensor::host_zeros(entries, DType::F32),
             state: [Tensor::host_zeros(ws, DType::F32), Tensor::host_zeros(ws, DType::F32)],
         }
     }
@@ -103,7 +105,7 @@ impl Step {
         assert!(cpu.all_finite(&self.db).unwrap());
         let spectral = SpectralWeight { basis: &self.w, lambda_in: &self.lambda, lambda_out: &self.b };
         let grads = SpectralGrads { lambda_in: slot(&mut self.dl, accum), ..SpectralGrads::default() };
-        let dw = OuterProduct { left: &self.pre, right: &self.x };
+        let dw = OuterProduct { left: &self.pre, right: &self.x, pattern: None };
         cpu.spectral_weight_vjp(&spectral, dw, grads).unwrap();
         let update = Update {
             rule: Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
@@ -117,8 +119,11 @@ impl Step {
             trainable: None,
         };
         cpu.update(&update, &mut self.w, &self.dw, &mut self.state).unwrap();
-        let factors = OuterProduct { left: &self.pre, right: &self.x };
+        let factors = OuterProduct { left: &self.pre, right: &self.x, pattern: None };
         cpu.update_product(&update, &mut self.w, factors, &mut self.state).unwrap();
+        let stored = OuterProduct { pattern: Some(&self.pattern), ..factors };
+        let update = Update { rule: Rule::Sgd { momentum: 0.9, nesterov: false }, ..update };
+        cpu.update_product(&update, &mut self.v, stored, std::slice::from_mut(&mut self.velocity)).unwrap();
         cpu.scale(0.5, &self.w, &mut self.dw, accum).unwrap();
     }
 }
@@ -127,8 +132,8 @@ impl Step {
 fn fifty_warm_steps_allocate_nothing() {
     for threads in [1, 2] {
         let cpu = Cpu::with_threads(threads).unwrap();
-        let mut steps =
-            [(300, 784, 100), (70, 900, 301), (64, 300, 1), (64, 300, 3)].map(|(o, i, b)| Step::new(o, i, b));
+        let mut steps = [(300, 784, 100), (70, 900, 301), (64, 300, 1), (64, 300, 2), (64, 300, 3)]
+            .map(|(o, i, b)| Step::new(o, i, b));
         cpu.within(&mut || {
             for _ in 0..5 {
                 steps.iter_mut().for_each(|s| s.run(&cpu));

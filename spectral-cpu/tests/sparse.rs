@@ -194,7 +194,7 @@ fn check_spectral(out: usize, inputs: usize) {
             let [db, di, d_o] = &mut grads;
             let slots =
                 SpectralGrads { basis: slot(db, accum), lambda_in: slot(di, accum), lambda_out: slot(d_o, accum) };
-            backend.spectral_weight_vjp(&op, OuterProduct { left: &dz, right: &x }, slots).unwrap();
+            backend.spectral_weight_vjp(&op, OuterProduct { left: &dz, right: &x, pattern: None }, slots).unwrap();
             grads.into_iter().chain([weight]).collect()
         });
     }

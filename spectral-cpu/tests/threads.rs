@@ -47,7 +47,7 @@ fn results(cpu: &Cpu, dtype: DType) -> Vec<Vec<f64>> {
         lambda_in: slot(&mut dl, accum),
         lambda_out: slot(&mut db, accum),
     };
-    cpu.spectral_weight_vjp(&op, OuterProduct { left: &dz, right: &x }, grads).unwrap();
+    cpu.spectral_weight_vjp(&op, OuterProduct { left: &dz, right: &x, pattern: None }, grads).unwrap();
     all.extend([values(&basis), values(&dl), values(&db)]);
 
     let mut target = replaced(ys);
@@ -75,7 +75,7 @@ fn results(cpu: &Cpu, dtype: DType) -> Vec<Vec<f64>> {
     all.push(values(&value));
     let mask = Mask::from_fn(ws.len(), |i| i % 3 == 0);
     let op = Update { pruned: Some(&mask), ..op };
-    cpu.update_product(&op, &mut value, OuterProduct { left: &dz, right: &x }, &mut state).unwrap();
+    cpu.update_product(&op, &mut value, OuterProduct { left: &dz, right: &x, pattern: None }, &mut state).unwrap();
     all.extend([values(&value), values(&state[1]), vec![cpu.largest(&dw).unwrap()]]);
     all
 }

@@ -4,8 +4,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Affine, Constraint, Error, Forward, Init, Layer, LowerCx, Lowered, Matrix, Mode, NodeParams, ParamSpec,
-    Pattern, Penalty, Result, Role, Saved, Shape, SparseGrads, SparseLinear, Stored, UnitAxis, Units, Vjp,
+    Activation, Affine, Constraint, Error, Forward, Init, Layer, LeftFactor, LowerCx, Lowered, Matrix, Mode,
+    NodeParams, ParamSpec, Pattern, Penalty, Result, Role, Saved, Shape, SparseGrads, SparseLinear, Stored, UnitAxis,
+    Units, Vjp,
 };
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use std::sync::Arc;
 /// Memory of the weights, stored entries `n` of `r` rows and `c` columns, values of `e` bytes: `(e + 4) n + 4 (r +
 /// 1)` bytes, and what a backend derives from the pattern: the CPU's tiles take 2 bytes an entry and 8 for each row
 /// in a tile, of which there are at most `n / 2`; patterns too thin for tiles take `8 n + 4 (c + 1)` for the order by
-/// column once they train. In f32 that is at most 16 bytes an entry, against 4 for each entry of a dense matrix;
+/// column once they train, and one or two samples at a time `2 n` for columns in 16 bits. In f32 that is at most 16 bytes an entry, against 4 for each entry of a dense matrix;
 /// gradients and optimiser state are `e` bytes for each stored entry each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -269,6 +270,10 @@ impl Layer for Sparse {
             bias: None,
             activation: Activation::Identity,
         };
+        // A product is left where that moves less memory than writing it down.
+        if cx.dy.len() + op.x.len() < op.values.len() {
+            cx.param_grads.leave_stored_product(WEIGHT, LeftFactor::Dy, pattern(&cx.params)?);
+        }
         let (values, bias) = if self.bias {
             let [values, bias] = cx.param_grads.slots([WEIGHT, BIAS])?;
             (values, bias)

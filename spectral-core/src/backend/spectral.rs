@@ -1,6 +1,6 @@
 //! The weight of a spectral layer and its gradients.
 
-use super::{DenseKernels, GradSlot, OuterProduct, expect};
+use super::{Accum, DenseKernels, GradSlot, LinearGrads, OuterProduct, expect};
 use crate::backend::elementwise::accumulate;
 use crate::{Result, Shape, Tensor};
 
@@ -66,9 +66,11 @@ pub trait SpectralKernels: DenseKernels {
     ) -> Result<()> {
         let shape = op.basis.shape();
         op.check("spectral_weight_vjp", shape)?;
+        dw.check("spectral_weight_vjp", op.basis)?;
         let inputs = shape.columns();
         let mut written = self.zeros(shape, op.basis.dtype())?;
-        dw.write(self, op.basis, &mut written)?;
+        let slot = GradSlot { tensor: &mut written, accum: Accum::Replace };
+        self.linear_vjp(&dw.of(op.basis), dw.left, LinearGrads { weight: Some(slot), ..LinearGrads::default() })?;
         let (d, basis) = (self.download(&written)?, self.download(op.basis)?);
         if let Some(slot) = grads.basis {
             expect("spectral_weight_vjp", shape, slot.tensor.shape())?;

@@ -1,7 +1,7 @@
 //! One step of an optimiser on one parameter, in one pass over memory.
 
-use super::{Accum, DenseKernels, GradSlot, Linear, LinearGrads, expect};
-use crate::{Activation, Constrain, Mask, Result, Shape, Tensor};
+use super::{Accum, DenseKernels, GradSlot, Linear, LinearGrads, SparseGrads, SparseKernels, SparseLinear, expect};
+use crate::{Activation, Constrain, Mask, Pattern, Result, Shape, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// Values and optimiser state closer to zero than this become zero, so that decaying weights never linger
@@ -112,17 +112,30 @@ pub struct OuterProduct<'a> {
     pub left: &'a Tensor,
     /// `[in, batch]`: what went into the weight.
     pub right: &'a Tensor,
+    /// The entries that the weight stores, in whose order its values and their gradient are; `None` if it is a matrix.
+    pub pattern: Option<&'a Pattern>,
 }
 
-impl OuterProduct<'_> {
+impl<'a> OuterProduct<'a> {
     /// Writes down the gradient of `weight`.
     ///
     /// # Errors
     /// The shapes do not fit.
-    pub fn write<B: DenseKernels + ?Sized>(&self, backend: &B, weight: &Tensor, to: &mut Tensor) -> Result<()> {
-        let slot = GradSlot { tensor: to, accum: Accum::Replace };
-        let grads = LinearGrads { weight: Some(slot), ..LinearGrads::default() };
-        backend.linear_vjp(&self.of(weight), self.left, grads)
+    pub fn write<B>(&self, backend: &B, weight: &Tensor, to: &mut Tensor) -> Result<()>
+    where
+        B: DenseKernels + SparseKernels + ?Sized,
+    {
+        let slot = Some(GradSlot { tensor: to, accum: Accum::Replace });
+        match self.pattern {
+            None => {
+                let grads = LinearGrads { weight: slot, ..LinearGrads::default() };
+                backend.linear_vjp(&self.of(weight), self.left, grads)
+            }
+            Some(pattern) => {
+                let grads = SparseGrads { values: slot, ..SparseGrads::default() };
+                backend.sparse_linear_vjp(&self.of_stored(pattern, weight), self.left, grads)
+            }
+        }
     }
 
     /// Checks the shapes.
@@ -130,17 +143,30 @@ impl OuterProduct<'_> {
     /// # Errors
     /// They are not those of a gradient of `weight`.
     pub fn check(&self, op: &'static str, weight: &Tensor) -> Result<()> {
-        self.of(weight).check(op, self.left.shape())
+        match self.pattern {
+            None => self.of(weight).check(op, self.left.shape()),
+            Some(pattern) => self.of_stored(pattern, weight).check(op, self.left.shape()),
+        }
     }
 
     /// The product that has this gradient.
-    fn of<'a>(&'a self, weight: &'a Tensor) -> Linear<'a> {
+    pub(super) fn of<'b>(&self, weight: &'b Tensor) -> Linear<'b>
+    where
+        'a: 'b,
+    {
         Linear { x: self.right, weight, bias: None, activation: Activation::Identity }
+    }
+
+    fn of_stored<'b>(&self, pattern: &'b Pattern, values: &'b Tensor) -> SparseLinear<'b>
+    where
+        'a: 'b,
+    {
+        SparseLinear { x: self.right, pattern, values, bias: None, activation: Activation::Identity }
     }
 }
 
 /// Optimiser steps.
-pub trait UpdateKernels: DenseKernels {
+pub trait UpdateKernels: DenseKernels + SparseKernels {
     /// Makes a parameter satisfy a constraint.
     ///
     /// # Errors
@@ -214,8 +240,8 @@ pub trait UpdateKernels: DenseKernels {
         state.iter_mut().zip(&s).try_for_each(|(t, s)| self.write(s, t))
     }
 
-    /// Applies `op` for a gradient that is a product: [`DenseKernels::linear_vjp`] and [`update`](Self::update) to the
-    /// bit. A kernel of its own need not write the gradient to memory.
+    /// Applies `op` for a gradient that is a product: [`DenseKernels::linear_vjp`], or for stored entries
+    /// [`SparseKernels::sparse_linear_vjp`], and [`update`](Self::update) to the bit. A kernel of its own need not write the gradient to memory.
     ///
     /// # Errors
     /// As [`update`](Self::update), or the factors do not fit.

@@ -63,18 +63,21 @@ impl Pattern {
     /// Both are over matrices of the same size.
     pub fn in_common(&self, other: &Self, mut both: impl FnMut(usize, usize)) {
         debug_assert_eq!((self.rows(), self.columns()), (other.rows(), other.columns()));
+        let mut found: Vec<(usize, usize)> = Vec::new();
         for row in 0..self.rows().min(other.rows()) {
             let (mine, theirs) = (self.row(row), other.row(row));
-            let (mut i, mut j) = (0, 0);
             let (first, first_other) = (self.starts()[row] as usize, other.starts()[row] as usize);
+            // Whether two columns are equal nobody foresees: each pair is noted, and stays only if they are.
+            found.resize(found.len().max(mine.len().min(theirs.len()) + 1), (0, 0));
+            let (mut i, mut j, mut count) = (0, 0, 0);
             while i < mine.len() && j < theirs.len() {
-                if mine[i] == theirs[j] {
-                    both(first + i, first_other + j);
-                }
                 let (a, b) = (mine[i], theirs[j]);
+                found[count] = (first + i, first_other + j);
+                count += usize::from(a == b);
                 i += usize::from(a <= b);
                 j += usize::from(b <= a);
             }
+            found[..count].iter().for_each(|&(i, j)| both(i, j));
         }
     }
 }

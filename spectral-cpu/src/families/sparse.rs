@@ -1,8 +1,9 @@
 //! Products with stored entries.
 
-use super::{expect, typed};
+use super::{GRAIN, expect, typed};
 use crate::Cpu;
-use crate::kernels::csr::{Csr, PADDING, Target, multiply, sampled};
+use crate::kernels::crew::Split;
+use crate::kernels::csr::{Csr, PADDING, Target, multiply, sampled, sampled_panels};
 use crate::kernels::math::Math;
 use crate::kernels::pairs;
 use crate::kernels::sliced::{self, SAMPLES, Slices};
@@ -10,8 +11,8 @@ use crate::kernels::sparse::panels::Panels;
 use crate::kernels::sparse::tiles::Tiles;
 use crate::kernels::sparse::{self, backward, forward, lanes, tile_inputs};
 use spectral_core::{
-    Accum, Activation, Error, Kernel, Packed, PackedLinear, Pattern, Result, RowSum, Shape, SparseGrads, SparseKernels,
-    SparseLinear, Tensor,
+    Accum, Activation, Element, Error, GradSlot, Kernel, Packed, PackedLinear, Pattern, Result, RowSum, Shape,
+    SparseGrads, SparseKernels, SparseLinear, Tensor,
 };
 use std::sync::Arc;
 
@@ -89,11 +90,11 @@ impl Packed for Sliced {
     }
 }
 
-/// The tiles of the pattern of `op`, where they pay: from three samples on, unless rows are too thin.
-fn tiles<E: Math>(cpu: &Cpu, op: &SparseLinear<'_>) -> Option<Arc<Tiles>> {
+/// The tiles of a pattern, where they pay: from three samples on, unless rows are too thin.
+fn tiles<E: Math>(cpu: &Cpu, pattern: &Pattern, batch: usize) -> Option<Arc<Tiles>> {
     let least = tile_inputs::<E>(lanes::<E>(cpu));
-    let width = if op.x.shape().columns() > 2 { Tiles::worth(op.pattern, least)? } else { return None };
-    Some(op.pattern.form(|t: &Tiles| t.least() == least, |pattern| Tiles::new(pattern, least, width)))
+    let width = if batch > 2 { Tiles::worth(pattern, least)? } else { return None };
+    Some(pattern.form(|t: &Tiles| t.least() == least, |pattern| Tiles::new(pattern, least, width)))
 }
 
 /// Tiles by groups of rows, `least` inputs wide or wider; none where rows are not in groups.
@@ -130,85 +131,125 @@ fn linear<E: Math>(cpu: &Cpu, op: &SparseLinear<'_>, y: &mut Tensor, pre: Option
             return Ok(());
         }
     }
-    if let Some(tiles) = tiles::<E>(cpu, op) {
+    if let Some(tiles) = tiles::<E>(cpu, op.pattern, batch) {
         forward::multiply(cpu, &tiles, values, x, batch, to);
         return Ok(());
     }
-    let narrow = (batch == 1).then(|| op.pattern.form(|_: &Narrow| true, Narrow::new));
-    let by_row = Csr {
-        starts: op.pattern.starts(),
-        indices: op.pattern.indices(),
-        narrow: narrow.as_ref().and_then(|n| n.0.as_deref()),
-        positions: None,
-        values,
-    };
-    multiply(cpu, by_row, x, op.pattern.columns(), batch, to);
+    by_row(op.pattern, values, batch, |by_row| multiply(cpu, by_row, x, op.pattern.columns(), batch, to));
     Ok(())
 }
 
 fn vjp<E: Math>(cpu: &Cpu, op: &SparseLinear<'_>, dz: &Tensor, mut grads: SparseGrads<'_>) -> Result<()> {
-    let operands = Operands { op, values: op.values.host::<E>()?, x: op.x.host::<E>()?, dz: dz.host::<E>()? };
     if let Some(slot) = grads.bias.take() {
         super::reduce::row_sums::<E>(cpu, RowSum::Plain, dz, slot.tensor, slot.accum)?;
     }
-    match tiles::<E>(cpu, op) {
-        Some(tiles) => operands.by_tiles(cpu, &tiles, grads),
-        None => operands.by_rows(cpu, grads),
+    let (x, values, batch) = (op.x.host()?, op.values.host()?, op.x.shape().columns());
+    Operands::<E> { pattern: op.pattern, batch, values, x, dz: dz.host()? }.gradients(
+        cpu,
+        written(grads.x)?,
+        written(grads.values)?,
+    );
+    Ok(())
+}
+
+/// Where a gradient goes, and how.
+type To<'a, E> = Option<(&'a mut [E], Accum)>;
+
+fn written<E: Element>(slot: Option<GradSlot<'_>>) -> Result<To<'_, E>> {
+    slot.map(|slot| Ok((slot.tensor.host_mut::<E>()?, slot.accum))).transpose()
+}
+
+/// Calls `work` for parts of the gradient `dz x^T` at the stored entries, which need not be in memory as a whole: with
+/// the index of the first entry of a part, the part, and the `results` that belong to it.
+pub(super) fn gradient_panels<E: Math, S: Split>(
+    cpu: &Cpu,
+    pattern: &Pattern,
+    (dz, x): (&Tensor, &Tensor),
+    results: S,
+    work: impl Fn(usize, &[E], S) + Sync,
+) -> Result<()> {
+    let batch = x.shape().columns();
+    let operands = Operands::<E> { pattern, batch, values: &[], x: x.host()?, dz: dz.host()? };
+    if batch > 0 && tiles::<E>(cpu, pattern, batch).is_none() {
+        operands.by_row(|by_row| sampled_panels(cpu, by_row, (operands.dz, operands.x), batch, results, work));
+        return Ok(());
     }
+    // Tiles write a few entries of a row at a time.
+    cpu.scratch().with(pattern.nonzeros(), |gradient: &mut [E]| {
+        operands.gradients(cpu, None, Some((gradient, Accum::Replace)));
+        let gradient = &*gradient;
+        cpu.crew().share(gradient.len(), GRAIN, results, |from, to, part| work(from, &gradient[from..to], part));
+    });
+    Ok(())
 }
 
 struct Operands<'a, E> {
-    op: &'a SparseLinear<'a>,
+    pattern: &'a Pattern,
+    batch: usize,
+    /// None, where only the gradient of the values is wanted.
     values: &'a [E],
     x: &'a [E],
     dz: &'a [E],
 }
 
 impl<E: Math> Operands<'_, E> {
-    fn by_tiles(&self, cpu: &Cpu, tiles: &Tiles, grads: SparseGrads<'_>) -> Result<()> {
-        let panels = Panels::new::<E>(cpu, self.op.x.shape().columns());
-        let (rows, columns) = (self.op.pattern.rows(), self.op.pattern.columns());
-        let (dz_len, x_len) = (panels.len(rows), if grads.values.is_some() { panels.len(columns) } else { 0 });
+    fn gradients(&self, cpu: &Cpu, dx: To<'_, E>, values: To<'_, E>) {
+        match tiles::<E>(cpu, self.pattern, self.batch) {
+            Some(tiles) => self.by_tiles(cpu, &tiles, dx, values),
+            None => self.by_rows(cpu, dx, values),
+        }
+    }
+
+    fn by_tiles(&self, cpu: &Cpu, tiles: &Tiles, dx: To<'_, E>, values: To<'_, E>) {
+        let panels = Panels::new::<E>(cpu, self.batch);
+        let (rows, columns) = (self.pattern.rows(), self.pattern.columns());
+        let (dz_len, x_len) = (panels.len(rows), if values.is_some() { panels.len(columns) } else { 0 });
         cpu.scratch().with(dz_len + x_len, |scratch: &mut [E]| {
             let (dz, x) = scratch.split_at_mut(dz_len);
             panels.pack(cpu, self.dz, dz);
-            if let Some(slot) = grads.x {
-                let dx = slot.tensor.host_mut::<E>()?;
-                backward::multiply_transposed(cpu, tiles, self.values, (panels, dz), dx, slot.accum);
+            if let Some((dx, accum)) = dx {
+                backward::multiply_transposed(cpu, tiles, self.values, (panels, dz), dx, accum);
             }
-            if let Some(slot) = grads.values {
+            if let Some((out, accum)) = values {
                 panels.pack(cpu, self.x, x);
-                let out = slot.tensor.host_mut::<E>()?;
-                sparse::sampled::sampled(cpu, tiles, panels, (dz, x), out, slot.accum);
+                sparse::sampled::sampled(cpu, tiles, panels, (dz, x), out, accum);
             }
-            Ok(())
-        })
+        });
     }
 
-    fn by_rows(&self, cpu: &Cpu, mut grads: SparseGrads<'_>) -> Result<()> {
-        let (pattern, batch) = (self.op.pattern, self.op.x.shape().columns());
-        let values = self.values;
-        let by_row =
-            Csr { starts: pattern.starts(), indices: pattern.indices(), narrow: None, positions: None, values };
-        if let Some(slot) = grads.x.take_if(|_| batch == 2) {
-            pairs::multiply_transposed(cpu, by_row, self.dz, slot.tensor.host_mut::<E>()?, slot.accum);
-        }
-        if let Some(slot) = grads.x {
-            let by_column = pattern.by_column();
-            let (starts, indices, positions) = (&*by_column.starts, &*by_column.rows, Some(&*by_column.positions));
-            let transposed = Csr { starts, indices, narrow: None, positions, values };
-            let y = slot.tensor.host_mut::<E>()?;
-            let to = Target { y, accum: slot.accum, bias: None, activation: Activation::Identity, activated: None };
-            multiply(cpu, transposed, self.dz, pattern.rows(), batch, to);
-        }
-        if let Some(slot) = grads.values {
-            let out = slot.tensor.host_mut::<E>()?;
-            if batch > 0 {
-                sampled(cpu, by_row, self.dz, self.x, batch, out, slot.accum);
-            } else if slot.accum == Accum::Replace {
-                out.fill(E::of(0.0));
+    fn by_rows(&self, cpu: &Cpu, dx: To<'_, E>, values: To<'_, E>) {
+        let (pattern, batch) = (self.pattern, self.batch);
+        match dx {
+            Some((dx, accum)) if batch == 2 => {
+                self.by_row(|by_row| pairs::multiply_transposed(cpu, by_row, self.dz, dx, accum));
             }
+            Some((y, accum)) => {
+                let by_column = pattern.by_column();
+                let (starts, indices, positions) = (&*by_column.starts, &*by_column.rows, Some(&*by_column.positions));
+                let transposed = Csr { starts, indices, narrow: None, positions, values: self.values };
+                let to = Target { y, accum, bias: None, activation: Activation::Identity, activated: None };
+                multiply(cpu, transposed, self.dz, pattern.rows(), batch, to);
+            }
+            None => {}
         }
-        Ok(())
+        match values {
+            Some((out, accum)) if batch > 0 => {
+                self.by_row(|by_row| sampled(cpu, by_row, self.dz, self.x, batch, out, accum));
+            }
+            Some((out, Accum::Replace)) => out.fill(E::of(0.0)),
+            _ => {}
+        }
     }
+
+    /// Calls `work` with the entries row by row.
+    fn by_row<R>(&self, work: impl FnOnce(Csr<'_, E>) -> R) -> R {
+        by_row(self.pattern, self.values, self.batch, work)
+    }
+}
+
+/// Calls `work` with the entries row by row, their columns as the kernels for so many samples read them fastest.
+fn by_row<E: Math, R>(pattern: &Pattern, values: &[E], batch: usize, work: impl FnOnce(Csr<'_, E>) -> R) -> R {
+    let narrow = (batch <= 2).then(|| pattern.form(|_: &Narrow| true, Narrow::new));
+    let narrow = narrow.as_ref().and_then(|n| n.0.as_deref());
+    work(Csr { starts: pattern.starts(), indices: pattern.indices(), narrow, positions: None, values })
 }

@@ -3,6 +3,7 @@
 use super::{GRAIN, typed};
 use crate::Cpu;
 use crate::families::dense::weight_gradient;
+use crate::families::sparse::gradient_panels;
 use crate::kernels;
 use crate::kernels::gemm::gemm_panels;
 use crate::kernels::math::Math;
@@ -57,12 +58,15 @@ fn update_product<E: Math>(
     gradient: OuterProduct<'_>,
     state: &mut [Tensor],
 ) -> Result<()> {
-    let (rows, columns, batch) = (value.shape().rows(), value.shape().columns(), gradient.left.shape().columns());
-    let product = weight_gradient(gradient.left.host::<E>()?, gradient.right.host::<E>()?, rows, columns, batch);
-    gemm_panels(cpu, product, results(value, state)?, |first, gradient, results| {
-        step(cpu, op, first, gradient, results);
-    });
-    Ok(())
+    let (left, right) = (gradient.left, gradient.right);
+    let work = |first: usize, gradient: &[E], results: Results<'_, E>| step(cpu, op, first, gradient, results);
+    let Some(pattern) = gradient.pattern else {
+        let (rows, columns, batch) = (value.shape().rows(), value.shape().columns(), left.shape().columns());
+        let product = weight_gradient(left.host::<E>()?, right.host::<E>()?, rows, columns, batch);
+        gemm_panels(cpu, product, results(value, state)?, work);
+        return Ok(());
+    };
+    gradient_panels(cpu, pattern, (left, right), results(value, state)?, work)
 }
 
 /// What an update changes: the value and up to two tensors of state.

@@ -130,11 +130,25 @@ impl Crew {
         results: S,
         panel: impl Fn(usize, usize, S, usize) + Sync,
     ) {
-        let results = results.raw(items);
-        self.each_on(items.div_ceil(grain), |i, thread| {
-            let (from, to) = (i * grain, items.min((i + 1) * grain));
-            // SAFETY: panels do not overlap, and each runs once.
-            panel(from, to, unsafe { S::part(&results, from, to) }, thread);
+        let end = |i: usize| items.min(i * grain);
+        self.cut_at(items.div_ceil(grain), end, results, |_, (from, to), part, thread| panel(from, to, part, thread));
+    }
+
+    /// As [`cut`](Self::cut), with `end(i)` for the number of items in the first `i` of `count` panels: calls `panel(i,
+    /// (from, to), part, thread)`.
+    pub(crate) fn cut_at<S: Split>(
+        &self,
+        count: usize,
+        end: impl Fn(usize) -> usize + Sync,
+        results: S,
+        panel: impl Fn(usize, (usize, usize), S, usize) + Sync,
+    ) {
+        assert!((0..count).all(|i| end(i) <= end(i + 1)));
+        let results = results.raw(end(count));
+        self.each_on(count, |i, thread| {
+            let (from, to) = (end(i), end(i + 1));
+            // SAFETY: ends ascend, so that panels do not overlap; each runs once.
+            panel(i, (from, to), unsafe { S::part(&results, from, to) }, thread);
         });
     }
 

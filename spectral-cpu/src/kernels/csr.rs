@@ -2,6 +2,7 @@
 
 use super::SharedMut;
 use super::activation::Activate;
+use super::crew::Split;
 use super::math::Math;
 use super::pairs;
 use super::vector::{Kernel, Vector};
@@ -11,6 +12,8 @@ use std::ops::Range;
 
 /// Floating-point operations of one panel: some ten microseconds of what memory and gathers allow.
 const PANEL_WORK: usize = 150_000;
+/// Entries of a panel of [`sampled_panels`], in the mean: they stay in the first cache.
+const PANEL_ENTRIES: usize = 4096;
 /// Vectors of samples that one pass over a row accumulates.
 const WIDE: usize = 4;
 
@@ -64,10 +67,9 @@ impl<E: Sync> Csr<'_, E> {
         end(i)..end(i + 1)
     }
 
-    /// Panics where an entry would be outside `inputs` rows of a dense operand.
+    /// Panics where an index would be outside `inputs` rows of a dense operand.
     pub(super) fn check(&self, inputs: usize) {
         assert!(self.starts.last().is_some_and(|&end| end as usize == self.indices.len()));
-        assert!(self.values.len() == self.indices.len());
         assert!(self.narrow.is_none_or(|n| n.len() == self.indices.len() + PADDING));
         debug_assert!(self.indices.iter().all(|&i| (i as usize) < inputs));
         debug_assert!(self.positions.is_none_or(|p| p.iter().all(|&p| (p as usize) < self.values.len())));
@@ -79,7 +81,7 @@ impl<E: Sync> Csr<'_, E> {
 /// The indices of `a` must be below `inputs`, as `Pattern` guarantees.
 pub(crate) fn multiply<E: Math>(cpu: &Cpu, a: Csr<'_, E>, x: &[E], inputs: usize, batch: usize, to: Target<'_, E>) {
     a.check(inputs);
-    assert!(x.len() == inputs * batch && to.y.len() == a.rows() * batch);
+    assert!(a.values.len() == a.indices.len() && x.len() == inputs * batch && to.y.len() == a.rows() * batch);
     assert!(to.bias.is_none_or(|b| b.len() == a.rows() && to.accum == Accum::Replace));
     assert!(to.activated.as_ref().is_none_or(|y| y.len() == to.y.len()));
     let y = SharedMut(to.y.as_mut_ptr());
@@ -265,16 +267,69 @@ impl<E: Math> Multiply<'_, E> {
 /// `out[k] (+)= sum over the batch of d[row_k, :] * x[column_k, :]` for every stored entry of `a`, whose values are
 /// not read.
 pub(crate) fn sampled<E: Math>(cpu: &Cpu, a: Csr<'_, E>, d: &[E], x: &[E], batch: usize, out: &mut [E], accum: Accum) {
-    assert!(batch > 0 && d.len() == a.rows() * batch && out.len() == a.indices.len());
-    a.check(x.len() / batch);
+    assert!(out.len() == a.indices.len());
+    let rows = SampledRows::new(a, d, x, batch);
     let out = SharedMut(out.as_mut_ptr());
-    a.panels(cpu, batch, |rows| {
-        let out = out.get();
+    a.panels(cpu, batch, |range| {
+        // SAFETY: the entries of these rows are this panel's part of the result.
+        unsafe { rows.write(cpu, range.clone(), out.get().add(a.starts[range.start] as usize), accum) };
+    });
+}
+
+/// Computes what [`sampled`] does, bit for bit, a few rows at a time, and calls `work(first, panel, part)` for each: the
+/// index of the first entry, all of the rows, and the part of `results` that belongs to them, an item an entry.
+pub(crate) fn sampled_panels<E: Math, S: Split>(
+    cpu: &Cpu,
+    a: Csr<'_, E>,
+    (d, x): (&[E], &[E]),
+    batch: usize,
+    results: S,
+    work: impl Fn(usize, &[E], S) + Sync,
+) {
+    let rows = SampledRows::new(a, d, x, batch);
+    let height = (a.rows() * PANEL_ENTRIES).div_ceil(a.indices.len().max(1));
+    let count = a.rows().div_ceil(height.max(1));
+    let row = |i: usize| a.rows().min(i * height);
+    let end = |i: usize| a.starts[row(i)] as usize;
+    let most = (0..count).map(|i| end(i + 1) - end(i)).max().unwrap_or(0);
+    cpu.scratch().with(cpu.threads() * most, |panels: &mut [E]| {
+        let panels = SharedMut(panels.as_mut_ptr());
+        cpu.crew().cut_at(count, end, results, |i, (from, to), part, thread| {
+            // SAFETY: there are `most` elements for each thread, and a thread starts no other panel before this one ends.
+            let panel = unsafe { std::slice::from_raw_parts_mut(panels.get().add(thread * most), to - from) };
+            // SAFETY: the panel has an element for each entry of the rows.
+            unsafe { rows.write(cpu, row(i)..row(i + 1), panel.as_mut_ptr(), Accum::Replace) };
+            work(from, panel, part);
+        });
+    });
+}
+
+/// Operands of [`sampled`], checked.
+struct SampledRows<'a, E> {
+    a: Csr<'a, E>,
+    d: &'a [E],
+    x: &'a [E],
+    batch: usize,
+}
+
+impl<'a, E: Math> SampledRows<'a, E> {
+    fn new(a: Csr<'a, E>, d: &'a [E], x: &'a [E], batch: usize) -> Self {
+        assert!(batch > 0 && d.len() == a.rows() * batch);
+        a.check(x.len() / batch);
+        Self { a, d, x, batch }
+    }
+
+    /// Writes the entries of some rows to `out` and behind it.
+    ///
+    /// # Safety
+    /// `out` is valid for writes of as many elements as the rows have entries, and for reads to be added to.
+    unsafe fn write(&self, cpu: &Cpu, rows: Range<usize>, out: *mut E, accum: Accum) {
+        let &Self { a, d, x, batch } = self;
         match batch {
             2 => cpu.simd().run(pairs::Sampled { a, d, x: x.as_ptr(), out, rows, accum }),
             _ => cpu.simd().run(Sampled { a, d, x, batch, out, rows, accum }),
         }
-    });
+    }
 }
 
 struct Sampled<'a, E> {
@@ -282,6 +337,7 @@ struct Sampled<'a, E> {
     d: &'a [E],
     x: &'a [E],
     batch: usize,
+    /// Where the first entry of the rows goes; the others follow it.
     out: *mut E,
     rows: Range<usize>,
     accum: Accum,
@@ -293,6 +349,7 @@ impl<E: Math> Kernel<E> for Sampled<'_, E> {
     fn run<V: Vector<Elem = E>>(self) {
         let whole = self.batch / V::LANES * V::LANES;
         let last = V::first(self.batch - whole);
+        let first = self.a.starts[self.rows.start] as usize;
         for row in self.rows.clone() {
             let d = self.d.as_ptr().wrapping_add(row * self.batch);
             for k in self.a.starts[row] as usize..self.a.starts[row + 1] as usize {
@@ -312,7 +369,7 @@ impl<E: Math> Kernel<E> for Sampled<'_, E> {
                     }
                     let rest = V::load_masked(x.wrapping_add(i), last);
                     sums[1] = V::load_masked(d.wrapping_add(i), last).fma(rest, sums[1]);
-                    let to = &mut *self.out.add(k);
+                    let to = &mut *self.out.add(k - first);
                     *to = self.accum.apply(*to, sums[0].add(sums[1]).sum());
                 }
             }

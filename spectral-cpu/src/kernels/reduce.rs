@@ -15,8 +15,17 @@ pub(crate) struct RowSums<'a, E> {
 impl<E: Lanes> Kernel<E> for RowSums<'_, E> {
     type Output = ();
     #[inline(always)]
-    fn run<V: Vector<Elem = E>>(self) {
-        for (r, total) in self.sums.iter_mut().enumerate() {
+    fn run<V: Vector<Elem = E>>(mut self) {
+        let done = if self.columns == 2 {
+            match self.sum {
+                RowSum::Plain => self.pairs::<V, 0>(),
+                RowSum::Absolute => self.pairs::<V, 1>(),
+                RowSum::Square => self.pairs::<V, 2>(),
+            }
+        } else {
+            0
+        };
+        for (r, total) in self.sums.iter_mut().enumerate().skip(done) {
             let row = &self.x[r * self.columns..(r + 1) * self.columns];
             let new = match self.sum {
                 RowSum::Plain => row_sum::<V, 0>(row),
@@ -25,6 +34,25 @@ impl<E: Lanes> Kernel<E> for RowSums<'_, E> {
             };
             *total = self.accum.apply(*total, new);
         }
+    }
+}
+
+impl<E: Lanes> RowSums<'_, E> {
+    /// Rows of two elements, a vector of rows at a time, as far as whole vectors go; returns how far.
+    #[inline(always)]
+    fn pairs<V: Vector<Elem = E>, const F: u8>(&mut self) -> usize {
+        let whole = self.sums.len() / V::LANES * V::LANES;
+        for r in (0..whole).step_by(V::LANES) {
+            // SAFETY: there are sums for the rows of a vector from `r` on, and twice as many elements.
+            unsafe {
+                let x = self.x[2 * r..2 * r + 2 * V::LANES].as_ptr();
+                let terms = [V::load(x), V::load(x.add(V::LANES))].map(|x| term::<V, F>(x, V::zero()));
+                let to = self.sums.as_mut_ptr().add(r);
+                let sums = V::pair_sums(terms);
+                if self.accum == Accum::Add { V::load(to).add(sums) } else { sums }.store(to);
+            }
+        }
+        whole
     }
 }
 
@@ -69,6 +97,14 @@ impl<E: Lanes> Kernel<E> for Largest<'_, E> {
         // `max` drops NaN; x - x is 0 for finite x and NaN for others, and NaN stays in a sum.
         let (mut most, mut finite) = ([V::zero(); 4], [V::zero(); 4]);
         let mut i = 0;
+        while i + 4 * V::LANES <= self.0.len() {
+            for n in 0..4 {
+                // SAFETY: four vectors from `i` on are inside the slice.
+                let x = unsafe { V::load(self.0.as_ptr().add(i)) };
+                (most[n], finite[n]) = (most[n].max(x.abs()), finite[n].add(x.sub(x)));
+                i += V::LANES;
+            }
+        }
         while i < self.0.len() {
             for n in 0..4 {
                 let lanes = V::first(self.0.len().saturating_sub(i).min(V::LANES));

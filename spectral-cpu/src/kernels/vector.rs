@@ -32,6 +32,33 @@ mod portable;
 use crate::Simd;
 use spectral_core::Element;
 
+/// An integer that says where an element is.
+pub(crate) trait Index: Copy {
+    /// The integer at `from`.
+    ///
+    /// Read by itself: compilers make one load of neighbours, and taking those apart takes longer than loads do.
+    ///
+    /// # Safety
+    /// `from` is valid for reads.
+    unsafe fn read(from: *const Self) -> usize;
+}
+
+impl Index for u16 {
+    #[inline(always)]
+    unsafe fn read(from: *const Self) -> usize {
+        // SAFETY: as the caller vouches.
+        usize::from(unsafe { from.read_volatile() })
+    }
+}
+
+impl Index for u32 {
+    #[inline(always)]
+    unsafe fn read(from: *const Self) -> usize {
+        // SAFETY: as the caller vouches.
+        unsafe { from.read_volatile() as usize }
+    }
+}
+
 /// A vector register.
 ///
 /// Values of the x86 types exist only inside [`Simd::run`], which is what makes their instructions sound to use:
@@ -140,50 +167,62 @@ pub(crate) trait Vector: Copy {
         of.map(Self::sum)
     }
 
-    /// Lanes `2 i` and `2 i + 1` are `from[i]`.
+    /// Reads `LANES / 2` elements into the first lanes; the others are 0.
     ///
     /// # Safety
-    /// `from` is valid for reads of `LANES / 2` elements.
+    /// `from` is valid for reads of so many elements.
     #[inline(always)]
-    unsafe fn twice(from: *const Self::Elem) -> Self {
+    unsafe fn load_half(from: *const Self::Elem) -> Self {
         // SAFETY: as the caller vouches.
-        Self::from_lanes(|i| unsafe { *from.add(i / 2) })
+        unsafe { Self::load_masked(from, Self::first(Self::LANES / 2)) }
     }
 
-    /// Lanes `2 i` and `2 i + 1` are `base[2 index[i]]` and the element behind it.
-    ///
-    /// # Safety
-    /// `index` is valid for reads of `LANES / 2` indices, and `base` for those pairs.
+    /// Lanes `2 i` and `2 i + 1` are lane `i`.
     #[inline(always)]
-    unsafe fn pairs(base: *const Self::Elem, index: *const u32) -> Self {
-        // SAFETY: as the caller vouches.
-        Self::from_lanes(|i| unsafe { *base.add(2 * *index.add(i / 2) as usize + i % 2) })
-    }
-
-    /// The inverse of [`pairs`](Self::pairs), for indices that differ.
-    ///
-    /// # Safety
-    /// As for [`pairs`](Self::pairs), for writes.
-    #[inline(always)]
-    unsafe fn put_pairs(self, base: *mut Self::Elem, index: *const u32) {
+    fn doubled(self) -> Self {
         let lanes = self.lanes();
-        for (i, lane) in lanes[..Self::LANES].iter().enumerate() {
-            // SAFETY: as the caller vouches.
-            unsafe { *base.add(2 * *index.add(i / 2) as usize + i % 2) = *lane };
+        Self::from_lanes(|i| lanes[i / 2])
+    }
+
+    /// The integers at `from`, as many as pairs fit.
+    ///
+    /// # Safety
+    /// `from` is valid for reads of `LANES / 2` integers.
+    #[inline(always)]
+    unsafe fn places<I: Index>(from: *const I) -> [usize; 8] {
+        // SAFETY: as the caller vouches.
+        std::array::from_fn(|i| if i < Self::LANES / 2 { unsafe { I::read(from.add(i)) } } else { 0 })
+    }
+
+    /// Lanes `2 i` and `2 i + 1` are `base[2 at[i]]` and the element behind it.
+    ///
+    /// # Safety
+    /// `base` is valid for reads of those pairs.
+    #[inline(always)]
+    unsafe fn pairs(base: *const Self::Elem, at: &[usize; 8]) -> Self {
+        // SAFETY: as the caller vouches.
+        Self::from_lanes(|i| unsafe { *base.add(2 * at[i / 2] + i % 2) })
+    }
+
+    /// Adds `*value` times the first two lanes to the pair at `to`.
+    ///
+    /// # Safety
+    /// `value` is valid for a read, `to` for reads and writes of two elements.
+    #[inline(always)]
+    unsafe fn add_pair(value: *const Self::Elem, lanes: Self, to: *mut Self::Elem) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let two = Self::first(2);
+            Self::splat(*value).fma(lanes, Self::load_masked(to, two)).store_masked(to, two);
         }
     }
 
-    /// Writes lane `2 i` plus lane `2 i + 1` to `to[i]`.
-    ///
-    /// # Safety
-    /// `to` is valid for writes of `LANES / 2` elements.
+    /// Lane `i` is the sum of pair `i`, of the pairs of the first vector and then those of the second.
     #[inline(always)]
-    unsafe fn store_pair_sums(self, to: *mut Self::Elem) {
-        let lanes = self.lanes();
-        for (i, pair) in lanes[..Self::LANES].chunks_exact(2).enumerate() {
-            // SAFETY: as the caller vouches.
-            unsafe { *to.add(i) = pair[0] + pair[1] };
-        }
+    fn pair_sums(of: [Self; 2]) -> Self {
+        let lanes = of.map(Self::lanes);
+        let half = Self::LANES / 2;
+        Self::from_lanes(|i| lanes[i / half][2 * (i % half)] + lanes[i / half][2 * (i % half) + 1])
     }
 
     /// The sum of the even lanes and that of the odd ones, each in a fixed order.
@@ -345,6 +384,7 @@ mod tests {
             index.resize(16, 0);
             let short: Vec<u16> = index.iter().map(|&i| i as u16).collect();
             let crossing: Vec<u8> = (0..16).map(|i| if i % 2 == 0 { i } else { 128 + (n + n - 1) as u8 - i }).collect();
+            let halves: Vec<u32> = (0..n as u32 / 2).rev().collect();
             let mut results = Vec::new();
             // SAFETY: both slices hold 16 elements, and so do the results.
             unsafe {
@@ -372,6 +412,10 @@ mod tests {
                     a.each(|x| x + E::of(1.0)),
                     V::columns4(&std::array::from_fn(|i| self.0.as_ptr().add(i % 4)))[3],
                     V::pick([a, b], crossing.as_ptr()),
+                    a.doubled(),
+                    V::load_half(self.0.as_ptr()),
+                    V::pair_sums([a, b]),
+                    V::pairs(self.0.as_ptr(), &V::places(halves.as_ptr())),
                 ];
                 for v in all {
                     let mut out = vec![zero; n];
@@ -381,13 +425,16 @@ mod tests {
                 let mut out = vec![zero; n];
                 a.store_masked(out.as_mut_ptr(), odd);
                 results.push(out);
+                let mut out = vec![zero; n];
+                V::add_pair(self.1.as_ptr(), a, out[1..].as_mut_ptr());
+                results.push(out);
                 assert_eq!(V::bits(odd), 0b1010_1010_1010_1010 & ((1 << n) - 1));
             }
             results
         }
     }
 
-    fn expected(i: usize, n: usize, all: &[f64], others: &[f64]) -> [f64; 22] {
+    fn expected(i: usize, n: usize, all: &[f64], others: &[f64]) -> [f64; 27] {
         let (a, b) = (all[i], others[i]);
         let odd = i % 2 == 1;
         [
@@ -412,7 +459,12 @@ mod tests {
             a + 1.0,
             all[i % 4 + 3],
             if odd { others[n - 1 - i] } else { a },
+            all[i / 2],
+            if i < n / 2 { a } else { 0.0 },
+            if i < n / 2 { all[2 * i] + all[2 * i + 1] } else { others[2 * i - n] + others[2 * i - n + 1] },
+            all[n - 2 - i / 2 * 2 + i % 2],
             if odd { a } else { 0.0 },
+            if i == 1 || i == 2 { others[0] * all[i - 1] } else { 0.0 },
         ]
     }
 

@@ -55,6 +55,10 @@ impl<D: Device> UpdateKernels for Cuda<D> {
         let shape = value.shape();
         op.check(value, shape, state)?;
         let mut written = self.scratch(shape, value.dtype())?;
+        if gradient.pattern.is_some() {
+            gradient.write(self, value, &mut written)?;
+            return self.update(op, value, &written, state);
+        }
         let factors = [(gradient.left, false), (gradient.right, true)];
         let extents = [shape.rows(), shape.columns(), gradient.left.shape().columns()];
         self.product(factors, extents, (&mut written, Accum::Replace), Epilogue::default())?;

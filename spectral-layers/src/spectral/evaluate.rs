@@ -140,7 +140,7 @@ pub(super) fn vjp(layer: &Spectral, cx: &mut Vjp<'_>) -> Result<()> {
             if basis.is_none() && lambda_in.is_none() && lambda_out.is_none() {
                 return Ok(());
             }
-            let dw = OuterProduct { left: cx.dy, right: x };
+            let dw = OuterProduct { left: cx.dy, right: x, pattern: None };
             backend.spectral_weight_vjp(&w, dw, SpectralGrads { basis, lambda_in, lambda_out })
         }
         Form::Rows => {

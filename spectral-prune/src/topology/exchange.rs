@@ -56,21 +56,28 @@ pub(super) fn exchanged(old: &Pattern, gone: &Mask, grown: &[u64]) -> Result<Pat
     let mut starts = Vec::with_capacity(old.rows() + 1);
     starts.push(0);
     let mut indices = Vec::with_capacity(old.nonzeros() - gone.count() + grown.len());
-    let mut grown = grown.iter().copied().peekable();
-    let columns = old.columns() as u64;
+    let (mut kept, mut rest) = (Vec::new(), grown);
     for row in 0..old.rows() {
-        let first = row as u64 * columns;
-        let mut next_grown = |before: u64| grown.next_if(|g| *g < before).map(|g| (g - first) as u32);
-        let entries = old.starts()[row] as usize..;
-        for (&column, _) in old.row(row).iter().zip(entries).filter(|(_, i)| !gone.contains(*i)) {
-            while let Some(new) = next_grown(first + u64::from(column)) {
-                indices.push(new);
-            }
-            indices.push(column);
+        // What stays and what comes is as good as random, so that branches on it would be foreseen wrongly.
+        let (entries, first) = (old.row(row), old.starts()[row] as usize);
+        kept.resize(kept.len().max(entries.len() + 1), 0);
+        let mut count = 0;
+        for (i, &column) in entries.iter().enumerate() {
+            kept[count] = column;
+            count += usize::from(!gone.contains(first + i));
         }
-        while let Some(new) = next_grown(first + columns) {
-            indices.push(new);
+        let before = row as u64 * old.columns() as u64;
+        let (mut coming, later) = rest.split_at(rest.partition_point(|&g| g < before + old.columns() as u64));
+        let mut staying = &kept[..count];
+        rest = later;
+        while let (Some(&stays), Some(&comes)) = (staying.first(), coming.first()) {
+            let comes = (comes - before) as u32;
+            indices.push(stays.min(comes));
+            staying = &staying[usize::from(stays < comes)..];
+            coming = &coming[usize::from(comes < stays)..];
         }
+        indices.extend_from_slice(staying);
+        indices.extend(coming.iter().map(|g| (g - before) as u32));
         starts.push(indices.len() as u32);
     }
     Ok(Pattern::new(old.rows(), old.columns(), starts, indices)?)

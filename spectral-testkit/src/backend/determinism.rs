@@ -138,7 +138,7 @@ impl<'a> Work<'a> {
         let (lambda_in, lambda_out) = (self.random(Shape::vector(IN))?, self.random(Shape::vector(OUT))?);
         let (left, right) = (self.random(Shape::matrix(OUT, BATCH))?, self.random(Shape::matrix(IN, BATCH))?);
         let op = SpectralWeight { basis: &basis, lambda_in: &lambda_in, lambda_out: &lambda_out };
-        let dw = OuterProduct { left: &left, right: &right };
+        let dw = OuterProduct { left: &left, right: &right, pattern: None };
         self.result(basis.shape(), |b, w| b.spectral_weight(&op, w))?;
         self.result(basis.shape(), |b, d| {
             b.spectral_weight_vjp(&op, dw, SpectralGrads { basis: slot(d), ..Default::default() })

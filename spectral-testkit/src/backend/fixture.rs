@@ -7,7 +7,7 @@ use spectral_core::{Backend, DType, Memory, Reference, Result, Seed, Shape, Stre
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Output units, inputs, samples.
-pub(super) const EXTENTS: [(usize, usize, usize); 18] = [
+pub(super) const EXTENTS: [(usize, usize, usize); 19] = [
     (0, 3, 2),
     (3, 0, 2),
     (3, 2, 0),
@@ -23,6 +23,7 @@ pub(super) const EXTENTS: [(usize, usize, usize); 18] = [
     (101, 203, 35),
     (257, 301, 9),
     (130, 255, 1),
+    (101, 203, 2),
     (1, 4099, 3),
     (2051, 3, 5),
     (5, 3, 3001),

@@ -47,7 +47,7 @@ pub(super) fn run(f: &mut Fixture<'_>) {
 
 /// Which entries are stored.
 #[derive(Debug, Clone, Copy)]
-enum Filling {
+pub(super) enum Filling {
     Nothing,
     /// Percent, at random; at 10 % some rows of small matrices are empty.
     Share(usize),
@@ -58,7 +58,7 @@ enum Filling {
     All,
 }
 
-fn pattern(f: &mut Fixture<'_>, out: usize, inputs: usize, filling: Filling) -> Result<Pattern> {
+pub(super) fn pattern(f: &mut Fixture<'_>, out: usize, inputs: usize, filling: Filling) -> Result<Pattern> {
     Pattern::from_fn(out, inputs, |r, c| match filling {
         Filling::Nothing => false,
         Filling::Share(percent) => f.below(100) < percent,

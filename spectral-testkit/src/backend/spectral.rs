@@ -37,7 +37,7 @@ pub(super) fn run(f: &mut Fixture<'_>) {
             grads[which] = f.random(Shape::vector(7))?;
             let [basis, lambda_in, lambda_out] = grads.each_mut().map(|g| Some(g.slots(Accum::Add).0));
             let grads = SpectralGrads { basis, lambda_in, lambda_out };
-            let dw = OuterProduct { left: &left.device, right: &right.device };
+            let dw = OuterProduct { left: &left.device, right: &right.device, pattern: None };
             f.backend.spectral_weight_vjp(&device(&factors), dw, grads)
         });
     }
@@ -84,7 +84,7 @@ fn vjp(
 ) -> Result<()> {
     let factors = factors(f, out, inputs)?;
     let (left, right) = (f.random(Shape::matrix(out, batch))?, f.random(Shape::matrix(inputs, batch))?);
-    let dw = OuterProduct { left: &left.device, right: &right.device };
+    let dw = OuterProduct { left: &left.device, right: &right.device, pattern: None };
     let mut grads = targets(f, out, inputs, accum)?;
     let mut again = Vec::new();
     for g in &grads {
@@ -98,7 +98,7 @@ fn vjp(
     };
     f.backend.spectral_weight_vjp(&device(&factors), dw, chosen)?;
     let all = SpectralGrads { basis: Some(basis.1), lambda_in: Some(lambda_in.1), lambda_out: Some(lambda_out.1) };
-    let exact = OuterProduct { left: &left.oracle, right: &right.oracle };
+    let exact = OuterProduct { left: &left.oracle, right: &right.oracle, pattern: None };
     Reference.spectral_weight_vjp(&oracle(&factors), exact, all)?;
     let mut slots = again.iter_mut().zip(wanted).map(|(tensor, on)| on.then_some(GradSlot { tensor, accum }));
     let mut next = || slots.next().flatten();
@@ -107,7 +107,7 @@ fn vjp(
 
     // Sums of |dW * basis| over rows and columns: those of the same kernel on sizes, but for the sign.
     let (sb, left, right) = (sizes(&factors[0].oracle)?, sizes(&left.oracle)?, sizes(&right.oracle)?);
-    let dw = OuterProduct { left: &left, right: &right };
+    let dw = OuterProduct { left: &left, right: &right, pattern: None };
     let op = SpectralWeight { basis: &sb, ..oracle(&factors) };
     let mut columns = Tensor::host_zeros(Shape::vector(inputs), DType::F64);
     let mut rows = Tensor::host_zeros(Shape::vector(out), DType::F64);

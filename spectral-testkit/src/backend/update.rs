@@ -1,6 +1,7 @@
 //! Optimiser steps.
 
 use super::fixture::{Fixture, Pair};
+use super::sparse::{Filling, pattern};
 use spectral_core::backend::{OuterProduct, Rule, SUBNORMAL_CUT, Update, UpdateKernels};
 use spectral_core::{Constrain, Constraint, Mask, Memory, Reference, Result, Rows, Shape, Tensor};
 
@@ -52,7 +53,15 @@ pub(super) fn run(f: &mut Fixture<'_>) {
         for (out, inputs, batch) in [(1, 1, 1), (10, 7, 3), (70, 130, 5), (19, 65, 333)] {
             for masked in [false, true] {
                 let what = format!("update_product {rule:?} of [{out}, {inputs}] over {batch}, masked: {masked}");
-                f.case(what, |f| product(f, rule, (out, inputs, batch), masked));
+                f.case(what, |f| product(f, rule, (out, inputs, batch), masked, None));
+            }
+        }
+        for (out, inputs, batch) in [(1, 1, 2), (10, 7, 1), (130, 300, 2), (70, 130, 5), (19, 65, 333)] {
+            for (filling, masked) in [(Filling::Share(40), false), (Filling::Share(40), true), (Filling::OneRow, true)]
+            {
+                let what =
+                    format!("update_product {rule:?} of {filling:?} {out}x{inputs} over {batch}, masked: {masked}");
+                f.case(what, |f| product(f, rule, (out, inputs, batch), masked, Some(filling)));
             }
         }
     }
@@ -83,7 +92,7 @@ pub(super) fn run(f: &mut Fixture<'_>) {
             let mut w = f.random(Shape::matrix(4, 5))?;
             let (left, right) = (f.random(Shape::matrix(left.0, left.1))?, f.random(Shape::matrix(right.0, right.1))?);
             let mut state = (0..2).map(|_| w.device.duplicate()).collect::<Result<Vec<_>>>()?;
-            let factors = OuterProduct { left: &left.device, right: &right.device };
+            let factors = OuterProduct { left: &left.device, right: &right.device, pattern: None };
             f.backend.update_product(&plain(rule), &mut w.device, factors, &mut state)
         });
     }
@@ -136,13 +145,18 @@ fn steps(f: &mut Fixture<'_>, rule: Rule, len: usize, options: Options) -> Resul
     let frozen = f.backend.download(&w.device)?;
     let mut device = state(f, rule.slots(), len)?;
     let mut oracle: Vec<Tensor> = (0..rule.slots()).map(|_| Tensor::host_zeros(shape, w.oracle.dtype())).collect();
+    let (l1, l2) = if options.pulled { (1e-2, 2e-2) } else { (0.0, 0.0) };
     for step in 1..=3 {
-        let g = f.random(shape)?;
+        // Where gradient and penalty cancel, a rule that divides by their sum makes a large difference of its rounding.
+        let values = Reference.download(&w.oracle)?.into_iter().zip(f.normal(len));
+        let apart =
+            |(w, g): (f64, f64)| if (0.7 * g + 2.0 * l2 * w + l1 * w.signum()).abs() < 0.05 { g + 1.0 } else { g };
+        let g = f.pair(shape, &f.rounded(values.map(apart).collect()))?;
         let op = Update {
             step,
             gradient_scale: 0.7,
-            l1: if options.pulled { 1e-2 } else { 0.0 },
-            l2: if options.pulled { 2e-2 } else { 0.0 },
+            l1,
+            l2,
             decay: if options.pulled { 3e-2 } else { 0.0 },
             pruned: pruned.as_ref(),
             trainable: trainable.as_ref(),
@@ -178,8 +192,16 @@ fn steps(f: &mut Fixture<'_>, rule: Rule, len: usize, options: Options) -> Resul
 }
 
 /// Two steps with a product for a gradient have the bits of those with the product written down.
-fn product(f: &mut Fixture<'_>, rule: Rule, (out, inputs, batch): (usize, usize, usize), masked: bool) -> Result<()> {
-    let shape = Shape::matrix(out, inputs);
+fn product(
+    f: &mut Fixture<'_>,
+    rule: Rule,
+    (out, inputs, batch): (usize, usize, usize),
+    masked: bool,
+    stored: Option<Filling>,
+) -> Result<()> {
+    let pattern = stored.map(|filling| pattern(f, out, inputs, filling)).transpose()?;
+    let pattern = pattern.as_ref();
+    let shape = pattern.map_or(Shape::matrix(out, inputs), |p| Shape::vector(p.nonzeros()));
     let pruned = masked.then(|| Mask::from_fn(shape.len(), |i| i % 3 == 1));
     let trainable = masked.then(|| Mask::from_fn(shape.len(), |i| i % 5 < 3));
     let mut value = f.random(shape)?.device;
@@ -192,7 +214,7 @@ fn product(f: &mut Fixture<'_>, rule: Rule, (out, inputs, batch): (usize, usize,
     }
     for step in 1..=2 {
         let (left, right) = (f.random(Shape::matrix(out, batch))?, f.random(Shape::matrix(inputs, batch))?);
-        let factors = OuterProduct { left: &left.device, right: &right.device };
+        let factors = OuterProduct { left: &left.device, right: &right.device, pattern };
         let (pruned, trainable) = (pruned.as_ref(), trainable.as_ref());
         let op = Update { step, l1: 1e-2, l2: 2e-2, decay: 3e-2, pruned, trainable, ..plain(rule) };
         factors.write(f.backend, &wanted, &mut written)?;

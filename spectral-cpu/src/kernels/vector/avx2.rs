@@ -21,30 +21,16 @@ unsafe fn four(base: *const f32, index: *const u16) -> __m128 {
     }
 }
 
-/// Two pairs of elements: `base[2 index[i]]` and the one behind it, for two indices.
+/// Two pairs of elements: `base[2 at[i]]` and the one behind it.
 ///
 /// # Safety
-/// `index` is valid for reads of two indices, and `base` for their pairs.
+/// `base` is valid for reads of the pairs.
 #[inline(always)]
-unsafe fn two_pairs(base: *const f32, index: *const u32) -> __m128 {
+unsafe fn two_pairs(base: *const f32, at: [usize; 2]) -> __m128 {
     // SAFETY: as said; the machine has the instructions.
     unsafe {
-        let all = index.cast::<u64>().read_unaligned();
-        let low = _mm_load_sd(base.add(2 * (all as u32 as usize)).cast());
-        _mm_castpd_ps(_mm_loadh_pd(low, base.add(2 * (all >> 32) as usize).cast()))
-    }
-}
-
-/// The inverse of [`two_pairs`].
-///
-/// # Safety
-/// As for [`two_pairs`], for writes.
-#[inline(always)]
-unsafe fn put_two_pairs(pairs: __m128, base: *mut f32, index: *const u32) {
-    // SAFETY: as said; the machine has the instructions.
-    unsafe {
-        _mm_storel_pd(base.add(2 * *index as usize).cast(), _mm_castps_pd(pairs));
-        _mm_storeh_pd(base.add(2 * *index.add(1) as usize).cast(), _mm_castps_pd(pairs));
+        let low = _mm_load_sd(base.add(2 * at[0]).cast());
+        _mm_castpd_ps(_mm_loadh_pd(low, base.add(2 * at[1]).cast()))
     }
 }
 
@@ -121,36 +107,37 @@ impl Vector for __m256 {
     }
 
     #[inline(always)]
-    unsafe fn twice(from: *const f32) -> Self {
-        // SAFETY: the machine has the instructions; the caller vouches for 4 elements.
+    fn doubled(self) -> Self {
+        // SAFETY: the machine has the instructions, and no memory is accessed.
+        unsafe { _mm256_permutevar8x32_ps(self, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3)) }
+    }
+
+    #[inline(always)]
+    unsafe fn pairs(base: *const f32, at: &[usize; 8]) -> Self {
+        // SAFETY: the machine has the instructions; the caller vouches for the pairs.
         unsafe {
-            let values = _mm256_castps128_ps256(_mm_loadu_ps(from));
-            _mm256_permutevar8x32_ps(values, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3))
+            let low = _mm256_castps128_ps256(two_pairs(base, [at[0], at[1]]));
+            _mm256_insertf128_ps::<1>(low, two_pairs(base, [at[2], at[3]]))
         }
     }
 
     #[inline(always)]
-    unsafe fn pairs(base: *const f32, index: *const u32) -> Self {
-        // SAFETY: the machine has the instructions; the caller vouches for 4 indices and their pairs.
+    unsafe fn add_pair(value: *const f32, lanes: Self, to: *mut f32) {
+        // SAFETY: the machine has the instructions; the caller vouches for the value and the pair.
         unsafe {
-            let low = _mm256_castps128_ps256(two_pairs(base, index));
-            _mm256_insertf128_ps::<1>(low, two_pairs(base, index.add(2)))
+            let sum = _mm_castpd_ps(_mm_load_sd(to.cast()));
+            let sum = _mm_fmadd_ps(_mm_set1_ps(*value), _mm256_castps256_ps128(lanes), sum);
+            _mm_storel_pd(to.cast(), _mm_castps_pd(sum));
         }
     }
 
     #[inline(always)]
-    unsafe fn put_pairs(self, base: *mut f32, index: *const u32) {
-        // SAFETY: as for `pairs`.
+    fn pair_sums(of: [Self; 2]) -> Self {
+        // SAFETY: the machine has the instructions, and no memory is accessed.
         unsafe {
-            put_two_pairs(_mm256_castps256_ps128(self), base, index);
-            put_two_pairs(_mm256_extractf128_ps::<1>(self), base, index.add(2));
+            let by_half = _mm256_castps_pd(_mm256_hadd_ps(of[0], of[1]));
+            _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(by_half))
         }
-    }
-
-    #[inline(always)]
-    unsafe fn store_pair_sums(self, to: *mut f32) {
-        // SAFETY: the machine has the instructions; the caller vouches for 4 elements.
-        unsafe { _mm_storeu_ps(to, _mm_hadd_ps(_mm256_castps256_ps128(self), _mm256_extractf128_ps::<1>(self))) }
     }
 
     #[inline(always)]

@@ -47,39 +47,44 @@ impl Vector for __m512 {
     }
 
     #[inline(always)]
-    unsafe fn twice(from: *const f32) -> Self {
+    unsafe fn load_half(from: *const f32) -> Self {
         // SAFETY: the machine has the instructions; the caller vouches for 8 elements.
+        unsafe { _mm512_zextps256_ps512(_mm256_loadu_ps(from)) }
+    }
+
+    #[inline(always)]
+    fn doubled(self) -> Self {
+        // SAFETY: the machine has the instructions, and no memory is accessed.
+        unsafe { _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), self) }
+    }
+
+    #[inline(always)]
+    unsafe fn pairs(base: *const f32, at: &[usize; 8]) -> Self {
+        // SAFETY: the machine has the instructions; the caller vouches for the pairs.
         unsafe {
-            let values = _mm512_castps256_ps512(_mm256_loadu_ps(from));
-            let order = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
-            _mm512_permutexvar_ps(order, values)
+            let low = _mm512_castps256_ps512(<__m256 as Vector>::pairs(base, at));
+            _mm512_insertf32x8::<1>(low, <__m256 as Vector>::pairs(base, &[at[4], at[5], at[6], at[7], 0, 0, 0, 0]))
         }
     }
 
     #[inline(always)]
-    unsafe fn pairs(base: *const f32, index: *const u32) -> Self {
-        // SAFETY: the machine has the instructions; the caller vouches for 8 indices and their pairs.
+    unsafe fn add_pair(value: *const f32, lanes: Self, to: *mut f32) {
+        // SAFETY: the machine has the instructions; the caller vouches for the value and the pair.
         unsafe {
-            let low = _mm512_castps256_ps512(<__m256 as Vector>::pairs(base, index));
-            _mm512_insertf32x8::<1>(low, <__m256 as Vector>::pairs(base, index.add(4)))
+            let sum = _mm_castpd_ps(_mm_load_sd(to.cast()));
+            let sum = _mm_fmadd_ps(_mm_set1_ps(*value), _mm512_castps512_ps128(lanes), sum);
+            _mm_storel_pd(to.cast(), _mm_castps_pd(sum));
         }
     }
 
     #[inline(always)]
-    unsafe fn put_pairs(self, base: *mut f32, index: *const u32) {
-        // SAFETY: as for `pairs`.
+    fn pair_sums(of: [Self; 2]) -> Self {
+        // SAFETY: the machine has the instructions, and no memory is accessed.
         unsafe {
-            _mm512_castps512_ps256(self).put_pairs(base, index);
-            _mm512_extractf32x8_ps::<1>(self).put_pairs(base, index.add(4));
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn store_pair_sums(self, to: *mut f32) {
-        // SAFETY: the machine has the instructions; the caller vouches for 8 elements.
-        unsafe {
-            _mm512_castps512_ps256(self).store_pair_sums(to);
-            _mm512_extractf32x8_ps::<1>(self).store_pair_sums(to.add(4));
+            let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+            let first = _mm512_permutex2var_ps(of[0], even, of[1]);
+            _mm512_add_ps(first, _mm512_permutex2var_ps(of[0], odd, of[1]))
         }
     }
 
