@@ -26,7 +26,7 @@ mod update;
 pub use convolution::{Conv2d, ConvGrads, ConvKernels, Window};
 pub use dense::{DenseKernels, Linear, LinearGrads};
 pub use elementwise::{Dropout, Elementwise, RowCopy};
-pub use memory::Memory;
+pub use memory::{Memory, sample_features};
 pub(crate) use reduce::first_largest;
 pub use reduce::{LossKernel, LossKind, Reduce, RowSum};
 pub use reference::Reference;

@@ -1,23 +1,12 @@
 //! Where `ndarray` views, `[batch, features]`, become tensors, `[features, batch]`, and back.
 //!
-//! The only module that knows both layouts.
+//! The only module that knows both layouts, but for backends that turn samples round by themselves.
 
 use crate::{Element, Error, Result, Tensor};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 /// Rows and columns moved at a time: of 32-bit numbers a cache line, read and written as a whole.
 const TILE: usize = 16;
-
-/// Writes `[batch, features]` rows into a feature-major host slice `[features, batch]`.
-///
-/// Determinism: exact (a copy).
-pub fn transpose_in<E: Element>(from: ArrayView2<'_, E>, to: &mut [E]) {
-    let (batch, features) = from.dim();
-    match from.as_slice() {
-        Some(from) => transpose(batch, |b| &from[b * features..(b + 1) * features], |x| x, to),
-        None => from.indexed_iter().for_each(|((b, f), x)| to[f * batch + b] = *x),
-    }
-}
 
 /// Writes a feature-major host slice `[features, batch]` into `[batch, features]` rows.
 ///
@@ -91,18 +80,15 @@ mod tests {
         for (batch, features) in [(1, 1), (1, 40), (0, 3), (3, 0), (20, 0), (17, 5), (33, 31), (16, 48), (100, 49)] {
             let rows = Array2::from_shape_fn((batch, features), |(b, f)| (b * 100 + f) as f32);
             let mut major = vec![0.0; batch * features];
-            transpose_in(rows.view(), &mut major);
+            transpose(batch, |b| rows.row(b).to_slice().unwrap(), |x| x, &mut major);
             if batch > 2 && features > 1 {
                 assert_eq!(major[batch + 2], 201.0);
             }
             let mut back = Array2::zeros((batch, features));
             transpose_out(&major, back.view_mut());
             assert_eq!(rows, back);
-            // Views whose rows do not lie one behind the other.
-            let (mut again, mut wide) = (vec![0.0; batch * features], Array2::zeros((batch, 2 * features + 1)));
-            wide.slice_mut(ndarray::s![.., ..2 * features;2]).assign(&rows);
-            transpose_in(wide.slice(ndarray::s![.., ..2 * features;2]), &mut again);
-            assert_eq!(major, again);
+            // A view whose rows do not lie one behind the other.
+            let mut wide = Array2::zeros((batch, 2 * features + 1));
             transpose_out(&major, wide.slice_mut(ndarray::s![.., 1..;2]));
             assert_eq!(wide.slice(ndarray::s![.., 1..;2]), rows);
         }

@@ -148,13 +148,15 @@ impl<'m> Session<'m> {
                 }
             }
         }
-        if let Ok(host) = self.input.host_mut::<E>() {
-            boundary::transpose_in(x, host);
-            return Ok(());
-        }
-        let mut staged = vec![E::zero(); self.input.len()];
-        boundary::transpose_in(x, &mut staged);
-        self.backend.upload(E::values(&staged), &mut self.input)
+        let apart: Vec<E>;
+        let samples = match x.as_slice() {
+            Some(samples) => samples,
+            None => {
+                apart = x.iter().copied().collect();
+                &apart
+            }
+        };
+        self.backend.upload_samples(E::values(samples), &|b| b, &mut self.input)
     }
 
     fn unload<E: Element>(&self, y: ArrayViewMut2<'_, E>) -> Result<()> {

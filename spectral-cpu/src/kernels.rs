@@ -17,6 +17,7 @@ pub(crate) mod sliced;
 pub(crate) mod softmax;
 pub(crate) mod sparse;
 pub(crate) mod spectral;
+pub(crate) mod transpose;
 pub(crate) mod unitwise;
 pub(crate) mod update;
 pub(crate) mod vector;

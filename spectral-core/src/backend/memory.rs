@@ -1,6 +1,6 @@
 //! Making tensors and moving values between the host and a device.
 
-use crate::{DType, Element, Result, Shape, Tensor, Values};
+use crate::{DType, Element, Error, Result, Shape, Tensor, Values, boundary};
 
 /// Memory of a device. The only family a new backend must write.
 pub trait Memory: std::fmt::Debug + Send + Sync {
@@ -15,6 +15,28 @@ pub trait Memory: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// Element type, number of elements or device do not match.
     fn upload(&self, from: Values<'_>, to: &mut Tensor) -> Result<()>;
+
+    /// Copies samples of a table `[samples, features]`, converted to the tensor's element type, into a tensor `[features,
+    /// batch]`, whose features may have several axes: column `b` is sample `sample(b)`.
+    ///
+    /// Panics where there is no such sample, as slices do.
+    ///
+    /// # Errors
+    /// The table does not consist of samples of so many features, or the tensor is on another device.
+    fn upload_samples(
+        &self,
+        table: Values<'_>,
+        sample: &(dyn Fn(usize) -> usize + Sync),
+        to: &mut Tensor,
+    ) -> Result<()> {
+        sample_features(table, to)?;
+        match (table, to.dtype()) {
+            (Values::F32(table), DType::F32) => upload_transposed::<_, _, f32>(self, table, sample, to),
+            (Values::F32(table), DType::F64) => upload_transposed::<_, _, f64>(self, table, sample, to),
+            (Values::F64(table), DType::F32) => upload_transposed::<_, _, f32>(self, table, sample, to),
+            (Values::F64(table), DType::F64) => upload_transposed::<_, _, f64>(self, table, sample, to),
+        }
+    }
 
     /// Copies a tensor to the host, widened to f64 (exact).
     ///
@@ -57,6 +79,39 @@ pub trait Memory: std::fmt::Debug + Send + Sync {
     fn synchronize(&self) -> Result<()> {
         Ok(())
     }
+}
+
+/// Features of a sample of `table` in `to`, `[features, batch]`.
+///
+/// # Errors
+/// The table does not consist of such samples.
+pub fn sample_features(table: Values<'_>, to: &Tensor) -> Result<usize> {
+    let batch = to.shape().extents().last().copied().unwrap_or(1);
+    let features = to.len() / batch.max(1);
+    if table.len().checked_rem(features).is_some_and(|rest| rest > 0) {
+        let expected = format!("samples of {features} features");
+        return Err(Error::shape("upload_samples", expected, format!("{} values", table.len())));
+    }
+    Ok(features)
+}
+
+fn upload_transposed<B: Memory + ?Sized, F: Element, E: Element>(
+    backend: &B,
+    table: &[F],
+    sample: &(dyn Fn(usize) -> usize + Sync),
+    to: &mut Tensor,
+) -> Result<()> {
+    let batch = to.shape().extents().last().copied().unwrap_or(1);
+    let features = to.len() / batch.max(1);
+    let row = |b: usize| &table[sample(b) * features..(sample(b) + 1) * features];
+    let fill = |to: &mut [E]| boundary::transpose(batch, row, |x| E::of(x.wide()), to);
+    if let Ok(to) = to.host_mut::<E>() {
+        fill(to);
+        return Ok(());
+    }
+    let mut staged = vec![E::zero(); to.len()];
+    fill(&mut staged);
+    backend.upload(E::values(&staged), to)
 }
 
 fn narrow(values: &[f64]) -> Vec<f32> {

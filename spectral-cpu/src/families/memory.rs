@@ -1,6 +1,8 @@
 //! Main memory.
 
 use crate::Cpu;
+use crate::kernels::transpose::transpose;
+use spectral_core::backend::sample_features;
 use spectral_core::{DType, Error, Memory, Reference, Result, Shape, Tensor, Values};
 
 impl Memory for Cpu {
@@ -10,6 +12,21 @@ impl Memory for Cpu {
 
     fn upload(&self, from: Values<'_>, to: &mut Tensor) -> Result<()> {
         Reference.upload(from, to)
+    }
+
+    fn upload_samples(
+        &self,
+        table: Values<'_>,
+        sample: &(dyn Fn(usize) -> usize + Sync),
+        to: &mut Tensor,
+    ) -> Result<()> {
+        let features = sample_features(table, to)?;
+        match (table, to.dtype()) {
+            (Values::F32(table), DType::F32) => transpose(self, (table, features), sample, to.host_mut()?),
+            (Values::F64(table), DType::F64) => transpose(self, (table, features), sample, to.host_mut()?),
+            _ => Reference.upload_samples(table, sample, to)?,
+        }
+        Ok(())
     }
 
     fn download(&self, from: &Tensor) -> Result<Vec<f64>> {

@@ -42,6 +42,31 @@ pub(super) fn run(f: &mut Fixture<'_>) {
             f.backend.synchronize()
         });
     }
+    for extents in [&[3usize][..], &[5, 1], &[0, 3], &[3, 0], &[17, 33], &[785, 130], &[3, 5, 7], &[2, 3, 4, 20]] {
+        f.case(format!("upload_samples {extents:?}"), |f| {
+            let shape = Shape::new(extents)?;
+            let batch = extents[extents.len() - 1];
+            let values = f.normal(shape.len());
+            let values = f.rounded(values);
+            let mut tensor = f.backend.zeros(shape, f.dtype)?;
+            f.backend.fill(f64::NAN, &mut tensor)?;
+            let narrow: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+            let host = if f.dtype == DType::F32 { Values::F32(&narrow) } else { Values::F64(&values) };
+            f.backend.upload_samples(host, &|b| batch - 1 - b, &mut tensor)?;
+            let features = shape.len() / batch.max(1);
+            let got = f.backend.download(&tensor)?;
+            let wrong = (0..got.len()).find(|&i| got[i] != values[(batch - 1 - i % batch) * features + i / batch]);
+            f.require(got.len() == values.len() && wrong.is_none(), format!("element {wrong:?} is another's"));
+            Ok(())
+        });
+    }
+    f.refused("upload_samples of half a sample", |f| {
+        let mut t = f.backend.zeros(Shape::matrix(3, 2), f.dtype)?;
+        match f.dtype {
+            DType::F32 => f.backend.upload_samples(Values::F32(&[1.0; 7]), &|b| b, &mut t),
+            DType::F64 => f.backend.upload_samples(Values::F64(&[1.0; 7]), &|b| b, &mut t),
+        }
+    });
     f.refused("upload of too few values", |f| {
         let mut t = f.backend.zeros(Shape::vector(3), f.dtype)?;
         match f.dtype {

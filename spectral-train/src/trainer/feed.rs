@@ -2,7 +2,8 @@
 
 use crate::{Loss, Result};
 use spectral_core::{
-    Backend, DType, Element, GradSlot, Gradients, LossKernel, Metrics, Mode, Model, Samples, Shape, Tensor, Workspace,
+    Backend, DType, Element, GradSlot, Gradients, LossKernel, Metrics, Mode, Model, Samples, Shape, Tensor, Values,
+    Workspace,
 };
 
 /// The buffers of forward and backward passes over batches of samples, allocated once.
@@ -71,7 +72,8 @@ impl Feed {
         }
         match &mut self.staged {
             None => {
-                data.gather_inputs(rows, input.host_mut::<E>()?);
+                let table = data.inputs().to_slice().unwrap_or_default();
+                backend.upload_samples(Values::F32(table), &|b| rows[b], input)?;
                 data.gather_targets(rows, targets.host_mut::<E>()?);
             }
             Some((host_input, host_targets)) => {
