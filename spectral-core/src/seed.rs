@@ -121,7 +121,7 @@ impl Stream {
 /// place, and from there to the right one.
 fn sort_even(numbers: &mut [u64], n: u64) {
     let digits = |x: u64| u64::BITS - x.leading_zeros();
-    let shift = digits(n.saturating_sub(1)).saturating_sub(digits(numbers.len() as u64));
+    let shift = digits(n.saturating_sub(1)).saturating_sub(digits(numbers.len().max(1) as u64));
     let place = |x: u64| (x >> shift) as usize;
     let mut ends = vec![0; place(n.saturating_sub(1)) + 2];
     numbers.iter().for_each(|&x| ends[place(x) + 1] += 1);
@@ -146,6 +146,20 @@ fn sort_even(numbers: &mut [u64], n: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_sorted_however_many_and_however_large() {
+        let mut stream = Seed(3).stream("test", 0);
+        for n in [1, 2, 7, 100, 1 << 40, u64::MAX] {
+            for count in [0, 1, 2, 63, 64, 65, 1000] {
+                let mut numbers: Vec<u64> = (0..count).map(|_| stream.bits() % n).collect();
+                let mut want = numbers.clone();
+                want.sort_unstable();
+                sort_even(&mut numbers, n);
+                assert_eq!(numbers, want, "{count} below {n}");
+            }
+        }
+    }
 
     #[test]
     fn streams_repeat_and_differ() {

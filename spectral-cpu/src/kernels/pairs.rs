@@ -76,9 +76,7 @@ impl<E: Math> Multiply<'_, E> {
             }
         }
     }
-}
 
-impl<E: Math> Multiply<'_, E> {
     /// `sum` and the products of half a vector of entries with their pairs.
     #[inline(always)]
     unsafe fn add<V: Vector<Elem = E>, I: Index>(&self, indices: *const I, k: usize, sum: V) -> V {
