@@ -298,7 +298,8 @@ impl ParamGrads<'_> {
     /// at the stored entries.
     pub fn leave_stored_product(&mut self, slot: usize, left: LeftFactor, pattern: &Arc<Pattern>) {
         self.leave_product(slot, left);
-        self.all[self.ids[slot].index()].pattern = Some(pattern.clone());
+        let gradient = &mut self.all[self.ids[slot].index()];
+        gradient.pattern = gradient.may_be_left.then(|| pattern.clone());
     }
 
     /// The slot of one parameter, or `None` if its gradient is not wanted. Write to it exactly once.

@@ -1,8 +1,8 @@
 //! Products of stored entries with two samples, row by row: forward, input gradient, gradient of the entries.
 //!
 //! `[rows, 2]` is a list of pairs. A vector holds as many pairs as it has half lanes: the entries of a row are read in
-//! order, each value doubled, and their inputs fetched pair by pair, a load each. The last vector of a row goes on into the
-//! next one, whose part in it is left out: a loop over what is left would be foreseen wrongly for most rows.
+//! order, each value doubled, and their inputs fetched pair by pair, a load each. The last vector of a row goes on into
+//! the next one, whose part in it is left out: a loop over what is left would be foreseen wrongly for most rows.
 
 use super::SharedMut;
 use super::csr::Csr;

@@ -51,7 +51,8 @@ impl Stored<'_> {
     }
 }
 
-/// `old` without the entries in `gone` and with those at the ascending positions `grown`.
+/// `old` without the entries in `gone` and with those at the ascending positions `grown`; what stays and comes is stored
+/// once.
 pub(super) fn exchanged(old: &Pattern, gone: &Mask, grown: &[u64]) -> Result<Pattern> {
     let mut starts = Vec::with_capacity(old.rows() + 1);
     starts.push(0);
@@ -73,8 +74,8 @@ pub(super) fn exchanged(old: &Pattern, gone: &Mask, grown: &[u64]) -> Result<Pat
         while let (Some(&stays), Some(&comes)) = (staying.first(), coming.first()) {
             let comes = (comes - before) as u32;
             indices.push(stays.min(comes));
-            staying = &staying[usize::from(stays < comes)..];
-            coming = &coming[usize::from(comes < stays)..];
+            staying = &staying[usize::from(stays <= comes)..];
+            coming = &coming[usize::from(comes <= stays)..];
         }
         indices.extend_from_slice(staying);
         indices.extend(coming.iter().map(|g| (g - before) as u32));
@@ -103,6 +104,13 @@ mod tests {
         let layer = Stored { trainable: Some(&may_train), ..layer };
         assert_eq!(smallest(&layer, 3), [0, 2, 4]);
         assert_eq!(smallest(&layer, 99).len(), 6);
+    }
+
+    #[test]
+    fn what_stays_and_comes_is_stored_once() {
+        let old = Pattern::from_positions(2, 3, &[0, 2, 4]).unwrap();
+        let new = exchanged(&old, &Mask::from_fn(3, |i| i == 1), &[0, 2, 4, 5]).unwrap();
+        assert_eq!(new, Pattern::from_positions(2, 3, &[0, 2, 4, 5]).unwrap());
     }
 
     /// Against the same with sets, over random patterns with empty and full rows.
