@@ -289,13 +289,13 @@ impl ParamGrads<'_> {
     pub fn leave_product(&mut self, slot: usize, left: LeftFactor) {
         let gradient = &mut self.all[self.ids[slot].index()];
         if gradient.may_be_left {
+            gradient.forget();
             gradient.state = GradientState::Product(self.node, left);
-            gradient.pattern = None;
         }
     }
 
-    /// As [`leave_product`](Self::leave_product), for a weight that is stored on a pattern: the gradient is that product
-    /// at the stored entries.
+    /// As [`leave_product`](Self::leave_product), for a weight that is stored on a pattern: the gradient is that
+    /// product at the stored entries.
     pub fn leave_stored_product(&mut self, slot: usize, left: LeftFactor, pattern: &Arc<Pattern>) {
         self.leave_product(slot, left);
         let gradient = &mut self.all[self.ids[slot].index()];
@@ -346,6 +346,11 @@ impl Gradient {
     /// A buffer that wants to be written.
     pub fn wanted(tensor: Tensor) -> Self {
         Self { tensor: Some(tensor), ..Self::default() }
+    }
+
+    /// Makes it one to which nothing has contributed yet.
+    pub(crate) fn forget(&mut self) {
+        (self.state, self.pattern) = (GradientState::Absent, None);
     }
 
     /// The next place to write to, if the gradient is wanted.

@@ -124,7 +124,7 @@ impl Workspace {
             self.resize(model, batch)?;
         }
         for gradient in self.node_grads.iter_mut().chain(&mut self.param_grads).chain(&mut self.input_grad) {
-            gradient.state = GradientState::Absent;
+            gradient.forget();
         }
         Ok(&mut self.input)
     }

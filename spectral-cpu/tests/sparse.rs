@@ -14,6 +14,18 @@ use spectral_cpu::{Cpu, CpuOptions, Simd};
 
 const DTYPES: [DType; 2] = [DType::F32, DType::F64];
 
+const MOMENTUM: Update<'_> = Update {
+    rule: Rule::Sgd { momentum: 0.9, nesterov: false },
+    rate: 0.1,
+    step: 1,
+    gradient_scale: 1.0,
+    l1: 0.0,
+    l2: 0.0,
+    decay: 0.0,
+    pruned: None,
+    trainable: None,
+};
+
 fn pattern(rows: usize, columns: usize, percent: u64) -> Pattern {
     // Every fifth row is empty, every seventh full.
     Pattern::from_fn(rows, columns, |r, c| {
@@ -89,31 +101,42 @@ fn sparse_over_several_tiles_and_blocks() {
     });
 }
 
+/// Tiles and blocks, then one and two samples with so many entries that they are cut in panels and parts.
 #[test]
-fn sparse_blocks_and_tiles_give_the_same_bits_for_any_number_of_threads() {
-    let (out, inputs, batch) = (1300, 600, 90);
-    let pattern = pattern(out, inputs, 6);
-    for (dtype, simd) in DTYPES.into_iter().flat_map(|d| Simd::ALL.map(|s| (d, s))).filter(|(_, s)| s.is_available()) {
-        let (x, dz) = (random(Shape::matrix(inputs, batch), dtype, 1), random(Shape::matrix(out, batch), dtype, 2));
-        let v = random(Shape::vector(pattern.nonzeros()), dtype, 3);
-        let op = SparseLinear { x: &x, pattern: &pattern, values: &v, bias: None, activation: Activation::Tanh };
-        let bits = |threads| {
-            let cpu = Cpu::with_options(CpuOptions { threads: Some(threads), simd: Some(simd) }).unwrap();
-            let mut all = [dz.shape(), x.shape(), v.shape()].map(|s| result(s, dtype, Accum::Replace));
-            let [y, dx, dv] = &mut all;
-            cpu.sparse_linear(&op, y, None).unwrap();
-            let slots = SparseGrads { x: slot(dx, Accum::Replace), values: slot(dv, Accum::Replace), bias: None };
-            cpu.sparse_linear_vjp(&op, &dz, slots).unwrap();
-            all.each_ref().map(values)
-        };
-        let want = bits(1);
-        assert!(want == bits(2) && want == bits(8), "{simd} {dtype}");
+fn sparse_products_and_steps_give_the_same_bits_for_any_number_of_threads() {
+    for (out, inputs, batch, percent) in [(1300, 600, 90, 6), (500, 600, 1, 60), (500, 600, 2, 60)] {
+        let pattern = pattern(out, inputs, percent);
+        for dtype in DTYPES {
+            let (x, dz) = (random(Shape::matrix(inputs, batch), dtype, 1), random(Shape::matrix(out, batch), dtype, 2));
+            let v = random(Shape::vector(pattern.nonzeros()), dtype, 3);
+            let op = SparseLinear { x: &x, pattern: &pattern, values: &v, bias: None, activation: Activation::Tanh };
+            let gradient = OuterProduct { left: &dz, right: &x, pattern: Some(&pattern) };
+            let bits = |cpu: &Cpu| {
+                let mut all = [dz.shape(), x.shape(), v.shape()].map(|s| result(s, dtype, Accum::Replace));
+                let [y, dx, dv] = &mut all;
+                cpu.sparse_linear(&op, y, None).unwrap();
+                let slots = SparseGrads { x: slot(dx, Accum::Replace), values: slot(dv, Accum::Replace), bias: None };
+                cpu.sparse_linear_vjp(&op, &dz, slots).unwrap();
+                let (mut stepped, mut state) = (v.duplicate().unwrap(), [random(v.shape(), dtype, 4)]);
+                cpu.update_product(&MOMENTUM, &mut stepped, gradient, &mut state).unwrap();
+                let [state] = state;
+                all.iter().chain([&stepped, &state]).map(values).collect::<Vec<_>>()
+            };
+            for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
+                let [one, two, eight] =
+                    [1, 2, 8].map(|n| Cpu::with_options(CpuOptions { threads: Some(n), simd: Some(simd) }).unwrap());
+                let want = bits(&one);
+                assert!(want == bits(&two) && want == bits(&eight), "{simd} {dtype} {batch} samples");
+            }
+        }
     }
 }
 
-/// More columns than 16 bits count, a single column, and nothing stored at all.
+/// As many columns as 16 bits count and more, a single column, and nothing stored at all.
 #[test]
 fn sparse_extreme_extents() {
+    check_sparse(3, 65_536, 1, 1);
+    check_sparse(3, 65_536, 2, 1);
     check_sparse(3, 70_000, 1, 1);
     check_sparse(3, 70_000, 2, 1);
     check_sparse(2000, 1, 33, 50);

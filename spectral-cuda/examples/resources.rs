@@ -1,5 +1,5 @@
-//! Prints what every kernel takes of a multiprocessor, as Markdown: `resources PTXAS`, with the path of the assembler that
-//! comes with the Python wheel nvidia-cuda-nvcc. Ends with 1 if a kernel keeps registers in memory.
+//! Prints what every kernel takes of a multiprocessor, as Markdown: `resources PTXAS`, with the path of the assembler
+//! that comes with the Python wheel nvidia-cuda-nvcc. Ends with 1 if a kernel keeps registers in memory.
 
 use spectral_core::{DType, Error, Result};
 use spectral_cuda::{Source, compile};

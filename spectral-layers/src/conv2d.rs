@@ -15,8 +15,8 @@ use std::sync::Arc;
 /// square window over the image (cross-correlation, zeros around the image). A unit is an output channel.
 ///
 /// Slots: `weight` `[channels, in, kernel, kernel]`, then `bias` `[channels]` if there is one. Initialisers scale by
-/// the values of a window, `in kernel^2`, and by `channels kernel^2`. Samples that are rows of values become images by a
-/// `reshape` layer, and rows again by `flatten`.
+/// the values of a window, `in kernel^2`, and by `channels kernel^2`. Samples that are rows of values become images by
+/// a `reshape` layer, and rows again by `flatten`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conv2d {

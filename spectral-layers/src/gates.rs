@@ -11,9 +11,9 @@ use std::sync::Arc;
 /// (`spectral_linear`).
 ///
 /// `act(W x + b)` becomes `act(gain * (W x + b))` in two nodes, `NAME` and `NAME_gate`, with `gain` at one: the
-/// outputs are the same but for rounding what goes into the activation, and weights, masks and history stay. Layers that have a gate already are left
-/// as they are, so calling it twice changes nothing more (the original wraps again, D2). Networks of a single layer
-/// are no special case.
+/// outputs are the same but for rounding what goes into the activation, and weights, masks and history stay. Layers
+/// that have a gate already are left as they are, so calling it twice changes nothing more (the original wraps again,
+/// D2). Networks of a single layer are no special case.
 ///
 /// # Errors
 /// No layer has a weight matrix, or the device failed.

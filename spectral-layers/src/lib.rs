@@ -2,8 +2,8 @@
 //!
 //! Holds the weighted layers ([`Dense`], [`Spectral`], [`Masked`], [`DropConnect`], [`Conv2d`]), what goes between
 //! them ([`Gate`], [`BatchNorm`], [`Dropout`], [`ActivationLayer`], [`Reshape`], [`Flatten`]), the merges [`Add`],
-//! [`Concat`] and [`Multiply`], [`Network`], which puts layers together, and [`gates`], which adds gates later. Every layer is plain
-//! data (hyper-parameters with serde) that registers itself under its kind.
+//! [`Concat`] and [`Multiply`], [`Network`], which puts layers together, and [`gates`], which adds gates later. Every
+//! layer is plain data (hyper-parameters with serde) that registers itself under its kind.
 //!
 //! Never does: arithmetic of its own (kernels belong to backends), allocation in a forward or backward pass,
 //! training, pruning, files. Depends on `spectral-core` and on no other crate of the workspace.

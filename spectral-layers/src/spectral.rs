@@ -29,10 +29,9 @@ use std::sync::Arc;
 /// the basis is Glorot-uniform and trains, `lambda_in` is zero and frozen, `lambda_out` is one and trains. So the
 /// layer starts out as a dense layer with weights `-basis`, as likely as `+basis`, and signals keep their variance
 /// at any width; with the Glorot-uniform eigenvalues of 0.4.1 they would shrink by `sqrt(2 / units)` a layer.
-/// Where `lambda_in` is frozen at zero the products run over the basis itself. Where the basis is frozen, no gradient of
-/// the weight's size is written to memory.
-/// To train eigenvalues alone over a frozen basis, thaw `lambda_in` and draw both vectors around zero, for example
-/// uniform in ±0.5 as the paper does.
+/// Where `lambda_in` is frozen at zero the products run over the basis itself. Where the basis is frozen, no gradient
+/// of the weight's size is written to memory. To train eigenvalues alone over a frozen basis, thaw `lambda_in` and draw
+/// both vectors around zero, for example uniform in ±0.5 as the paper does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spectral {

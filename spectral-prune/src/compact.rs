@@ -63,9 +63,9 @@ pub struct CompactLayer {
 /// a constant: its incoming weights are all zero or lead from constants. Its constant, `act(bias)`, times the outgoing
 /// weights is added to the biases of the next layer in f64; a layer without bias gets one where that is not zero.
 /// A gate right behind a layer that fits nowhere else is multiplied into it and gone; what computes something else in
-/// training, such as batch normalisation, stays. Units that merges tie together go together or stay. Units that stay keep their parameters bit for bit. Every
-/// layer keeps at least one unit; the network's inputs and outputs, and whatever a softmax or a layer of unknown
-/// structure looks at, stay. Sparana A13, with its bug; design decision 7.
+/// training, such as batch normalisation, stays. Units that merges tie together go together or stay. Units that stay
+/// keep their parameters bit for bit. Every layer keeps at least one unit; the network's inputs and outputs, and
+/// whatever a softmax or a layer of unknown structure looks at, stay. Sparana A13, with its bug; design decision 7.
 ///
 /// # Errors
 /// A layer does not accept its smaller inputs, or a device failed.

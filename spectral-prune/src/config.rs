@@ -57,7 +57,8 @@ pub struct PruneConfig {
     /// Whether the last weighted layer is left alone, unless `layers` or `amounts` names it or there is no other.
     ///
     /// If absent: when weights are pruned at the same share in every layer (by scope, or N of M), where the few weights
-    /// of the outputs suffer most (Sparana C9). A global ranking weighs them against the others, and units of the outputs never go.
+    /// of the outputs suffer most (Sparana C9). A global ranking weighs them against the others, and units of the
+    /// outputs never go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protect_last: Option<bool>,
     /// Entries (units or weights) that every layer keeps, whatever they score.

@@ -1,8 +1,9 @@
 //! Units that can only go together, from the explicit graph.
 //!
 //! Every node's output has one position per unit. A node with [`Units::Same`] ties position `i` of its output to
-//! position `i` of each input, one with [`Units::Flatten`] all values of a unit to it, one with [`Units::Concat`] ties its positions to those of its inputs one after the
-//! other; a disjoint-set forest over all positions then holds the groups. Time is linear in the number of positions.
+//! position `i` of each input, one with [`Units::Flatten`] all values of a unit to it, one with [`Units::Concat`] ties
+//! its positions to those of its inputs one after the other; a disjoint-set forest over all positions then holds the
+//! groups. Time is linear in the number of positions.
 
 use spectral_core::{Graph, Model, Shape, Source, Units};
 

@@ -16,7 +16,8 @@ use spectral_core::{Model, Pruner, Samples, Seed};
 /// use spectral_layers::prelude::*;
 /// use spectral_prune::Prune;
 ///
-/// let mut model = Network::new(20).spectral(30, Relu).spectral(10, Relu).dense(3, Identity).build(&Reference, Seed(7))?;
+/// let network = Network::new(20).spectral(30, Relu).spectral(10, Relu).dense(3, Identity);
+/// let mut model = network.build(&Reference, Seed(7))?;
 /// let report = Prune::by("magnitude").units().globally().amount(0.8).apply(&mut model, None)?;
 /// assert_eq!((report.removed, report.kept), (32, 8));
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -76,8 +76,8 @@ impl Pool {
                 let from_scores = self.distribution.is_none();
                 match percentile_cut(&sorted, self.pruned, percentile) {
                     None => Vec::new(),
-                    // A cut between two f32 scores is an f32 (spectraltools, facts from running the originals); means of
-                    // them are no f32, and a rounded cut could be above the largest.
+                    // A cut between two f32 scores is an f32 (spectraltools, facts from running the originals); means
+                    // of them are no f32, and a rounded cut could be above the largest.
                     Some(cut) if self.dtype == DType::F32 && sorted.iter().all(|s| f64::from(*s as f32) == *s) => {
                         self.below(f64::from(cut as f32), from_scores)?
                     }

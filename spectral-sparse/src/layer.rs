@@ -18,10 +18,12 @@ use std::sync::Arc;
 /// its own.
 ///
 /// Memory of the weights, stored entries `n` of `r` rows and `c` columns, values of `e` bytes: `(e + 4) n + 4 (r +
-/// 1)` bytes, and what a backend derives from the pattern: the CPU's tiles take 2 bytes an entry and 8 for each row
-/// in a tile, of which there are at most `n / 2`; patterns too thin for tiles take `8 n + 4 (c + 1)` for the order by
-/// column once they train, and one or two samples at a time `2 n` for columns in 16 bits. In f32 that is at most 16 bytes an entry, against 4 for each entry of a dense matrix;
-/// gradients and optimiser state are `e` bytes for each stored entry each.
+/// 1)` bytes, and what a backend derives from the pattern when it first needs it. The CPU's tiles take 2 bytes an
+/// entry and 8 for each row in a tile, of which there are at most `n / 2`. Without tiles, which one or two samples and
+/// very thin patterns do not use, training takes `8 n + 4 (c + 1)` for the order by column, but not with two samples at
+/// a time; one or two samples take `2 n` for columns in 16 bits. In f32 that is at most 18 bytes an entry for batches
+/// of one size, 24 where single samples come between larger batches, against 4 for each entry of a dense matrix.
+/// Gradients and optimiser state are `e` bytes for each stored entry each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sparse {

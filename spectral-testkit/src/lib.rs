@@ -1,5 +1,5 @@
-//! Conformance suites and gradient checks for backends, layers, criteria and strategies: what a crate that brings one of its
-//! own runs in its tests.
+//! Conformance suites and gradient checks for backends, layers, criteria and strategies: what a crate that brings one
+//! of its own runs in its tests.
 //!
 //! | suite | for |
 //! |---|---|
@@ -12,8 +12,8 @@
 //! | [`pruner::conformance`] | everything core expects of a [`Pruner`](spectral_core::Pruner) |
 //! | [`strategy::conformance`] | everything core expects of a [`Strategy`](spectral_core::Strategy) |
 //!
-//! Every suite counts its cases and reports all failures, not the first. [`Counting`] is an allocator that says how much memory
-//! a piece of work asked for.
+//! Every suite counts its cases and reports all failures, not the first. [`Counting`] is an allocator that says how
+//! much memory a piece of work asked for.
 //!
 //! Never does: anything at run time of a product; it is a development dependency. Depends on `spectral-core` and on
 //! no other crate of the workspace.

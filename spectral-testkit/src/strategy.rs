@@ -26,7 +26,8 @@ pub struct Trial<'a> {
 ///
 /// * the usual parameters can be written and read, unknown ones are refused by name, and those of the trial pass
 ///   [`check`](Strategy::check);
-/// * it runs, with the same result for every number of threads (columns of `seconds` apart), and pruned entries are exactly zero afterwards;
+/// * it runs, with the same result for every number of threads (columns of `seconds` apart), and pruned entries are
+///   exactly zero afterwards;
 /// * it reports a sentence and tables whose rows and plots fit their columns;
 /// * where data does not fit, or any of its training phases fails, it returns an error and leaves the model, its masks,
 ///   what may train and its history as they were.

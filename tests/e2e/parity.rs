@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The rows of the reference lists, by library: a group's letter and how many rows it has; 0 for a group that is one row.
+/// The rows of the reference lists, by library: a group's letter and how many rows it has; 0 for a group that is one
+/// row.
 const ROWS: [(&str, &[(char, usize)]); 2] = [
     ("spectraltools", &[('A', 20), ('B', 11), ('C', 7), ('D', 5)]),
     (

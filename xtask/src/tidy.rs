@@ -12,6 +12,9 @@ const MOST_LINES: usize = 800;
 /// Source files that are longer are worth a thought; they are listed.
 const MANY_LINES: usize = 500;
 
+/// Columns a comment may fill: as many as code, which the formatter sees to.
+const COLUMNS: usize = 120;
+
 /// Modules that may hold unsafe code, each with its folder.
 const UNSAFE: [&str; 5] = [
     "spectral-cpu/src/kernels",
@@ -58,6 +61,10 @@ fn lines_with_problems(file: &str, text: &str) -> Vec<String> {
         let at = format!("{file}:{}", i + 1);
         if line.ends_with([' ', '\t']) {
             problems.push(format!("{at}: trailing space"));
+        }
+        let comment = file.ends_with(".rs") && line.trim_start().starts_with("//");
+        if comment && line.chars().count() > COLUMNS {
+            problems.push(format!("{at}: a comment beyond column {COLUMNS}"));
         }
         // In two pieces, so that this file does not find itself.
         if line.contains(concat!("/home", "/")) || line.contains(concat!("/wo", "rk/")) {
@@ -143,6 +150,15 @@ macro_rules! m { () => { "unsafe" } }
         {
             assert_eq!(stray_unsafe(file, code).len(), 1, "{file}");
         }
+    }
+
+    #[test]
+    fn comments_end_where_code_does() {
+        let wide = format!("    // {}", "é".repeat(COLUMNS - 7));
+        assert_eq!(lines_with_problems("a.rs", &wide), [""; 0]);
+        assert_eq!(lines_with_problems("a.rs", &format!("{wide}.")), ["a.rs:1: a comment beyond column 120"]);
+        assert_eq!(lines_with_problems("a.md", &format!("{wide}.")), [""; 0]);
+        assert_eq!(lines_with_problems("a.rs", &format!("let wide = {wide:?};")), [""; 0]);
     }
 
     #[test]

@@ -16,25 +16,27 @@ pub trait Memory: std::fmt::Debug + Send + Sync {
     /// Element type, number of elements or device do not match.
     fn upload(&self, from: Values<'_>, to: &mut Tensor) -> Result<()>;
 
-    /// Copies samples of a table `[samples, features]`, converted to the tensor's element type, into a tensor `[features,
-    /// batch]`, whose features may have several axes: column `b` is sample `sample(b)`.
-    ///
-    /// Panics where there is no such sample, as slices do.
+    /// Copies samples of a table `[samples, features]`, converted to the tensor's element type, into a tensor
+    /// `[features, batch]`, whose features may have several axes: column `b` is sample `sample(b)`. How many features a
+    /// sample has is taken from the tensor.
     ///
     /// # Errors
     /// The table does not consist of samples of so many features, or the tensor is on another device.
+    ///
+    /// # Panics
+    /// There is no such sample.
     fn upload_samples(
         &self,
         table: Values<'_>,
         sample: &(dyn Fn(usize) -> usize + Sync),
         to: &mut Tensor,
     ) -> Result<()> {
-        sample_features(table, to)?;
+        let features = sample_features(table, to)?;
         match (table, to.dtype()) {
-            (Values::F32(table), DType::F32) => upload_transposed::<_, _, f32>(self, table, sample, to),
-            (Values::F32(table), DType::F64) => upload_transposed::<_, _, f64>(self, table, sample, to),
-            (Values::F64(table), DType::F32) => upload_transposed::<_, _, f32>(self, table, sample, to),
-            (Values::F64(table), DType::F64) => upload_transposed::<_, _, f64>(self, table, sample, to),
+            (Values::F32(table), DType::F32) => upload_transposed::<_, _, f32>(self, (table, features), sample, to),
+            (Values::F32(table), DType::F64) => upload_transposed::<_, _, f64>(self, (table, features), sample, to),
+            (Values::F64(table), DType::F32) => upload_transposed::<_, _, f32>(self, (table, features), sample, to),
+            (Values::F64(table), DType::F64) => upload_transposed::<_, _, f64>(self, (table, features), sample, to),
         }
     }
 
@@ -97,12 +99,11 @@ pub fn sample_features(table: Values<'_>, to: &Tensor) -> Result<usize> {
 
 fn upload_transposed<B: Memory + ?Sized, F: Element, E: Element>(
     backend: &B,
-    table: &[F],
+    (table, features): (&[F], usize),
     sample: &(dyn Fn(usize) -> usize + Sync),
     to: &mut Tensor,
 ) -> Result<()> {
-    let batch = to.shape().extents().last().copied().unwrap_or(1);
-    let features = to.len() / batch.max(1);
+    let batch = to.len().checked_div(features).unwrap_or(0);
     let row = |b: usize| &table[sample(b) * features..(sample(b) + 1) * features];
     let fill = |to: &mut [E]| boundary::transpose(batch, row, |x| E::of(x.wide()), to);
     if let Ok(to) = to.host_mut::<E>() {

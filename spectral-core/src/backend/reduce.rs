@@ -111,8 +111,8 @@ pub trait Reduce: Memory {
         Ok(if finite { values.iter().fold(0.0, |most, v| most.max(v.abs())) } else { f64::NAN })
     }
 
-    /// [`largest`](Self::largest) of each tensor: `found` is called with them in the order of the tensors. What is asked
-    /// of a device in one call is waited for once.
+    /// [`largest`](Self::largest) of each tensor: `found` is called with them in the order of the tensors. What is
+    /// asked of a device in one call is waited for once.
     ///
     /// # Errors
     /// A tensor is on another device.

@@ -241,8 +241,8 @@ pub trait UpdateKernels: DenseKernels + SparseKernels {
     }
 
     /// Applies `op` for a gradient that is a product: [`DenseKernels::linear_vjp`], or for stored entries
-    /// [`SparseKernels::sparse_linear_vjp`], and [`update`](Self::update) to the bit. A kernel of its own need not write
-    /// the gradient to memory.
+    /// [`SparseKernels::sparse_linear_vjp`], and [`update`](Self::update) to the bit. A kernel of its own need not
+    /// write the gradient to memory.
     ///
     /// # Errors
     /// As [`update`](Self::update), or the factors do not fit.

@@ -9,7 +9,8 @@ pub enum Stored {
     /// All of them.
     #[default]
     Full,
-    /// Those on a [`Pattern`](crate::Pattern) that the parameter brings along: where they are is data, not a hyper-parameter.
+    /// Those on a [`Pattern`](crate::Pattern) that the parameter brings along: where they are is data, not a
+    /// hyper-parameter.
     Pattern,
 }
 

@@ -103,7 +103,8 @@ struct Grouped {
     tiles: Option<Tiles>,
 }
 
-/// Columns of a pattern as 16-bit numbers, entry by entry, then [`PADDING`]; none where there are more columns than that.
+/// Columns of a pattern as 16-bit numbers, entry by entry, then [`PADDING`]; none where there are more columns than
+/// that.
 struct Narrow(Option<Vec<u16>>);
 
 impl Narrow {
@@ -135,7 +136,7 @@ fn linear<E: Math>(cpu: &Cpu, op: &SparseLinear<'_>, y: &mut Tensor, pre: Option
         forward::multiply(cpu, &tiles, values, x, batch, to);
         return Ok(());
     }
-    by_row(op.pattern, values, batch, |by_row| multiply(cpu, by_row, x, op.pattern.columns(), batch, to));
+    by_row(op.pattern, values, batch, |by_row| multiply(cpu, by_row, x, batch, to));
     Ok(())
 }
 
@@ -226,9 +227,10 @@ impl<E: Math> Operands<'_, E> {
             Some((y, accum)) => {
                 let by_column = pattern.by_column();
                 let (starts, indices, positions) = (&*by_column.starts, &*by_column.rows, Some(&*by_column.positions));
-                let transposed = Csr { starts, indices, narrow: None, positions, values: self.values };
+                let (columns, narrow, values) = (pattern.rows(), None, self.values);
+                let transposed = Csr { starts, columns, indices, narrow, positions, values };
                 let to = Target { y, accum, bias: None, activation: Activation::Identity, activated: None };
-                multiply(cpu, transposed, self.dz, pattern.rows(), batch, to);
+                multiply(cpu, transposed, self.dz, batch, to);
             }
             None => {}
         }
@@ -249,7 +251,8 @@ impl<E: Math> Operands<'_, E> {
 
 /// Calls `work` with the entries row by row, their columns as the kernels for so many samples read them fastest.
 fn by_row<E: Math, R>(pattern: &Pattern, values: &[E], batch: usize, work: impl FnOnce(Csr<'_, E>) -> R) -> R {
-    let narrow = (batch <= 2).then(|| pattern.form(|_: &Narrow| true, Narrow::new));
+    let narrow = (1..=2).contains(&batch).then(|| pattern.form(|_: &Narrow| true, Narrow::new));
     let narrow = narrow.as_ref().and_then(|n| n.0.as_deref());
-    work(Csr { starts: pattern.starts(), indices: pattern.indices(), narrow, positions: None, values })
+    let (starts, columns, indices) = (pattern.starts(), pattern.columns(), pattern.indices());
+    work(Csr { starts, columns, indices, narrow, positions: None, values })
 }

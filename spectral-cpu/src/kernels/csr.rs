@@ -25,7 +25,8 @@ pub(crate) const PADDING: usize = 16;
 pub(crate) struct Csr<'a, E> {
     /// Entries of row `r` are `starts[r]..starts[r + 1]`.
     pub(crate) starts: &'a [u32],
-    /// The column of each entry.
+    pub(crate) columns: usize,
+    /// The column of each entry, below `columns` as `Pattern` guarantees.
     pub(crate) indices: &'a [u32],
     /// The same in half the memory, where columns are few enough; then [`PADDING`] zeros.
     pub(crate) narrow: Option<&'a [u16]>,
@@ -67,21 +68,19 @@ impl<E: Sync> Csr<'_, E> {
         end(i)..end(i + 1)
     }
 
-    /// Panics where an index would be outside `inputs` rows of a dense operand.
-    pub(super) fn check(&self, inputs: usize) {
+    /// Panics where the arrays do not fit each other, and in debug builds where an index is outside.
+    pub(super) fn check(&self) {
         assert!(self.starts.last().is_some_and(|&end| end as usize == self.indices.len()));
         assert!(self.narrow.is_none_or(|n| n.len() == self.indices.len() + PADDING));
-        debug_assert!(self.indices.iter().all(|&i| (i as usize) < inputs));
+        debug_assert!(self.indices.iter().all(|&i| (i as usize) < self.columns));
         debug_assert!(self.positions.is_none_or(|p| p.iter().all(|&p| (p as usize) < self.values.len())));
     }
 }
 
-/// `y (+)= act(A x + bias)`, `x` being `[inputs, batch]`.
-///
-/// The indices of `a` must be below `inputs`, as `Pattern` guarantees.
-pub(crate) fn multiply<E: Math>(cpu: &Cpu, a: Csr<'_, E>, x: &[E], inputs: usize, batch: usize, to: Target<'_, E>) {
-    a.check(inputs);
-    assert!(a.values.len() == a.indices.len() && x.len() == inputs * batch && to.y.len() == a.rows() * batch);
+/// `y (+)= act(A x + bias)`, `x` being `[columns, batch]`.
+pub(crate) fn multiply<E: Math>(cpu: &Cpu, a: Csr<'_, E>, x: &[E], batch: usize, to: Target<'_, E>) {
+    a.check();
+    assert!(a.values.len() == a.indices.len() && x.len() == a.columns * batch && to.y.len() == a.rows() * batch);
     assert!(to.bias.is_none_or(|b| b.len() == a.rows() && to.accum == Accum::Replace));
     assert!(to.activated.as_ref().is_none_or(|y| y.len() == to.y.len()));
     let y = SharedMut(to.y.as_mut_ptr());
@@ -276,8 +275,8 @@ pub(crate) fn sampled<E: Math>(cpu: &Cpu, a: Csr<'_, E>, d: &[E], x: &[E], batch
     });
 }
 
-/// Computes what [`sampled`] does, bit for bit, a few rows at a time, and calls `work(first, panel, part)` for each: the
-/// index of the first entry, all of the rows, and the part of `results` that belongs to them, an item an entry.
+/// Computes what [`sampled`] does, bit for bit, a few rows at a time, and calls `work(first, panel, part)` for each:
+/// the index of the first entry, all of the rows, and the part of `results` that belongs to them, an item an entry.
 pub(crate) fn sampled_panels<E: Math, S: Split>(
     cpu: &Cpu,
     a: Csr<'_, E>,
@@ -295,7 +294,8 @@ pub(crate) fn sampled_panels<E: Math, S: Split>(
     cpu.scratch().with(cpu.threads() * most, |panels: &mut [E]| {
         let panels = SharedMut(panels.as_mut_ptr());
         cpu.crew().cut_at(count, end, results, |i, (from, to), part, thread| {
-            // SAFETY: there are `most` elements for each thread, and a thread starts no other panel before this one ends.
+            // SAFETY: there are `most` elements for each thread, and a thread starts no other panel before this one
+            // ends.
             let panel = unsafe { std::slice::from_raw_parts_mut(panels.get().add(thread * most), to - from) };
             // SAFETY: the panel has an element for each entry of the rows.
             unsafe { rows.write(cpu, row(i)..row(i + 1), panel.as_mut_ptr(), Accum::Replace) };
@@ -314,8 +314,8 @@ struct SampledRows<'a, E> {
 
 impl<'a, E: Math> SampledRows<'a, E> {
     fn new(a: Csr<'a, E>, d: &'a [E], x: &'a [E], batch: usize) -> Self {
-        assert!(batch > 0 && d.len() == a.rows() * batch);
-        a.check(x.len() / batch);
+        a.check();
+        assert!(batch > 0 && d.len() == a.rows() * batch && x.len() == a.columns * batch);
         Self { a, d, x, batch }
     }
 

@@ -153,8 +153,8 @@ impl<E: Math> Sampled<'_, E> {
 /// The rows are cut into a few parts by the pattern alone; the first adds to the result, each of the others to a buffer
 /// of its own, and the buffers are added in order.
 pub(crate) fn multiply_transposed<E: Math>(cpu: &Cpu, a: Csr<'_, E>, dz: &[E], dx: &mut [E], accum: Accum) {
-    a.check(dx.len() / 2);
-    assert!(a.values.len() == a.indices.len() && dz.len() == 2 * a.rows());
+    a.check();
+    assert!(a.values.len() == a.indices.len() && dz.len() == 2 * a.rows() && dx.len() == 2 * a.columns);
     if accum == Accum::Replace {
         dx.fill(E::of(0.0));
     }

@@ -40,16 +40,20 @@ impl<E: Lanes> Kernel<E> for Transpose<'_, E> {
     #[inline(always)]
     fn run<V: Vector<Elem = E>>(self) {
         let (first, end) = self.range;
-        for b in (0..self.batch).step_by(V::LANES) {
-            let count = V::LANES.min(self.batch - b);
-            // What of a sample is in the range. Those past the last are copies of it.
-            let mut rows: [&[E]; 16] = [&[]; 16];
-            for (i, row) in rows.iter_mut().enumerate() {
-                *row = &self.table[(self.sample)(b + i.min(count - 1)) * self.features..][first..end];
-            }
-            let whole = if count < SOME { 0 } else { (end - first) / 4 * 4 };
+        // What of a sample is in the range.
+        let row = |b: usize| &self.table[(self.sample)(b) * self.features..][first..end];
+        if self.batch == 1 {
+            return self.to.copy_from_slice(row(0));
+        }
+        let filled = if self.batch % V::LANES < SOME { self.batch / V::LANES * V::LANES } else { self.batch };
+        for b in (0..filled).step_by(V::LANES) {
+            let count = V::LANES.min(filled - b);
+            // Those past the last are copies of it.
+            let rows: [&[E]; 16] = std::array::from_fn(|i| row(b + i.min(count - 1)));
+            let whole = (end - first) / 4 * 4;
             for f in (0..whole).step_by(4) {
-                // SAFETY: each row has 4 elements from `f` on; the flagged lanes of a feature are its samples from `b` on.
+                // SAFETY: each row has 4 elements from `f` on; the flagged lanes of a feature are its samples from `b`
+                // on.
                 unsafe {
                     let rows: [*const E; 16] = std::array::from_fn(|i| rows[i].as_ptr().add(f));
                     let to = self.to.as_mut_ptr().add(f * self.batch + b);
@@ -59,9 +63,14 @@ impl<E: Lanes> Kernel<E> for Transpose<'_, E> {
                 }
             }
             for f in whole..end - first {
-                for (to, row) in self.to[f * self.batch + b..][..count].iter_mut().zip(rows) {
+                for (to, row) in self.to[f * self.batch + b..][..count].iter_mut().zip(&rows) {
                     *to = row[f];
                 }
+            }
+        }
+        for b in filled..self.batch {
+            for (to, from) in self.to[b..].iter_mut().step_by(self.batch).zip(row(b)) {
+                *to = *from;
             }
         }
     }
@@ -76,7 +85,7 @@ mod tests {
     fn every_element_goes_to_its_place() {
         for simd in Simd::ALL.into_iter().filter(|s| s.is_available()) {
             let cpu = Cpu::with_options(CpuOptions { threads: Some(2), simd: Some(simd) }).unwrap();
-            for (batch, features) in [(1, 7), (2, 3), (5, 4), (16, 17), (33, 50), (130, 785)] {
+            for (batch, features) in [(1, 7), (2, 3), (3, 9), (5, 4), (16, 17), (19, 30), (33, 50), (130, 785)] {
                 let from: Vec<f32> = (0..batch * features).map(|i| i as f32).collect();
                 let mut to = vec![f32::NAN; from.len()];
                 let sample = |b: usize| (7 * b + 1) % batch;

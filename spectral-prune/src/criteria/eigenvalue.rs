@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use spectral_core::{Distribution, Error, Needs, Pruner, Result, SpectralFactors, Target, register_pruner};
 
-/// Unit `o`: `|lambda_out[o]|`. Input `i`: `|lambda_in[i]|`. Weight `[o, i]`: `|lambda_in[i] - lambda_out[o]|`, its factor on the basis.
+/// Unit `o`: `|lambda_out[o]|`. Input `i`: `|lambda_in[i]|`. Weight `[o, i]`: `|lambda_in[i] - lambda_out[o]|`, its
+/// factor on the basis.
 ///
 /// Where spectral layers whose `lambda_in` trains take the unit in, and nothing else does, it is worth the lesser
 /// (`link = "and"`) or the greater (`"or"`) of `|lambda_out|` and the largest of those `|lambda_in|`: it stays if it

@@ -51,8 +51,8 @@ impl Stored<'_> {
     }
 }
 
-/// `old` without the entries in `gone` and with those at the ascending positions `grown`; what stays and comes is stored
-/// once.
+/// `old` without the entries in `gone` and with those at the ascending positions `grown`; what stays and comes is
+/// stored once.
 pub(super) fn exchanged(old: &Pattern, gone: &Mask, grown: &[u64]) -> Result<Pattern> {
     let mut starts = Vec::with_capacity(old.rows() + 1);
     starts.push(0);

@@ -87,8 +87,9 @@ fn pruning_a_pruned_model_adds_up() {
     assert!(first.iter().all(|u| dead_units(&mixed, "spectral1").contains(u)));
 }
 
-/// spectraltools B4, B5 and the defects of B7: eigenvalues at both ends count, directly, over dropout, activations and normalisation,
-/// the cut comes from all eigenvalues that train (B2), and the function of what is left is that of the masks.
+/// spectraltools B4, B5 and the defects of B7: eigenvalues at both ends count, directly, over dropout, activations and
+/// normalisation, the cut comes from all eigenvalues that train (B2), and the function of what is left is that of the
+/// masks.
 #[test]
 fn both_ends_of_a_connection_count() {
     let direct = || Network::new(5).layer_named("a", Spectral::new(16, Relu));

@@ -129,8 +129,8 @@ fn a_sub_network_is_found_pruned_to_and_trained() {
     }
 }
 
-/// Sparana F6 and F7 (where a share by layer failed). Scores by error preferred the worse there; here weights that carry the
-/// function beat those that disturb it.
+/// Sparana F6 and F7 (where a share by layer failed). Scores by error preferred the worse there; here weights that
+/// carry the function beat those that disturb it.
 #[test]
 fn searches_prefer_weights_that_lower_the_loss_or_raise_the_accuracy() {
     let data = blobs(400, 1);

@@ -26,7 +26,8 @@ pub(crate) fn cpu() -> BackendHandle {
     CPU.get_or_init(|| Cpu::with_threads(2).unwrap()).into_backend()
 }
 
-/// 13 inputs, 5 outputs, masks that keep about `density` of every matrix but never entry 0, some kept entries zero, no bias zero.
+/// 13 inputs, 5 outputs, masks that keep about `density` of every matrix but never entry 0, some kept entries zero, no
+/// bias zero.
 pub(crate) fn masked(wiring: Wiring, act: Activation, dtype: DType, density: f64, seed: u64) -> Model {
     let net = Network::new(13).dtype(dtype);
     let dense = |units, act, bias| Dense { bias, ..Dense::new(units, act) };

@@ -17,8 +17,9 @@ const CRITERIA: usize = 4;
 /// A small network with layers of every kernel family trains on `there` as on `here` ([`training`]), and every
 /// registered criterion that looks at weights only prunes the same entries of it ([`masks`]).
 ///
-/// `prune` applies the criterion of a name to a model, without data; a criterion with which it fails on `here` (it needs
-/// data, or layers of another kind) is left out. The layers are found in the registry: spectral-layers must be linked.
+/// `prune` applies the criterion of a name to a model, without data; a criterion with which it fails on `here` (it
+/// needs data, or layers of another kind) is left out. The layers are found in the registry: spectral-layers must be
+/// linked.
 pub fn agreement<T, E: Display>(
     here: impl IntoBackend,
     there: impl IntoBackend,

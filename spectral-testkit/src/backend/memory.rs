@@ -49,14 +49,16 @@ pub(super) fn run(f: &mut Fixture<'_>) {
             let values = f.normal(shape.len());
             let values = f.rounded(values);
             let mut tensor = f.backend.zeros(shape, f.dtype)?;
-            f.backend.fill(f64::NAN, &mut tensor)?;
             let narrow: Vec<f32> = values.iter().map(|&v| v as f32).collect();
-            let host = if f.dtype == DType::F32 { Values::F32(&narrow) } else { Values::F64(&values) };
-            f.backend.upload_samples(host, &|b| batch - 1 - b, &mut tensor)?;
-            let features = shape.len() / batch.max(1);
-            let got = f.backend.download(&tensor)?;
-            let wrong = (0..got.len()).find(|&i| got[i] != values[(batch - 1 - i % batch) * features + i / batch]);
-            f.require(got.len() == values.len() && wrong.is_none(), format!("element {wrong:?} is another's"));
+            let rounded: Vec<f64> = narrow.iter().map(|&v| f64::from(v)).collect();
+            for (host, values) in [(Values::F32(&narrow), &rounded), (Values::F64(&values), &values)] {
+                f.backend.fill(f64::NAN, &mut tensor)?;
+                f.backend.upload_samples(host, &|b| batch - 1 - b, &mut tensor)?;
+                let features = shape.len() / batch.max(1);
+                let got = f.backend.download(&tensor)?;
+                let wrong = (0..got.len()).find(|&i| got[i] != values[(batch - 1 - i % batch) * features + i / batch]);
+                f.require(got.len() == values.len() && wrong.is_none(), format!("element {wrong:?} is another's"));
+            }
             Ok(())
         });
     }

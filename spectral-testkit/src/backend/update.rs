@@ -22,6 +22,9 @@ const RULES: [Rule; 11] = [
 /// Learning rate of all steps.
 const RATE: f64 = 0.05;
 
+/// What gradients of [`steps`] are multiplied by.
+const SCALE: f64 = 0.7;
+
 /// What an update has.
 #[derive(Debug, Clone, Copy)]
 struct Options {
@@ -149,12 +152,13 @@ fn steps(f: &mut Fixture<'_>, rule: Rule, len: usize, options: Options) -> Resul
     for step in 1..=3 {
         // Where gradient and penalty cancel, a rule that divides by their sum makes a large difference of its rounding.
         let values = Reference.download(&w.oracle)?.into_iter().zip(f.normal(len));
-        let apart =
-            |(w, g): (f64, f64)| if (0.7 * g + 2.0 * l2 * w + l1 * w.signum()).abs() < 0.05 { g + 1.0 } else { g };
+        let pull = |w: f64| 2.0 * l2 * w + l1 * w.signum();
+        let cancels = |w: f64, g: f64| options.pulled && (SCALE * g + pull(w)).abs() < 0.05;
+        let apart = |(w, g)| if cancels(w, g) { g + 1.0 } else { g };
         let g = f.pair(shape, &f.rounded(values.map(apart).collect()))?;
         let op = Update {
             step,
-            gradient_scale: 0.7,
+            gradient_scale: SCALE,
             l1,
             l2,
             decay: if options.pulled { 3e-2 } else { 0.0 },

@@ -15,8 +15,8 @@ const HEIGHT: f64 = 15.0;
 const TOP: f64 = 34.0;
 
 impl BenchReport {
-    /// A picture of all rows with a bar but those of the grid: a line from the bar to what was reached, on a logarithmic
-    /// axis of the rival's time over ours. None if there are no such rows.
+    /// A picture of all rows with a bar but those of the grid: a line from the bar to what was reached, on a
+    /// logarithmic axis of the rival's time over ours. None if there are no such rows.
     pub(crate) fn plot(&self) -> Option<String> {
         let shown = |r: &&Row| !r.name.starts_with("grid/");
         let rows: Vec<(&Row, f64, f64)> = self

@@ -45,7 +45,8 @@ impl Rivals {
         let crates = setup::crates().ok_or_else(missing)?;
         let kinds = &["matmul", "mlp", "train", "spectral", "masked", "set", "load"];
         Ok(Self(vec![
-            // Threads that wait for more work give up after 10 ms instead of 200, so that they are gone when others run.
+            // Threads that wait for more work give up after 10 ms instead of 200, so that they are gone when others
+            // run.
             Process::start(Command::new(python).args(["-c", SCRIPT]).env("KMP_BLOCKTIME", "10"), kinds, usize::MAX)?,
             // Both crates multiply on one thread.
             Process::start(&mut Command::new(crates), &["matmul"], 1)?,

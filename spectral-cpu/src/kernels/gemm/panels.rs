@@ -46,8 +46,8 @@ pub(crate) fn gemm_panels<E: Math, S: Split>(
         let block = Block { packed: packed.as_ptr(), ..unpacked };
         let panels = SharedMut(panels.as_mut_ptr());
         cpu.crew().cut(rows * columns, size, results, |from, to, results, thread| {
-            // SAFETY: there are `size` elements for each thread, at least as many as this panel has, and a thread starts
-            // no other panel before this one ends.
+            // SAFETY: there are `size` elements for each thread, at least as many as this panel has, and a thread
+            // starts no other panel before this one ends.
             let c = unsafe { std::slice::from_raw_parts_mut(panels.get().add(thread * size), to - from) };
             let job = job(cpu, part(from, to), c);
             panel(&job, &block, (0, job.cut.slivers), (0, job.cut.column_slivers(columns)));

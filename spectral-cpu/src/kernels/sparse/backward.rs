@@ -31,8 +31,8 @@ pub(crate) fn multiply_transposed<E: Math>(
         spread(cpu, tiles.tiles() * panels.count(), 2 * tiles.entries() * batch, |i, thread| {
             let (p, t) = (i / tiles.tiles(), i % tiles.tiles());
             let tile = tiles.tile(t);
-            // SAFETY: tile `t` in panel `p` is this item's alone in the result, and so are, as long as it runs, the sums
-            // of its thread.
+            // SAFETY: tile `t` in panel `p` is this item's alone in the result, and so are, as long as it runs, the
+            // sums of its thread.
             unsafe {
                 let sums = sums.get().add(thread * largest);
                 let dz = dz.as_ptr().add(panels.offset(p, rows));

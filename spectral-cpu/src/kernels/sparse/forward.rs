@@ -39,8 +39,8 @@ pub(crate) fn multiply<E: Math>(cpu: &Cpu, tiles: &Tiles, values: &[E], x: &[E],
             let rows = tiles.block(b);
             let len = rows.len() * panels.width(p);
             let at = rows.start * batch + panels.samples(p).start;
-            // SAFETY: the rows of block `b` in panel `p` are this item's alone in both results, and so are, as long as it
-            // runs, the sums of its thread.
+            // SAFETY: the rows of block `b` in panel `p` are this item's alone in both results, and so are, as long as
+            // it runs, the sums of its thread.
             unsafe {
                 let sums = sums.get().add(thread * block);
                 let x = packed.as_ptr().add(panels.offset(p, columns));

@@ -1,7 +1,7 @@
 //! A pattern cut into blocks of rows and tiles of columns.
 //!
-//! Where all rows come in groups of [`HEIGHT`] that store the same columns, as after pruning in blocks, a group takes the
-//! place of a row.
+//! Where all rows come in groups of [`HEIGHT`] that store the same columns, as after pruning in blocks, a group takes
+//! the place of a row.
 
 use spectral_core::Pattern;
 use std::ops::Range;
@@ -202,8 +202,8 @@ impl Tiles {
     }
 }
 
-/// Ends of the blocks: about equally many entries in each, but not too many rows, of which a row of `pattern` stands for
-/// `height`.
+/// Ends of the blocks: about equally many entries in each, but not too many rows, of which a row of `pattern` stands
+/// for `height`.
 fn blocks(pattern: &Pattern, height: usize) -> Vec<u32> {
     let (rows, starts) = (pattern.rows(), pattern.starts());
     let share = pattern.nonzeros() / rows.div_ceil(MEAN_ROWS / height).max(1) + 1;

@@ -21,6 +21,26 @@ unsafe fn four(base: *const f32, index: *const u16) -> __m128 {
     }
 }
 
+/// Two elements, as one of twice the width; the intrinsics for that ask for the alignment of the latter.
+///
+/// # Safety
+/// `from` is valid for reads of two elements.
+#[inline(always)]
+pub(super) unsafe fn load_pair(from: *const f32) -> __m128d {
+    // SAFETY: as said; the machine has the instructions.
+    unsafe { _mm_set_sd(from.cast::<f64>().read_unaligned()) }
+}
+
+/// The first two lanes.
+///
+/// # Safety
+/// `to` is valid for writes of two elements.
+#[inline(always)]
+pub(super) unsafe fn store_pair(to: *mut f32, lanes: __m128) {
+    // SAFETY: as said; the machine has the instructions.
+    unsafe { to.cast::<f64>().write_unaligned(_mm_cvtsd_f64(_mm_castps_pd(lanes))) }
+}
+
 /// Two pairs of elements: `base[2 at[i]]` and the one behind it.
 ///
 /// # Safety
@@ -28,10 +48,7 @@ unsafe fn four(base: *const f32, index: *const u16) -> __m128 {
 #[inline(always)]
 unsafe fn two_pairs(base: *const f32, at: [usize; 2]) -> __m128 {
     // SAFETY: as said; the machine has the instructions.
-    unsafe {
-        let low = _mm_load_sd(base.add(2 * at[0]).cast());
-        _mm_castpd_ps(_mm_loadh_pd(low, base.add(2 * at[1]).cast()))
-    }
+    unsafe { _mm_castpd_ps(_mm_unpacklo_pd(load_pair(base.add(2 * at[0])), load_pair(base.add(2 * at[1])))) }
 }
 
 impl Vector for __m256 {
@@ -125,9 +142,8 @@ impl Vector for __m256 {
     unsafe fn add_pair(value: *const f32, lanes: Self, to: *mut f32) {
         // SAFETY: the machine has the instructions; the caller vouches for the value and the pair.
         unsafe {
-            let sum = _mm_castpd_ps(_mm_load_sd(to.cast()));
-            let sum = _mm_fmadd_ps(_mm_set1_ps(*value), _mm256_castps256_ps128(lanes), sum);
-            _mm_storel_pd(to.cast(), _mm_castps_pd(sum));
+            let sum = _mm_castpd_ps(load_pair(to));
+            store_pair(to, _mm_fmadd_ps(_mm_set1_ps(*value), _mm256_castps256_ps128(lanes), sum));
         }
     }
 

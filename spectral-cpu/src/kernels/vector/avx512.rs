@@ -1,6 +1,7 @@
 //! 512-bit vectors.
 
 use super::Vector;
+use super::avx2::{load_pair, store_pair};
 use std::arch::x86_64::*;
 
 const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
@@ -71,9 +72,8 @@ impl Vector for __m512 {
     unsafe fn add_pair(value: *const f32, lanes: Self, to: *mut f32) {
         // SAFETY: the machine has the instructions; the caller vouches for the value and the pair.
         unsafe {
-            let sum = _mm_castpd_ps(_mm_load_sd(to.cast()));
-            let sum = _mm_fmadd_ps(_mm_set1_ps(*value), _mm512_castps512_ps128(lanes), sum);
-            _mm_storel_pd(to.cast(), _mm_castps_pd(sum));
+            let sum = _mm_castpd_ps(load_pair(to));
+            store_pair(to, _mm_fmadd_ps(_mm_set1_ps(*value), _mm512_castps512_ps128(lanes), sum));
         }
     }
 

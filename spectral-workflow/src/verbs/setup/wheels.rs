@@ -7,8 +7,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Downloads wheels with a pip of its own into `work` and unpacks the files and folders in `kept` to `to`. If that fails,
-/// `instead` says what else to do.
+/// Downloads wheels with a pip of its own into `work` and unpacks the files and folders in `kept` to `to`. If that
+/// fails, `instead` says what else to do.
 pub(super) fn fetch(wheels: &[&str], kept: &[&str], work: &Path, to: &Path, instead: &str) -> Result<()> {
     download(wheels, work, instead)?.iter().try_for_each(|wheel| unpack(wheel, kept, to))
 }
