@@ -86,7 +86,7 @@ impl Stream {
 
     /// `k` of the numbers below `n`, ascending, every such set equally likely; all of them where `k` is `n` or more.
     ///
-    /// Takes memory for `k` numbers, whatever `n` is.
+    /// Takes memory for at most three times `k` numbers, whatever `n` is.
     pub fn choose(&mut self, n: u64, k: usize) -> Vec<u64> {
         let mut chosen = Vec::with_capacity(k);
         if k as u64 > n / 8 {
@@ -103,7 +103,7 @@ impl Stream {
         while chosen.len() < k {
             let missing = k - chosen.len();
             chosen.extend((0..missing).map(|_| self.below(n as usize) as u64));
-            chosen.sort_unstable();
+            sort_even(&mut chosen, n);
             chosen.dedup();
         }
         chosen
@@ -117,9 +117,50 @@ impl Stream {
     }
 }
 
+/// Sorts numbers below `n` that were drawn evenly, in time proportional to how many they are: each goes to about its
+/// place, and from there to the right one. Takes memory for at most twice as many.
+fn sort_even(numbers: &mut [u64], n: u64) {
+    let digits = |x: u64| u64::BITS - x.leading_zeros();
+    // A place for one to four numbers.
+    let shift = digits(n.saturating_sub(1)).saturating_sub(digits((numbers.len() / 2).max(1) as u64));
+    let place = |x: u64| (x >> shift) as usize;
+    let mut ends = vec![0; place(n.saturating_sub(1)) + 2];
+    numbers.iter().for_each(|&x| ends[place(x) + 1] += 1);
+    for i in 1..ends.len() {
+        ends[i] += ends[i - 1];
+    }
+    let drawn = numbers.to_vec();
+    for x in drawn {
+        let at = &mut ends[place(x)];
+        numbers[*at] = x;
+        *at += 1;
+    }
+    for end in 1..numbers.len() {
+        let mut at = end;
+        while at > 0 && numbers[at - 1] > numbers[at] {
+            numbers.swap(at - 1, at);
+            at -= 1;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_sorted_however_many_and_however_large() {
+        let mut stream = Seed(3).stream("test", 0);
+        for n in [1, 2, 7, 100, 1 << 40, u64::MAX] {
+            for count in [0, 1, 2, 63, 64, 65, 1000] {
+                let mut numbers: Vec<u64> = (0..count).map(|_| stream.bits() % n).collect();
+                let mut want = numbers.clone();
+                want.sort_unstable();
+                sort_even(&mut numbers, n);
+                assert_eq!(numbers, want, "{count} below {n}");
+            }
+        }
+    }
 
     #[test]
     fn streams_repeat_and_differ() {
