@@ -107,17 +107,7 @@ impl Step {
         let grads = SpectralGrads { lambda_in: slot(&mut self.dl, accum), ..SpectralGrads::default() };
         let dw = OuterProduct { left: &self.pre, right: &self.x, pattern: None };
         cpu.spectral_weight_vjp(&spectral, dw, grads).unwrap();
-        let update = Update {
-            rule: Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
-            rate: 0.001,
-            step: 1,
-            gradient_scale: 1.0,
-            l1: 0.0,
-            l2: 0.0,
-            decay: 0.0,
-            pruned: None,
-            trainable: None,
-        };
+        let update = plain(Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }, 0.001);
         cpu.update(&update, &mut self.w, &self.dw, &mut self.state).unwrap();
         let factors = OuterProduct { left: &self.pre, right: &self.x, pattern: None };
         cpu.update_product(&update, &mut self.w, factors, &mut self.state).unwrap();

@@ -14,18 +14,6 @@ use spectral_cpu::{Cpu, CpuOptions, Simd};
 
 const DTYPES: [DType; 2] = [DType::F32, DType::F64];
 
-const MOMENTUM: Update<'_> = Update {
-    rule: Rule::Sgd { momentum: 0.9, nesterov: false },
-    rate: 0.1,
-    step: 1,
-    gradient_scale: 1.0,
-    l1: 0.0,
-    l2: 0.0,
-    decay: 0.0,
-    pruned: None,
-    trainable: None,
-};
-
 fn pattern(rows: usize, columns: usize, percent: u64) -> Pattern {
     // Every fifth row is empty, every seventh full.
     Pattern::from_fn(rows, columns, |r, c| {
@@ -111,6 +99,7 @@ fn sparse_products_and_steps_give_the_same_bits_for_any_number_of_threads() {
             let v = random(Shape::vector(pattern.nonzeros()), dtype, 3);
             let op = SparseLinear { x: &x, pattern: &pattern, values: &v, bias: None, activation: Activation::Tanh };
             let gradient = OuterProduct { left: &dz, right: &x, pattern: Some(&pattern) };
+            let step = plain(Rule::Sgd { momentum: 0.9, nesterov: false }, 0.1);
             let bits = |cpu: &Cpu| {
                 let mut all = [dz.shape(), x.shape(), v.shape()].map(|s| result(s, dtype, Accum::Replace));
                 let [y, dx, dv] = &mut all;
@@ -118,7 +107,7 @@ fn sparse_products_and_steps_give_the_same_bits_for_any_number_of_threads() {
                 let slots = SparseGrads { x: slot(dx, Accum::Replace), values: slot(dv, Accum::Replace), bias: None };
                 cpu.sparse_linear_vjp(&op, &dz, slots).unwrap();
                 let (mut stepped, mut state) = (v.duplicate().unwrap(), [random(v.shape(), dtype, 4)]);
-                cpu.update_product(&MOMENTUM, &mut stepped, gradient, &mut state).unwrap();
+                cpu.update_product(&step, &mut stepped, gradient, &mut state).unwrap();
                 let [state] = state;
                 all.iter().chain([&stepped, &state]).map(values).collect::<Vec<_>>()
             };
@@ -257,8 +246,6 @@ fn check_update(len: usize) {
                 let mut state: Vec<Tensor> = (0..rule.slots()).map(|_| Tensor::host_zeros(shape, dtype)).collect();
                 for step in 1..=3 {
                     let op = Update {
-                        rule,
-                        rate: 0.01,
                         step,
                         gradient_scale: 0.5,
                         l1: 0.01,
@@ -266,6 +253,7 @@ fn check_update(len: usize) {
                         decay: 0.1,
                         pruned: (masks & 1 == 1).then_some(&pruned),
                         trainable: (masks & 2 == 2).then_some(&trainable),
+                        ..plain(rule, 0.01)
                     };
                     backend.update(&op, &mut value, &gradient, &mut state).unwrap();
                 }
@@ -292,17 +280,8 @@ fn pruned_entries_are_positive_zero_even_from_nan_and_subnormals_vanish() {
             filled(shape, dtype, &(0..70).map(|i| if i % 2 == 0 { f64::NAN } else { 1e-35 }).collect::<Vec<_>>());
         let gradient = filled(shape, dtype, &[0.0; 70]);
         let mut state = [filled(shape, dtype, &[1e-32; 70]), filled(shape, dtype, &[1e-32; 70])];
-        let op = Update {
-            rule: Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
-            rate: 0.0,
-            step: 1,
-            gradient_scale: 1.0,
-            l1: 0.0,
-            l2: 0.0,
-            decay: 0.0,
-            pruned: Some(&mask),
-            trainable: None,
-        };
+        let rule = Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+        let op = Update { pruned: Some(&mask), ..plain(rule, 0.0) };
         cpu.update(&op, &mut value, &gradient, &mut state).unwrap();
         for t in state.iter().chain([&value]) {
             assert!(values(t).iter().all(|v| v.to_bits() == 0), "{dtype} {}", cpu.describe());

@@ -60,17 +60,7 @@ fn results(cpu: &Cpu, dtype: DType) -> Vec<Vec<f64>> {
 
     let mut state = [Tensor::host_zeros(ws, dtype), Tensor::host_zeros(ws, dtype)];
     let mut value = w.duplicate().unwrap();
-    let op = Update {
-        rule: Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
-        rate: 0.01,
-        step: 1,
-        gradient_scale: 1.0,
-        l1: 0.0,
-        l2: 0.01,
-        decay: 0.0,
-        pruned: None,
-        trainable: None,
-    };
+    let op = Update { l2: 0.01, ..plain(Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }, 0.01) };
     cpu.update(&op, &mut value, &dw, &mut state).unwrap();
     all.push(values(&value));
     let mask = Mask::from_fn(ws.len(), |i| i % 3 == 0);

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
-use spectral_core::{Accum, DType, GradSlot, Memory, Reference, Seed, Shape, Tensor};
+use spectral_core::{Accum, DType, GradSlot, Memory, Reference, Rule, Seed, Shape, Tensor, Update};
 use spectral_cpu::{Cpu, CpuOptions, Simd};
 
 /// One backend for every level this machine has, with two threads.
@@ -26,6 +26,11 @@ pub(crate) fn filled(shape: Shape, dtype: DType, values: &[f64]) -> Tensor {
 
 pub(crate) fn values(t: &Tensor) -> Vec<f64> {
     Reference.download(t).unwrap()
+}
+
+/// The first step of a rule, without anything optional.
+pub(crate) fn plain(rule: Rule, rate: f64) -> Update<'static> {
+    Update { rule, rate, step: 1, gradient_scale: 1.0, l1: 0.0, l2: 0.0, decay: 0.0, pruned: None, trainable: None }
 }
 
 /// A result to be: NaN everywhere where it is to be replaced, numbers where it is added to.

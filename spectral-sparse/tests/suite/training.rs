@@ -1,18 +1,26 @@
 //! Training stored entries is masked dense training.
 
-use crate::networks::{ACTIVATIONS, WIRINGS, Wiring, masked};
-use spectral_core::{Accum, DType, Gradients, Mode, Model, Seed, Workspace};
-use spectral_sparse::{Policy, sparsify_with};
+use crate::networks::{ACTIVATIONS, WIRINGS, Wiring, cpu, masked};
+use spectral_core::{Accum, Activation, DType, Gradients, Mode, Model, Seed, Workspace};
+use spectral_layers::Network;
+use spectral_sparse::{Policy, Sparse, sparsify_with};
+use std::sync::Arc;
 
 const BATCH: usize = 19;
 
-/// One forward and backward pass of `sum(weights * output)`.
 fn gradients(model: &Model, step: u64) -> Workspace {
     let mut ws = Workspace::new(model, BATCH, Gradients::ParametersAndInput).unwrap();
+    pass(model, &mut ws, step);
+    ws
+}
+
+/// One forward and backward pass of `sum(weights * output)`, with as many samples as there is room for.
+fn pass(model: &Model, ws: &mut Workspace, step: u64) {
+    let batch = ws.capacity();
     let mut stream = Seed(step).stream("x", 0);
-    let x: Vec<f64> = (0..model.graph().input().len() * BATCH).map(|_| stream.uniform(-1.0, 1.0)).collect();
+    let x: Vec<f64> = (0..model.graph().input().len() * batch).map(|_| stream.uniform(-1.0, 1.0)).collect();
     let backend = model.backend();
-    backend.write(&x, ws.begin(model, BATCH).unwrap()).unwrap();
+    backend.write(&x, ws.begin(model, batch).unwrap()).unwrap();
     ws.forward(model, Mode::Train, step).unwrap();
     let last = model.graph().nodes().len() - 1;
     let mut dy = backend.zeros(ws.output(last).shape(), model.dtype()).unwrap();
@@ -20,7 +28,6 @@ fn gradients(model: &Model, step: u64) -> Workspace {
     backend.write(&d, &mut dy).unwrap();
     ws.seed_gradient(model, last, &dy).unwrap();
     ws.backward(model, last).unwrap();
-    ws
 }
 
 /// `w -= rate * gradient` for every parameter.
@@ -123,4 +130,18 @@ fn nothing_of_the_size_of_the_matrix_is_kept() {
     assert_eq!(4 * (by.rows.len() + by.positions.len() + by.starts.len()), 8 * 1_200 + 4 * 401);
     assert_eq!(gradients(&sparse, 0).param_grad(id).unwrap().len(), 1_200);
     assert_eq!(sparse.params().total(), 1_200 + 300);
+}
+
+/// A gradient that is left as a product needs the pattern; after an exchange nobody else does.
+#[test]
+fn a_pattern_is_let_go_when_the_next_step_begins() {
+    let network = Network::new(30).layer(Sparse::new(40, Activation::Identity, 0.5));
+    let model = network.build(cpu(), Seed(1)).unwrap();
+    let holders = || model.params().iter().find_map(|(_, p)| p.pattern.as_ref().map(Arc::strong_count));
+    let before = holders().unwrap();
+    let mut ws = Workspace::new(&model, 2, Gradients::Products).unwrap();
+    pass(&model, &mut ws, 1);
+    assert_eq!(holders(), Some(before + 1));
+    ws.begin(&model, 2).unwrap();
+    assert_eq!(holders(), Some(before));
 }
