@@ -8,14 +8,18 @@
 //! Conventions of every kernel:
 //! * activations are `[features, batch]`, the batch contiguous; weights are `[out, in]`, row-major;
 //! * results go to out-parameters; with [`Accum::Replace`] their old contents are never read;
-//! * shapes that do not fit are an [`Error::Shape`](crate::Error::Shape), never a panic;
+//! * shapes that do not fit are an [`Error::Shape`](crate::base::Error::Shape), never a panic;
 //! * same inputs give the same bits again, for any number of threads or for the same number, as
 //!   [`Backend::determinism`] says, and agree with [`Reference`] to rounding.
 
+pub mod activation;
+mod constraint;
 mod convolution;
 mod dense;
 mod elementwise;
+mod kernel;
 mod memory;
+mod penalty;
 mod reduce;
 mod reference;
 mod sparse;
@@ -23,10 +27,14 @@ mod spectral;
 mod unitwise;
 mod update;
 
+pub use activation::Activation;
+pub use constraint::{Constrain, Constraint, Rows};
 pub use convolution::{Conv2d, ConvGrads, ConvKernels, Window};
 pub use dense::{DenseKernels, Linear, LinearGrads};
 pub use elementwise::{Dropout, Elementwise, RowCopy};
+pub use kernel::Kernel;
 pub use memory::{Memory, sample_features};
+pub use penalty::Penalty;
 pub(crate) use reduce::first_largest;
 pub use reduce::{LossKernel, LossKind, Reduce, RowSum};
 pub use reference::Reference;
@@ -35,7 +43,8 @@ pub use spectral::{SpectralGrads, SpectralKernels, SpectralWeight};
 pub use unitwise::{Diagonal, DiagonalGrads, Standardise, StandardiseVjp, Standardised, Unitwise};
 pub use update::{OuterProduct, Rule, SUBNORMAL_CUT, Update, UpdateKernels};
 
-use crate::{Result, Tensor, registry::Registered};
+use crate::base::{Result, registry::Registered};
+use crate::tensor::Tensor;
 use std::sync::Arc;
 
 /// A device that runs every kernel family.
@@ -177,6 +186,6 @@ pub struct GradSlot<'a> {
 }
 
 /// Checks that `got` is the shape `op` needs.
-pub(crate) fn expect(op: &'static str, expected: crate::Shape, got: crate::Shape) -> Result<()> {
-    if expected == got { Ok(()) } else { Err(crate::Error::shape(op, expected, got)) }
+pub(crate) fn expect(op: &'static str, expected: crate::tensor::Shape, got: crate::tensor::Shape) -> Result<()> {
+    if expected == got { Ok(()) } else { Err(crate::base::Error::shape(op, expected, got)) }
 }

@@ -5,72 +5,58 @@
 //!
 //! Never does: device kernels that are meant to be fast, file formats, training loops, command lines. Depends on
 //! no other crate of the workspace and on no device crate.
+//!
+//! # Reading order
+//!
+//! A folder uses only folders above it in this table; `cargo xtask tidy` checks it.
+//!
+//! | folder | holds |
+//! |---|---|
+//! | `base` | element types, errors, finding parts by name ([`registry`]), seeds |
+//! | `tensor` | [`Tensor`], [`Shape`], [`Mask`], [`Pattern`], the [`boundary`] to `ndarray` |
+//! | `backend` | what a device must be able to do: [`Backend`] and its families of kernels |
+//! | `samples` | data in memory: [`Samples`], [`Loader`] |
+//! | `model` | [`Layer`], [`Params`], [`Graph`], [`Model`] and what it remembers ([`Meta`]) |
+//! | `run` | [`Workspace`] (training), [`Session`] (inference), [`prove`] |
+//! | `extend` | what plug-ins implement: [`Pruner`], [`Strategy`], [`Train`], [`TrainHook`] |
 
-pub mod activation;
 pub mod backend;
-pub mod boundary;
-mod constraint;
-mod density;
-mod dtype;
-mod error;
-mod graph;
-mod init;
-pub mod layer;
-mod lower;
-mod mask;
-mod meta;
+mod base;
+mod extend;
 mod model;
-mod param;
-mod pattern;
-mod plan;
-mod proof;
-mod pruner;
-pub mod registry;
+mod run;
 mod samples;
-mod seed;
-mod session;
-mod shape;
-mod strategy;
-mod table;
 mod tensor;
-mod train;
-mod workspace;
 
 // The boundary type: callers need the same version.
 pub use ndarray;
 
-pub use activation::Activation;
+pub use backend::activation;
+pub use base::registry;
+pub use model::layer;
+pub use tensor::boundary;
+
 pub use backend::{
-    Accum, Backend, BackendEntry, BackendHandle, BackendOptions, ConvKernels, DenseKernels, Diagonal, DiagonalGrads,
-    Dropout, Elementwise, GradSlot, IntoBackend, Linear, LinearGrads, LossKernel, LossKind, Memory, OuterProduct,
-    Packed, PackedLinear, Reduce, Reference, RowCopy, RowSum, Rule, SparseGrads, SparseKernels, SparseLinear,
-    SpectralGrads, SpectralKernels, SpectralWeight, Standardise, StandardiseVjp, Standardised, Unitwise, Update,
-    UpdateKernels, Window,
+    Accum, Activation, Backend, BackendEntry, BackendHandle, BackendOptions, Constrain, Constraint, ConvKernels,
+    DenseKernels, Diagonal, DiagonalGrads, Dropout, Elementwise, GradSlot, IntoBackend, Kernel, Linear, LinearGrads,
+    LossKernel, LossKind, Memory, OuterProduct, Packed, PackedLinear, Penalty, Reduce, Reference, RowCopy, RowSum,
+    Rows, Rule, SparseGrads, SparseKernels, SparseLinear, SpectralGrads, SpectralKernels, SpectralWeight, Standardise,
+    StandardiseVjp, Standardised, Unitwise, Update, UpdateKernels, Window,
 };
-pub use constraint::{Constrain, Constraint, Rows};
-pub use density::Density;
-pub use dtype::{DType, Element, Values};
-pub use error::{Error, Result};
-pub use graph::{Graph, Node, Source};
-pub use init::Init;
-pub use layer::{Forward, Layer, LayerEntry, LeftFactor, LowerCx, Mode, NodeParams, Saved, Units, Vjp};
-pub use lower::{Affine, Convolution, Lowered, Matrix, Scale};
-pub use mask::Mask;
-pub use meta::{ContentHash, DataOrigin, HistoryEntry, Meta, Preprocessing};
-pub use model::{Model, NodeSpec};
-pub use param::{
-    Masking, Param, ParamId, ParamSpec, ParamView, Params, Penalty, Role, Stored, Trainable, UnitAxis, carry_over,
+pub use base::{DType, Element, Error, Result, Seed, Stream, Values, hash64};
+pub use extend::{
+    Cell, Distribution, EpochRecord, Evaluate, Flow, History, Metrics, Needs, Plot, Progress, Pruner, PrunerEntry,
+    SpectralFactors, Statistics, Strategy, StrategyCx, StrategyEntry, StrategyReport, Table, Target, Train, TrainHook,
+    Unwatched, Watch,
 };
-pub use pattern::{ByColumn, Pattern};
-pub use plan::{BATCH_CLASSES, Choice, Kernel, Plan, batch_class};
-pub use proof::{Named, Proof, RANDOM_INPUTS, TOLERANCE_F32, TOLERANCE_F64, prove};
-pub use pruner::{Distribution, Needs, Pruner, PrunerEntry, SpectralFactors, Statistics, Target};
+pub use model::{
+    Affine, BATCH_CLASSES, Choice, ContentHash, Convolution, DataOrigin, Density, Forward, Graph, HistoryEntry, Init,
+    Layer, LayerEntry, LeftFactor, LowerCx, Lowered, Masking, Matrix, Meta, Mode, Model, Node, NodeParams, NodeSpec,
+    Param, ParamId, ParamSpec, ParamView, Params, Plan, Preprocessing, Role, Saved, Scale, Source, Stored, Trainable,
+    UnitAxis, Units, Vjp, batch_class, carry_over,
+};
+pub use run::{
+    Gradients, Named, ParamGradient, Proof, RANDOM_INPUTS, Session, TOLERANCE_F32, TOLERANCE_F64, Workspace, prove,
+};
 pub use samples::{Loader, MixedLoader, Samples, Targets};
-pub use seed::{Seed, Stream, hash64};
-pub use session::Session;
-pub use shape::{MAX_RANK, Shape};
-pub use strategy::{Strategy, StrategyCx, StrategyEntry, StrategyReport, Unwatched, Watch};
-pub use table::{Cell, Plot, Table};
-pub use tensor::{HostBuffer, Storage, Tensor};
-pub use train::{EpochRecord, Evaluate, Flow, History, Metrics, Progress, Train, TrainHook};
-pub use workspace::{Gradients, ParamGradient, Workspace};
+pub use tensor::{ByColumn, HostBuffer, MAX_RANK, Mask, Pattern, Shape, Storage, Tensor};

@@ -1,18 +1,34 @@
 //! A network with its parameters.
 
+mod density;
+mod graph;
+mod init;
+pub mod layer;
+mod lower;
+mod meta;
+mod param;
 mod parts;
+mod plan;
 
-use crate::meta::Hasher;
-use crate::{
-    BackendHandle, ContentHash, DType, Error, Graph, IntoBackend, Layer, LowerCx, Lowered, Mask, Meta, Node,
-    NodeParams, Param, ParamId, ParamSpec, Params, Pattern, Result, Seed, Shape, Source, Stored, Stream, Trainable,
-};
+pub use density::Density;
+pub use graph::{Graph, Node, Source};
+pub use init::Init;
+pub use layer::{Forward, Layer, LayerEntry, LeftFactor, LowerCx, Mode, NodeParams, Saved, Units, Vjp};
+pub use lower::{Affine, Convolution, Lowered, Matrix, Scale};
+pub use meta::{ContentHash, DataOrigin, HistoryEntry, Meta, Preprocessing};
+pub use param::{Masking, Param, ParamId, ParamSpec, ParamView, Params, Role, Stored, Trainable, UnitAxis, carry_over};
+pub use plan::{BATCH_CLASSES, Choice, Plan, batch_class};
+
+use crate::backend::{BackendHandle, IntoBackend};
+use crate::base::{DType, Error, Result, Seed, Stream};
+use crate::model::meta::Hasher;
+use crate::tensor::{Mask, Pattern, Shape};
 use std::sync::Arc;
 
 /// A graph, the parameters of its nodes, the backend that holds them, and what is known about their origin.
 ///
 /// `&Model` can be shared between threads; everything a run writes is in a
-/// [`Workspace`](crate::Workspace) or a [`Session`](crate::Session).
+/// [`Workspace`](crate::run::Workspace) or a [`Session`](crate::run::Session).
 #[derive(Debug)]
 pub struct Model {
     graph: Graph,
@@ -113,7 +129,7 @@ impl Model {
     }
 
     /// The parameters, for changing them through the arena's guards, with the backend that does it.
-    pub fn params_mut(&mut self) -> (&mut Params, &dyn crate::Backend) {
+    pub fn params_mut(&mut self) -> (&mut Params, &dyn crate::backend::Backend) {
         (&mut self.params, &*self.backend)
     }
 
@@ -143,7 +159,7 @@ impl Model {
 
     /// Width of every weighted layer: the input, then each node that owns its units.
     pub fn widths(&self) -> Vec<usize> {
-        let own = self.graph.nodes().iter().enumerate().filter(|(_, n)| n.layer.units() == crate::Units::Own);
+        let own = self.graph.nodes().iter().enumerate().filter(|(_, n)| n.layer.units() == crate::model::Units::Own);
         let widths = own.map(|(i, _)| self.graph.shape(Source::Node(i)).rows());
         std::iter::once(self.graph.input().len()).chain(widths).collect()
     }

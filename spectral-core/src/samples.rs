@@ -5,7 +5,8 @@ mod loader;
 
 pub use loader::{Loader, MixedLoader};
 
-use crate::{Element, Error, Result, Seed, boundary};
+use crate::base::{Element, Error, Result, Seed};
+use crate::tensor::boundary;
 use ndarray::{Array2, ArrayView2};
 
 /// Samples with what a network should answer to them.

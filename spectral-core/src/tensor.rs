@@ -1,6 +1,15 @@
-//! Tensors: a shape, an element type and storage that some backend owns.
+//! Tensors: a shape, an element type and storage that some backend owns; and the sets of entries that go with them.
 
-use crate::{DType, Element, Error, Result, Shape};
+pub mod boundary;
+mod mask;
+mod pattern;
+mod shape;
+
+pub use mask::Mask;
+pub use pattern::{ByColumn, Pattern};
+pub use shape::{MAX_RANK, Shape};
+
+use crate::base::{DType, Element, Error, Result};
 use std::any::Any;
 
 /// Memory that holds the elements of a tensor. A backend brings its own; [`HostBuffer`] is main memory.

@@ -2,6 +2,7 @@
 
 mod backends;
 mod ci;
+mod folders;
 mod tidy;
 
 use peak_alloc::PeakAlloc;

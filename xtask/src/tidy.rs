@@ -1,6 +1,6 @@
 //! House rules that no compiler checks.
 
-use crate::report;
+use crate::{folders, report};
 use proc_macro2::{TokenStream, TokenTree};
 use spectral_workflow::{Failure, Result};
 use std::path::Path;
@@ -44,6 +44,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
                 problems.push(format!("{file}: starts without `//!`; say what the crate is"));
             }
             problems.extend(stray_unsafe(&file, &text));
+            problems.extend(folders::upward(&file, &text));
         }
         if !matches!(file.as_str(), "Cargo.lock" | "LICENSE-APACHE") {
             problems.extend(lines_with_problems(&file, &text));

@@ -1,9 +1,11 @@
 //! Convolutions over images, and tensors seen in another shape.
 
 use super::{Accum, Elementwise, GradSlot, expect};
+use crate::backend::Activation;
 use crate::backend::dense::{bias_gradient, finish};
 use crate::backend::elementwise::accumulate;
-use crate::{Activation, Error, Result, Shape, Tensor};
+use crate::base::{Error, Result};
+use crate::tensor::{Shape, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// How a square window slides over an image.
@@ -186,7 +188,8 @@ fn taps(op: &Conv2d<'_>, output: Shape, mut f: impl FnMut(usize, usize, usize)) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DType, Memory, Reference};
+    use crate::backend::{Memory, Reference};
+    use crate::base::DType;
 
     #[test]
     fn windows_count_their_places() {

@@ -1,8 +1,10 @@
 //! Products with dense weights.
 
 use super::{Elementwise, GradSlot, expect};
+use crate::backend::Activation;
 use crate::backend::elementwise::accumulate;
-use crate::{Activation, Error, Result, Shape, Tensor};
+use crate::base::{Error, Result};
+use crate::tensor::{Shape, Tensor};
 
 /// `y = act(W x + b)`.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,9 @@
 //! Kernels that act on every element alone, or move elements.
 
 use super::{Accum, Memory, expect};
-use crate::{Activation, Error, Mask, Penalty, Result, Tensor, hash64};
+use crate::backend::{Activation, Penalty};
+use crate::base::{Error, Result, hash64};
+use crate::tensor::{Mask, Tensor};
 
 /// A block of rows to copy from one `[features, batch]` tensor into another.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +22,7 @@ pub struct RowCopy {
 pub struct Dropout {
     /// Share of elements set to zero, in `0..1`.
     pub rate: f64,
-    /// What the choice derives from, see [`Seed::key`](crate::Seed::key).
+    /// What the choice derives from, see [`Seed::key`](crate::base::Seed::key).
     pub key: u64,
 }
 

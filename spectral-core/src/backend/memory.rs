@@ -1,6 +1,7 @@
 //! Making tensors and moving values between the host and a device.
 
-use crate::{DType, Element, Error, Result, Shape, Tensor, Values, boundary};
+use crate::base::{DType, Element, Error, Result, Values};
+use crate::tensor::{Shape, Tensor, boundary};
 
 /// Memory of a device. The only family a new backend must write.
 pub trait Memory: std::fmt::Debug + Send + Sync {

@@ -2,7 +2,8 @@
 
 use super::{Accum, GradSlot, Memory, expect};
 use crate::backend::elementwise::{accumulate, softmax_columns};
-use crate::{Result, Shape, Tensor};
+use crate::base::Result;
+use crate::tensor::{Shape, Tensor};
 
 /// What is summed along each row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,8 @@ use super::{
     Backend, ConvKernels, DenseKernels, Elementwise, Memory, Reduce, SparseKernels, SpectralKernels, Unitwise,
     UpdateKernels,
 };
-use crate::{DType, Element, Error, Result, Shape, Tensor, Values};
+use crate::base::{DType, Element, Error, Result, Values};
+use crate::tensor::{Shape, Tensor};
 
 /// The slow backend that is right by inspection. Computes in f64 and rounds once to the tensor's type.
 ///

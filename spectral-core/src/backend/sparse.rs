@@ -3,7 +3,9 @@
 use super::dense::{bias_gradient, check, finish};
 use super::{Elementwise, GradSlot, Memory, expect};
 use crate::backend::elementwise::accumulate;
-use crate::{Activation, Kernel, Pattern, Result, Shape, Tensor};
+use crate::backend::{Activation, Kernel};
+use crate::base::Result;
+use crate::tensor::{Pattern, Shape, Tensor};
 
 /// `y = act(W x + b)` with `W` stored on a [`Pattern`].
 #[derive(Debug, Clone, Copy)]

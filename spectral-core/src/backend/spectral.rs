@@ -2,7 +2,8 @@
 
 use super::{Accum, DenseKernels, GradSlot, LinearGrads, OuterProduct, expect};
 use crate::backend::elementwise::accumulate;
-use crate::{Result, Shape, Tensor};
+use crate::base::Result;
+use crate::tensor::{Shape, Tensor};
 
 /// `W[o, i] = basis[o, i] * (lambda_in[i] - lambda_out[o])`.
 ///

@@ -3,8 +3,10 @@
 //! A unit is a row of a `[units, ..., batch]` tensor: a feature of a vector, a channel of an image.
 
 use super::{Accum, Elementwise, GradSlot, expect};
+use crate::backend::Activation;
 use crate::backend::elementwise::accumulate;
-use crate::{Activation, Error, Result, Shape, Tensor};
+use crate::base::{Error, Result};
+use crate::tensor::{Shape, Tensor};
 
 /// `y = act(scale * x + bias)`, with one factor and one constant for each unit.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,9 @@
 //! One step of an optimiser on one parameter, in one pass over memory.
 
 use super::{Accum, DenseKernels, GradSlot, Linear, LinearGrads, SparseGrads, SparseKernels, SparseLinear, expect};
-use crate::{Activation, Constrain, Mask, Pattern, Result, Shape, Tensor};
+use crate::backend::{Activation, Constrain};
+use crate::base::Result;
+use crate::tensor::{Mask, Pattern, Shape, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// Values and optimiser state closer to zero than this become zero, so that decaying weights never linger
@@ -278,7 +280,7 @@ impl Update<'_> {
         let bad_mask = |m: Option<&Mask>| m.is_some_and(|m| m.len() != value.len());
         if state.len() != self.rule.slots() || bad_mask(self.pruned) || bad_mask(self.trainable) {
             let expected = format!("{} state tensors and masks over {} entries", self.rule.slots(), value.len());
-            return Err(crate::Error::shape(
+            return Err(crate::base::Error::shape(
                 "update",
                 expected,
                 format!("{} state tensors, {:?}, {:?}", state.len(), self.pruned, self.trainable),

@@ -1,9 +1,9 @@
 //! Models made of parts of another one, and values brought from elsewhere.
 
 use super::{check_param, draw};
-use crate::{
-    ContentHash, Error, Graph, HistoryEntry, Layer, Meta, Model, Node, NodeSpec, Param, ParamId, Params, Result, Seed,
-    Source, Units,
+use crate::base::{Error, Result, Seed};
+use crate::model::{
+    ContentHash, Graph, HistoryEntry, Layer, Meta, Model, Node, NodeSpec, Param, ParamId, Params, Source, Units,
 };
 use ndarray::ArrayViewD;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Sets by class: keeping, removing and renaming classes, putting sets together and dealing them out.
 
 use super::{Samples, Targets};
-use crate::{Error, Result, Seed};
+use crate::base::{Error, Result, Seed};
 use ndarray::Axis;
 
 impl Samples {

@@ -1,7 +1,7 @@
 //! Minibatches for training loops of one's own, with epochs counted to the sample.
 
 use super::Samples;
-use crate::{Error, Result, Seed};
+use crate::base::{Error, Result, Seed};
 
 /// Deals minibatches out of a set.
 ///
@@ -172,7 +172,7 @@ impl<'a> MixedLoader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Targets;
+    use crate::samples::Targets;
     use ndarray::Array2;
 
     /// Sample `i` has the input `first + i`.

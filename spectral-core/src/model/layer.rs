@@ -1,10 +1,13 @@
 //! The trait of everything that computes in a network.
 
 use crate::backend::{Accum, Backend, GradSlot};
-use crate::graph::Source;
-use crate::lower::Lowered;
-use crate::registry::Registered;
-use crate::{Activation, Error, ParamId, ParamSpec, Params, Pattern, Penalty, Result, Shape, Tensor};
+use crate::backend::{Activation, Penalty};
+use crate::base::registry::Registered;
+use crate::base::{Error, Result};
+use crate::model::graph::Source;
+use crate::model::lower::Lowered;
+use crate::model::{ParamId, ParamSpec, Params};
+use crate::tensor::{Pattern, Shape, Tensor};
 use std::sync::Arc;
 
 /// A node's computation: hyper-parameters only, no values.
@@ -192,7 +195,7 @@ impl<'a> NodeParams<'a> {
     }
 
     /// The parameter in `slot`.
-    pub fn get(&self, slot: usize) -> &'a crate::Param {
+    pub fn get(&self, slot: usize) -> &'a crate::model::Param {
         self.all.get(self.ids[slot])
     }
 

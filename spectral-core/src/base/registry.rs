@@ -3,7 +3,7 @@
 //! Every extension point is a plain entry struct collected by `inventory`. A crate that nothing in the
 //! program mentions is not linked and registers nothing: write `use my_plugin as _;` somewhere.
 
-use crate::{Error, Result};
+use crate::base::{Error, Result};
 use std::cmp::Reverse;
 
 #[doc(hidden)]

@@ -1,6 +1,6 @@
 //! Shapes of tensors: a few extents, copied freely.
 
-use crate::{Error, Result};
+use crate::base::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// The most axes a tensor may have.

@@ -1,12 +1,12 @@
 //! Inference: a model compiled for running, with the kernel of each layer chosen.
 
 use crate::backend::{Accum, Diagonal, Linear, Packed, PackedLinear, RowCopy, SparseLinear};
-use crate::layer::{Forward, Inputs, Mode, NodeParams};
-use crate::plan::batch_class;
-use crate::{
-    Activation, Affine, BackendHandle, DType, Element, Error, Kernel, Lowered, Matrix, Model, Pattern, Plan, Result,
-    Scale, Shape, Source, Tensor, boundary,
-};
+use crate::backend::{Activation, BackendHandle, Kernel};
+use crate::base::{DType, Element, Error, Result};
+use crate::model::batch_class;
+use crate::model::layer::{Forward, Inputs, Mode, NodeParams};
+use crate::model::{Affine, Lowered, Matrix, Model, Plan, Scale, Source};
+use crate::tensor::{Pattern, Shape, Tensor, boundary};
 use ndarray::{ArrayView2, ArrayViewMut2};
 use std::sync::Arc;
 
@@ -85,8 +85,8 @@ impl<'m> Session<'m> {
                 Lowered::Multiply | Lowered::Convolution(_) | Lowered::Flatten | Lowered::Opaque => {
                     let saved = node.layer.saved(&graph.input_shapes(&node.inputs));
                     let tensors = saved.into_iter().map(|s| match s {
-                        crate::Saved::PerSample(shape) => zeros(shape),
-                        crate::Saved::Fixed(shape) => backend.zeros(shape, model.dtype()),
+                        crate::model::Saved::PerSample(shape) => zeros(shape),
+                        crate::model::Saved::Fixed(shape) => backend.zeros(shape, model.dtype()),
                     });
                     Step::Layer(tensors.collect::<Result<_>>()?)
                 }
@@ -143,7 +143,7 @@ impl<'m> Session<'m> {
             self.outputs[i].reshape(graph.shape(Source::Node(i)).with_batch(batch)?)?;
             let Step::Layer(tensors) = &mut self.steps[i] else { continue };
             for (t, saved) in tensors.iter_mut().zip(node.layer.saved(&graph.input_shapes(&node.inputs))) {
-                if let crate::Saved::PerSample(shape) = saved {
+                if let crate::model::Saved::PerSample(shape) = saved {
                     t.reshape(shape.with_batch(batch)?)?;
                 }
             }
@@ -259,7 +259,7 @@ impl Weights {
         Ok(Self { dense, sparse, packed, bias: affine.bias, activation: affine.activation, small, large })
     }
 
-    fn run(&self, backend: &dyn crate::Backend, x: &Tensor, y: &mut Tensor) -> Result<()> {
+    fn run(&self, backend: &dyn crate::backend::Backend, x: &Tensor, y: &mut Tensor) -> Result<()> {
         let batch = x.shape().columns();
         let kernel = if batch_class(batch) == batch_class(1) { self.small } else { self.large };
         let (bias, activation) = (self.bias.as_ref(), self.activation);

@@ -1,11 +1,14 @@
 //! The plug-in trait of whole procedures: what trains, measures and prunes in turns.
 
-use crate::registry::Registered;
-use crate::{Model, Result, Samples, Seed, Table, Train, TrainHook};
+use crate::base::registry::Registered;
+use crate::base::{Result, Seed};
+use crate::extend::{Table, Train, TrainHook};
+use crate::model::Model;
+use crate::samples::Samples;
 
 /// A procedure that changes a model by more than one cut: it may train, measure, prune and replace the network.
 ///
-/// A single cut is a [`Pruner`](crate::Pruner); what happens during an ordinary training run is a
+/// A single cut is a [`Pruner`](crate::extend::Pruner); what happens during an ordinary training run is a
 /// [`TrainHook`]. A new strategy is a struct with serde parameters, this trait and
 /// [`register_strategy!`](crate::register_strategy).
 pub trait Strategy: std::fmt::Debug + Send + Sync {
@@ -55,7 +58,7 @@ pub trait Watch {
         model: &mut Model,
         data: &Samples,
         hooks: &mut [&mut dyn TrainHook],
-    ) -> Result<crate::History>;
+    ) -> Result<crate::extend::History>;
 }
 
 /// Nobody watches.
@@ -70,7 +73,7 @@ impl Watch for Unwatched {
         model: &mut Model,
         data: &Samples,
         hooks: &mut [&mut dyn TrainHook],
-    ) -> Result<crate::History> {
+    ) -> Result<crate::extend::History> {
         trainer.train(model, data, hooks)
     }
 }

@@ -1,6 +1,9 @@
 //! Checking that two models compute the same function.
 
-use crate::{DType, Element, Error, Model, Result, Samples, Seed, Session};
+use crate::base::{DType, Element, Error, Result, Seed};
+use crate::model::Model;
+use crate::run::Session;
+use crate::samples::Samples;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! Patterns as sets of positions: built from them, compared, and what they leave out.
 
 use super::Pattern;
-use crate::{Error, Result};
+use crate::base::{Error, Result};
 
 impl Pattern {
     /// The pattern of the entries at `positions` (`row * columns + column`), which ascend.
@@ -85,7 +85,7 @@ impl Pattern {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Seed;
+    use crate::base::Seed;
 
     fn checkered() -> Pattern {
         Pattern::from_fn(5, 7, |r, c| (r * 3 + c) % 4 == 0 || r == 2 && c > 3).unwrap()

@@ -1,6 +1,8 @@
 //! The few things any layer is at inference: what compaction, conversion, export and sessions work on.
 
-use crate::{Activation, Pattern, Result, Tensor, Window};
+use crate::backend::{Activation, Window};
+use crate::base::Result;
+use crate::tensor::{Pattern, Tensor};
 use std::sync::Arc;
 
 /// What a layer computes at inference.
@@ -96,7 +98,7 @@ impl Matrix {
     ///
     /// # Errors
     /// The device failed.
-    pub fn to_dense(&self, backend: &dyn crate::Backend) -> Result<Vec<f64>> {
+    pub fn to_dense(&self, backend: &dyn crate::backend::Backend) -> Result<Vec<f64>> {
         match self {
             Self::Dense(w) => backend.download(w),
             Self::Sparse { pattern, values } => {

@@ -51,11 +51,11 @@ impl Activation {
     ///
     /// # Errors
     /// There is none of that name.
-    pub fn named(name: &str) -> crate::Result<Self> {
+    pub fn named(name: &str) -> crate::base::Result<Self> {
         let found = Self::NAMES.iter().find(|(n, _)| *n == name);
         found.map(|(_, a)| *a).ok_or_else(|| {
             let names: Vec<&str> = Self::NAMES.iter().map(|(n, _)| *n).collect();
-            crate::registry::Unknown::new("activation", name, &names).into()
+            crate::base::registry::Unknown::new("activation", name, &names).into()
         })
     }
 

@@ -1,6 +1,8 @@
 //! What crates that do not know each other agree on about training.
 
-use crate::{Model, Result, Samples};
+use crate::base::Result;
+use crate::model::Model;
+use crate::samples::Samples;
 use serde::{Deserialize, Serialize};
 
 /// Trains a model: the trainer itself, or a procedure around it.

@@ -1,7 +1,7 @@
 //! The plug-in trait of pruning: what an entry of a weight matrix, or a unit, is worth.
 
-use crate::registry::Registered;
-use crate::{Result, Values};
+use crate::base::registry::Registered;
+use crate::base::{Result, Values};
 
 /// A pruning criterion.
 ///

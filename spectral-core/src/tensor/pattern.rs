@@ -2,7 +2,7 @@
 
 mod positions;
 
-use crate::{Error, Result};
+use crate::base::{Error, Result};
 use std::any::Any;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 

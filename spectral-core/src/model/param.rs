@@ -8,7 +8,9 @@ pub use rewire::carry_over;
 pub use role::{Role, UnitAxis};
 pub use spec::{ParamSpec, Stored};
 
-use crate::{Backend, Constrain, Constraint, Error, Mask, Pattern, Result, Rows, Rule, Shape, Tensor, Update};
+use crate::backend::{Backend, Constrain, Constraint, Penalty, Rows, Rule, Update};
+use crate::base::{Error, Result};
+use crate::tensor::{Mask, Pattern, Shape, Tensor};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -23,16 +25,6 @@ pub enum Trainable {
     None,
     /// The entries in this set.
     Only(Mask),
-}
-
-/// Penalties on the entries of a parameter, added to the loss: `l1 * sum |w| + l2 * sum w^2`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Penalty {
-    /// Factor on the sum of absolute values.
-    pub l1: f64,
-    /// Factor on the sum of squares (no 1/2, as in Keras).
-    pub l2: f64,
 }
 
 /// One parameter of a model.
@@ -213,7 +205,7 @@ impl Params {
         result
     }
 
-    /// Hands one parameter to an optimiser step that itself honours `pruned`; see [`Update`](crate::Update).
+    /// Hands one parameter to an optimiser step that itself honours `pruned`; see [`Update`](crate::backend::Update).
     ///
     /// The parameter's [`Constraint`] is applied afterwards.
     ///
@@ -395,7 +387,8 @@ pub struct ParamView<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DType, Memory, Reference};
+    use crate::backend::{Memory, Reference};
+    use crate::base::DType;
 
     fn arena() -> (Params, ParamId) {
         let mut params = Params::default();

@@ -1,6 +1,7 @@
 //! What a model remembers besides its function: where it comes from and what was done to it.
 
-use crate::{Plan, Result};
+use crate::base::Result;
+use crate::model::Plan;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -99,9 +100,9 @@ impl From<ContentHash> for String {
 }
 
 impl TryFrom<String> for ContentHash {
-    type Error = crate::Error;
+    type Error = crate::base::Error;
     fn try_from(text: String) -> Result<Self> {
-        let bad = || crate::Error::Data(format!("`{text}` is not a content hash (32 hexadecimal digits)"));
+        let bad = || crate::base::Error::Data(format!("`{text}` is not a content hash (32 hexadecimal digits)"));
         if text.len() != 32 || !text.is_ascii() {
             return Err(bad());
         }

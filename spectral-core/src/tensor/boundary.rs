@@ -2,7 +2,8 @@
 //!
 //! The only module that knows both layouts, but for backends that turn samples round by themselves.
 
-use crate::{Element, Error, Result, Tensor};
+use crate::base::{Element, Error, Result};
+use crate::tensor::Tensor;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 /// Rows and columns moved at a time: of 32-bit numbers a cache line, read and written as a whole.

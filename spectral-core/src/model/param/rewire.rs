@@ -1,7 +1,9 @@
 //! Parameters that change which of their entries are stored.
 
 use super::{ParamId, Params, Trainable};
-use crate::{Backend, DType, Element, Error, Mask, Pattern, Result, Shape, Tensor};
+use crate::backend::Backend;
+use crate::base::{DType, Element, Error, Result};
+use crate::tensor::{Mask, Pattern, Shape, Tensor};
 use std::sync::Arc;
 
 impl Params {
@@ -151,7 +153,8 @@ fn put<E: Element>(backend: &dyn Backend, value: &mut Tensor, kept: &Mask, new: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Memory, Param, Reference, Role, UnitAxis};
+    use crate::backend::{Memory, Reference};
+    use crate::model::{Param, Role, UnitAxis};
 
     /// The 3 x 4 matrix with the entries of `stored`, numbered from 1.
     fn arena(stored: &[u64]) -> (Params, ParamId) {

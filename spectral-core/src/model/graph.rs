@@ -1,6 +1,8 @@
 //! The structure of a network: nodes that only refer backwards.
 
-use crate::{Error, Layer, ParamId, Result, Shape};
+use crate::base::{Error, Result};
+use crate::model::{Layer, ParamId};
+use crate::tensor::Shape;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Initial values of parameters.
 
-use crate::{Error, Result, Stream};
+use crate::base::{Error, Result, Stream};
 use serde::{Deserialize, Serialize};
 
 /// How a parameter starts out. Fans are the layer's inputs `i` and outputs `o`.
@@ -153,7 +153,7 @@ fn orthogonal(values: &mut [f64], columns: usize, stream: &mut Stream) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Seed;
+    use crate::base::Seed;
 
     #[test]
     fn spreads_follow_the_fans() {

@@ -25,9 +25,9 @@ pub enum Error {
         /// The operation that checked.
         op: &'static str,
         /// The element type it needs.
-        expected: crate::DType,
+        expected: crate::base::DType,
         /// The element type it was given.
-        got: crate::DType,
+        got: crate::base::DType,
     },
     /// A tensor lives on another device than the backend that was asked to use it.
     #[error("{op}: expected a tensor on `{expected}`, got one on `{got}`; move the model with `Model::to_backend`")]
@@ -41,7 +41,7 @@ pub enum Error {
     },
     /// A name that no linked crate registered.
     #[error(transparent)]
-    Unknown(#[from] crate::registry::Unknown),
+    Unknown(#[from] crate::base::registry::Unknown),
     /// Two crates registered the same name.
     #[error("{what} `{name}` is registered twice; rename one of the plug-ins")]
     Duplicate {

@@ -1,6 +1,6 @@
 //! How many entries each sparse layer of a network stores.
 
-use crate::{Error, Result};
+use crate::base::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// A rule that gives every sparse layer its share of stored weights.

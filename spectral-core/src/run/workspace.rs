@@ -1,10 +1,13 @@
 //! Buffers of a run, and the forward and backward passes over them.
 
+use crate::backend::Penalty;
 use crate::backend::{Accum, GradSlot, OuterProduct};
-use crate::layer::{
+use crate::base::{Error, Result, hash64};
+use crate::model::layer::{
     Forward, Gradient, GradientState, InputGrads, Inputs, LeftFactor, Mode, NodeParams, ParamGrads, Saved, Vjp,
 };
-use crate::{Error, Model, ParamId, Penalty, Result, Source, Tensor, hash64};
+use crate::model::{Model, ParamId, Source};
+use crate::tensor::Tensor;
 
 /// Everything a forward and backward pass over batches of up to `capacity` samples writes to.
 ///

@@ -1,7 +1,10 @@
 //! What layers ask for.
 
-use super::{Penalty, Role, UnitAxis};
-use crate::{Constraint, Init, Mask, Shape};
+use super::{Role, UnitAxis};
+use crate::backend::Constraint;
+use crate::backend::Penalty;
+use crate::model::Init;
+use crate::tensor::{Mask, Shape};
 
 /// Which entries of a parameter take memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -9,7 +12,7 @@ pub enum Stored {
     /// All of them.
     #[default]
     Full,
-    /// Those on a [`Pattern`](crate::Pattern) that the parameter brings along: where they are is data, not a
+    /// Those on a [`Pattern`](crate::tensor::Pattern) that the parameter brings along: where they are is data, not a
     /// hyper-parameter.
     Pattern,
 }
@@ -36,7 +39,7 @@ pub struct ParamSpec {
     /// What its values must satisfy after every step.
     pub constraint: Constraint,
     /// Set for a running average: the share of the old value that a step keeps. The gradient slot then holds what was
-    /// seen in the batch, and the step adds the rest of it; see [`Params::average`](crate::Params::average).
+    /// seen in the batch, and the step adds the rest of it; see [`Params::average`](crate::model::Params::average).
     pub averaged: Option<f64>,
     /// Entries that are pruned from the start.
     pub pruned: Option<Mask>,

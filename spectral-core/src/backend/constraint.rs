@@ -1,6 +1,7 @@
 //! What the values of a parameter must satisfy after every training step.
 
-use crate::{Error, Mask, Result, Tensor};
+use crate::base::{Error, Result};
+use crate::tensor::{Mask, Tensor};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -73,7 +74,7 @@ impl Constraint {
 pub enum Rows<'a> {
     /// So many of equal length.
     Equal(usize),
-    /// Row `r` is the entries `starts[r]..starts[r + 1]`, as in a [`Pattern`](crate::Pattern).
+    /// Row `r` is the entries `starts[r]..starts[r + 1]`, as in a [`Pattern`](crate::tensor::Pattern).
     Starts(&'a [u32]),
 }
 
@@ -120,7 +121,7 @@ impl Constrain<'_> {
     }
 
     /// Applies the constraint to values on the host.
-    pub fn apply<E: crate::Element>(&self, values: &mut [E]) {
+    pub fn apply<E: crate::base::Element>(&self, values: &mut [E]) {
         let free = |i: usize| self.trainable.is_none_or(|m| m.contains(i));
         for range in self.rows.ranges(values.len()) {
             let (first, row) = (range.start, &mut values[range]);

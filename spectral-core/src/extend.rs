@@ -1,0 +1,11 @@
+//! What plug-in crates implement, and what crates that do not know each other agree on.
+
+mod pruner;
+mod strategy;
+mod table;
+mod train;
+
+pub use pruner::{Distribution, Needs, Pruner, PrunerEntry, SpectralFactors, Statistics, Target};
+pub use strategy::{Strategy, StrategyCx, StrategyEntry, StrategyReport, Unwatched, Watch};
+pub use table::{Cell, Plot, Table};
+pub use train::{EpochRecord, Evaluate, Flow, History, Metrics, Progress, Train, TrainHook};
