@@ -33,7 +33,7 @@ pub use ndarray;
 
 pub use backend::activation;
 pub use base::registry;
-pub use model::layer;
+pub use model::{layer, op};
 pub use tensor::boundary;
 
 pub use backend::{
@@ -50,10 +50,10 @@ pub use extend::{
     Unwatched, Watch,
 };
 pub use model::{
-    Affine, BATCH_CLASSES, Choice, ContentHash, Convolution, DataOrigin, Density, Forward, Graph, HistoryEntry, Init,
-    Layer, LayerEntry, LeftFactor, LowerCx, Lowered, Masking, Matrix, Meta, Mode, Model, Node, NodeParams, NodeSpec,
-    Param, ParamId, ParamSpec, ParamView, Params, Plan, Preprocessing, Role, Saved, Scale, Source, Stored, Trainable,
-    UnitAxis, Units, Vjp, batch_class, carry_over,
+    Affine, BATCH_CLASSES, Change, Choice, ContentHash, Convolution, DataOrigin, Density, Derive, Forward, Graph,
+    HistoryEntry, Init, Known, Layer, LayerEntry, LeftFactor, Masking, Matrix, Meta, Mode, Model, Node, NodeParams,
+    NodeSpec, Op, Operand, Operands, Param, ParamId, ParamSpec, ParamView, Params, Plan, Preprocessing, Rewrite, Role,
+    Saved, Scale, Source, Stored, Trainable, UnitAxis, Units, Users, Vjp, Word, batch_class, carry_over,
 };
 pub use run::{
     Gradients, Named, ParamGradient, Proof, RANDOM_INPUTS, Session, TOLERANCE_F32, TOLERANCE_F64, Workspace, prove,

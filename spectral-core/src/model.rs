@@ -4,20 +4,22 @@ mod density;
 mod graph;
 mod init;
 pub mod layer;
-mod lower;
 mod meta;
+pub mod op;
 mod param;
 mod parts;
 mod plan;
+mod rewrite;
 
 pub use density::Density;
-pub use graph::{Graph, Node, Source};
+pub use graph::{Graph, Node, Source, Users};
 pub use init::Init;
-pub use layer::{Forward, Layer, LayerEntry, LeftFactor, LowerCx, Mode, NodeParams, Saved, Units, Vjp};
-pub use lower::{Affine, Convolution, Lowered, Matrix, Scale};
+pub use layer::{Change, Derive, Forward, Layer, LayerEntry, LeftFactor, Mode, NodeParams, Saved, Vjp};
 pub use meta::{ContentHash, DataOrigin, HistoryEntry, Meta, Preprocessing};
+pub use op::{Affine, Convolution, Known, Matrix, Op, Operand, Operands, Scale, Units, Word};
 pub use param::{Masking, Param, ParamId, ParamSpec, ParamView, Params, Role, Stored, Trainable, UnitAxis, carry_over};
 pub use plan::{BATCH_CLASSES, Choice, Plan, batch_class};
+pub use rewrite::Rewrite;
 
 use crate::backend::{BackendHandle, IntoBackend};
 use crate::base::{DType, Error, Result, Seed, Stream};
@@ -148,18 +150,33 @@ impl Model {
         NodeParams { all: &self.params, ids: &self.graph.nodes()[node].params }
     }
 
-    /// What one node computes at inference.
+    /// The tensors that the op of one node works with.
     ///
     /// # Errors
     /// The device failed.
-    pub fn lower(&self, node: usize) -> Result<Lowered> {
-        let cx = LowerCx { backend: &*self.backend, params: self.node_params(node) };
-        self.graph.nodes()[node].layer.lower(&cx)
+    pub fn operands(&self, node: usize) -> Result<Operands<'_>> {
+        let Node { name, layer, .. } = &self.graph.nodes()[node];
+        Operands::of(name, &**layer, &*self.backend, self.node_params(node))
+    }
+
+    /// The parameter to whose entries those of `operand` of a node belong one by one.
+    pub fn entries_of(&self, node: usize, operand: Operand) -> Option<ParamId> {
+        self.graph.nodes()[node].params.get(operand.entries()?).copied()
+    }
+
+    /// Multiplications and additions of one node for one sample; see [`Word::flops`].
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn flops(&self, node: usize) -> Result<usize> {
+        let own = &self.graph.nodes()[node];
+        let inputs = self.graph.input_shapes(&own.inputs);
+        own.layer.op().word.flops(&self.operands(node)?, &inputs, self.graph.shape(Source::Node(node)))
     }
 
     /// Width of every weighted layer: the input, then each node that owns its units.
     pub fn widths(&self) -> Vec<usize> {
-        let own = self.graph.nodes().iter().enumerate().filter(|(_, n)| n.layer.units() == crate::model::Units::Own);
+        let own = self.graph.nodes().iter().enumerate().filter(|(_, n)| n.units() == Units::Own);
         let widths = own.map(|(i, _)| self.graph.shape(Source::Node(i)).rows());
         std::iter::once(self.graph.input().len()).chain(widths).collect()
     }
@@ -268,15 +285,12 @@ fn check_param(spec: &ParamSpec, p: &Param, dtype: DType) -> Result<(), String> 
     if p.axes != spec.axes {
         return Err(format!("parameter `{}` should run over {:?}, not {:?}", spec.name, spec.axes, p.axes));
     }
-    let fits = match (&p.pattern, spec.stored) {
-        (None, Stored::Full) => true,
-        (Some(pattern), Stored::Pattern) => p.value().shape() == Shape::vector(pattern.nonzeros()),
-        _ => false,
+    let (expected, needs) = match (&p.pattern, spec.stored) {
+        (None, _) => (spec.shape, "a value for each entry"),
+        (Some(_), Stored::Full) => (spec.shape, "all its entries stored, not those on a pattern"),
+        (Some(pattern), _) => (Shape::vector(pattern.nonzeros()), "one value for each entry on its pattern"),
     };
-    let needs = match spec.stored {
-        Stored::Full => "all its entries stored",
-        Stored::Pattern => "a pattern and one value for each entry on it",
-    };
+    let fits = p.value().shape() == expected;
     if fits { Ok(()) } else { Err(format!("parameter `{}` should have {needs}", spec.name)) }
 }
 
@@ -311,7 +325,7 @@ fn draw(node: &str, spec: ParamSpec, backend: &BackendHandle, dtype: DType, seed
     let positions = spec.shape.len();
     let present = (spec.density * positions as f64).round() as usize;
     let pattern = match spec.stored {
-        Stored::Full => None,
+        Stored::Full | Stored::Either => None,
         Stored::Pattern => Some(Arc::new(draw_pattern(spec.shape, present, &mut seed.stream("mask", index))?)),
     };
     let shape = pattern.as_ref().map_or(spec.shape, |p| Shape::vector(p.nonzeros()));
@@ -325,7 +339,7 @@ fn draw(node: &str, spec: ParamSpec, backend: &BackendHandle, dtype: DType, seed
     param.trainable = if spec.trainable { Trainable::All } else { Trainable::None };
     let id: ParamId = arena.push(param);
     let pruned = positions - present;
-    if pruned > 0 && spec.stored == Stored::Full {
+    if pruned > 0 && spec.stored != Stored::Pattern {
         let mut order: Vec<usize> = (0..positions).collect();
         seed.stream("mask", index).shuffle(&mut order);
         let mut mask = Mask::none(positions);

@@ -36,7 +36,7 @@ fn a_lie_is_cheap() {
 }
 
 fn no_lie_about_a_length_takes_more_than_64_mib() {
-    let sparse: spectral_sparse::Sparse =
+    let sparse: spectral_layers::Sparse =
         serde_json::from_value(serde_json::json!({ "units": 6, "density": 0.3 })).unwrap();
     let network = Network::new(40).masked(7, Relu, 0.1).layer(sparse).dense(3, Identity);
     let mut model = network.build(&Reference, Seed(1)).unwrap();

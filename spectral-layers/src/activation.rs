@@ -4,7 +4,7 @@ use crate::{check, forms};
 use serde::{Deserialize, Serialize};
 use spectral_core::backend::Accum;
 use spectral_core::layer::to_config;
-use spectral_core::{Activation, Error, Forward, Layer, LowerCx, Lowered, Result, Shape, Units, Vjp, register_layer};
+use spectral_core::{Activation, Error, Forward, Layer, Op, Result, Shape, Vjp, Word, register_layer};
 use std::sync::Arc;
 
 /// `y = act(x)`: the only place for softmax, which other layers cannot fuse.
@@ -48,12 +48,8 @@ impl Layer for ActivationLayer {
         }
     }
 
-    fn units(&self) -> Units {
-        if self.activation.is_elementwise() { Units::Same } else { Units::Opaque }
-    }
-
-    fn lower(&self, _: &LowerCx<'_>) -> Result<Lowered> {
-        Ok(Lowered::Map(self.activation))
+    fn op(&self) -> Op {
+        Word::Map(self.activation).into()
     }
 }
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use spectral_core::backend::{Diagonal, DiagonalGrads, Standardise, StandardiseVjp, Standardised};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Backend, Constraint, Forward, Init, Layer, LowerCx, Lowered, Mode, NodeParams, ParamSpec, Penalty,
-    Result, Role, Saved, Scale, Shape, Tensor, UnitAxis, Units, Vjp, register_layer,
+    Activation, Backend, Constraint, Derive, Forward, Init, Layer, Mode, NodeParams, Op, Operand, ParamSpec, Penalty,
+    Result, Role, Saved, Scale, Shape, Tensor, UnitAxis, Vjp, Word, register_layer,
 };
 use std::sync::Arc;
 
@@ -165,24 +165,20 @@ impl Layer for BatchNorm {
         cx.backend.standardise_vjp(&op, slot.tensor, slot.accum)
     }
 
-    fn trains_as_lowered(&self) -> bool {
-        false
+    fn op(&self) -> Op {
+        let derived = |index| Operand::Derived { index, entries: None };
+        let (factor, bias) = (derived(0), Some(derived(1)));
+        Op::at_inference(Word::Scale(Scale { factor, bias, activation: Activation::Identity }))
     }
 
-    fn units(&self) -> Units {
-        Units::Same
-    }
-
-    fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
+    fn derive(&self, cx: &Derive<'_>) -> Result<Vec<Tensor>> {
+        let like = cx.params.value(GAIN);
         let tensor = |values: Vec<f64>| {
-            let like = cx.params.value(GAIN);
             let mut tensor = cx.backend.zeros(like.shape(), like.dtype())?;
             cx.backend.write(&values, &mut tensor)?;
-            Ok::<_, spectral_core::Error>(tensor)
+            Ok(tensor)
         };
-        let [factor, shift] = self.inference(cx.backend, cx.params)?;
-        let (factor, bias) = (tensor(factor)?, Some(tensor(shift)?));
-        Ok(Lowered::Scale(Scale { factor, bias, activation: Activation::Identity }))
+        self.inference(cx.backend, cx.params)?.into_iter().map(tensor).collect()
     }
 }
 

@@ -9,8 +9,17 @@ pub(crate) fn bad(kind: &str, problem: impl Into<String>) -> Error {
     Error::config(format!("layer `{kind}`"), problem)
 }
 
-/// The width of the only input of a layer with `units` outputs and a full weight matrix.
+/// The width of the only input of a layer with `units` outputs and a whole weight matrix.
 pub(crate) fn width(kind: &'static str, units: usize, inputs: &[Shape]) -> Result<usize> {
+    let width = any_width(kind, units, inputs)?;
+    if units.checked_mul(width).is_none_or(|entries| entries > MAX_ENTRIES) {
+        return Err(bad(kind, format!("{units} units over {width} inputs are more than 2^32 weights")));
+    }
+    Ok(width)
+}
+
+/// As [`width`], for a layer that need not store all its weights.
+pub(crate) fn any_width(kind: &'static str, units: usize, inputs: &[Shape]) -> Result<usize> {
     let &[input] = inputs else {
         return Err(bad(kind, format!("takes one input, got {}; merge them first", inputs.len())));
     };
@@ -23,9 +32,6 @@ pub(crate) fn width(kind: &'static str, units: usize, inputs: &[Shape]) -> Resul
     }
     if units == 0 {
         return Err(bad(kind, "`units` is 0; a layer needs at least one unit"));
-    }
-    if units.checked_mul(input.len()).is_none_or(|entries| entries > MAX_ENTRIES) {
-        return Err(bad(kind, format!("{units} units over {} inputs are more than 2^32 weights", input.len())));
     }
     Ok(input.len())
 }
@@ -67,6 +73,13 @@ pub(crate) fn penalty(kind: &str, role: &str, penalty: Penalty) -> Result<()> {
         }
     }
     Ok(())
+}
+
+pub(crate) fn density(kind: &str, density: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&density) {
+        return Ok(());
+    }
+    Err(bad(kind, format!("`density` is {density}; it must be from 0 to 1")))
 }
 
 pub(crate) fn rate(kind: &str, rate: f64) -> Result<()> {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use spectral_core::backend::{self, ConvGrads, Window};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Convolution, Error, Forward, Init, Layer, LowerCx, Lowered, NodeParams, ParamSpec, Penalty, Result,
-    Saved, Shape, Tensor, Units, Vjp, register_layer,
+    Activation, Change, Convolution, Error, Forward, Init, Layer, NodeParams, Op, Operand, ParamSpec, Penalty, Result,
+    Saved, Shape, Tensor, Vjp, Word, register_layer,
 };
 use std::sync::Arc;
 
@@ -132,7 +132,7 @@ impl Layer for Conv2d {
 
     fn params(&self, inputs: &[Shape]) -> Result<Vec<ParamSpec>> {
         let (shape, _) = self.shapes(inputs)?;
-        let mut specs = self.dense().specs(shape.columns(), 1.0);
+        let mut specs = self.dense().specs(shape.columns());
         specs[0].shape = shape;
         let fan = (shape.columns(), self.channels * self.kernel * self.kernel);
         specs.iter_mut().for_each(|spec| spec.fan = fan);
@@ -171,26 +171,19 @@ impl Layer for Conv2d {
         self.output_penalty
     }
 
-    fn units(&self) -> Units {
-        Units::Own
+    fn with(&self, change: Change) -> Option<Arc<dyn Layer>> {
+        let layer = match change {
+            Change::Units(channels) => Self { channels, ..*self },
+            Change::Bias if !self.bias => Self { bias: true, ..*self },
+            Change::Activation(activation) => Self { activation, ..*self },
+            _ => return None,
+        };
+        Some(Arc::new(layer))
     }
 
-    fn with_units(&self, units: usize) -> Option<Arc<dyn Layer>> {
-        Some(Arc::new(Self { channels: units, ..*self }))
-    }
-
-    fn with_bias(&self) -> Option<Arc<dyn Layer>> {
-        (!self.bias).then(|| Arc::new(Self { bias: true, ..*self }) as _)
-    }
-
-    fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Layer>> {
-        Some(Arc::new(Self { activation, ..*self }))
-    }
-
-    fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
-        let bias = self.bias.then(|| cx.params.value(1).duplicate()).transpose()?;
-        let (weight, window) = (cx.params.value(0).duplicate()?, self.window());
-        Ok(Lowered::Convolution(Convolution { weight, bias, window, activation: self.activation }))
+    fn op(&self) -> Op {
+        let (weight, bias) = (Operand::Slot(0), self.bias.then_some(Operand::Slot(1)));
+        Word::Convolution(Convolution { weight, bias, window: self.window(), activation: self.activation }).into()
     }
 }
 

@@ -2,17 +2,19 @@
 
 use crate::{check, forms};
 use serde::{Deserialize, Serialize};
-use spectral_core::backend::{Linear, LinearGrads};
+use spectral_core::backend::{Linear, LinearGrads, SparseGrads, SparseLinear};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Affine, Constraint, Forward, Init, Layer, LeftFactor, LowerCx, Lowered, Matrix, NodeParams, ParamSpec,
-    Penalty, Result, Role, Saved, Shape, Tensor, UnitAxis, Units, Vjp, register_layer,
+    Activation, Affine, Change, Constraint, Forward, Init, Layer, LeftFactor, NodeParams, Op, Operand, ParamSpec,
+    Penalty, Result, Role, Saved, Shape, Stored, Tensor, UnitAxis, Vjp, Word, register_layer,
 };
 use std::sync::Arc;
 
 /// `y = act(W x + b)` with `W` `[units, in]` and `b` `[units]`.
 ///
-/// Slots: `weight`, then `bias` if there is one.
+/// Slots: `weight`, then `bias` if there is one. `weight` may be stored on a pattern
+/// ([`Params::store`](spectral_core::Params::store)): then forward, the input gradient `W^T dz` and the weight gradient
+/// take time and memory in proportion to the stored entries.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dense {
@@ -61,6 +63,10 @@ pub struct WeightConstraints {
     pub bias: Constraint,
 }
 
+/// Slots of the parameters.
+const WEIGHT: usize = 0;
+const BIAS: usize = 1;
+
 impl Dense {
     /// A layer with bias, Glorot-uniform weights, no penalties and no constraints.
     pub fn new(units: usize, activation: Activation) -> Self {
@@ -84,22 +90,27 @@ impl Dense {
 
     /// Checks all hyper-parameters against the inputs and returns the number of inputs.
     pub(crate) fn check(&self, kind: &'static str, inputs: &[Shape]) -> Result<usize> {
+        self.check_settings(kind)?;
+        check::width(kind, self.units, inputs)
+    }
+
+    /// Checks everything that does not depend on the inputs.
+    pub(crate) fn check_settings(&self, kind: &'static str) -> Result<()> {
         check::fused(kind, self.activation)?;
         check::penalty(kind, "the weights", self.penalties.weight)?;
         check::penalty(kind, "the biases", self.penalties.bias)?;
         check::penalty(kind, "the outputs", self.output_penalty)?;
         self.constraints.weight.check("the weights")?;
-        self.constraints.bias.check("the biases")?;
-        check::width(kind, self.units, inputs)
+        self.constraints.bias.check("the biases")
     }
 
-    /// The parameters over `width` inputs, with a share of `density` weights that are not pruned.
-    pub(crate) fn specs(&self, width: usize, density: f64) -> Vec<ParamSpec> {
+    /// The parameters over `width` inputs.
+    pub(crate) fn specs(&self, width: usize) -> Vec<ParamSpec> {
         let fan = (width, self.units);
         let matrix = Shape::matrix(self.units, width);
         let weight = ParamSpec::new("weight", Role::Weight, matrix, &[UnitAxis::Out, UnitAxis::In]);
         let (init, penalty, constraint) = (self.init, self.penalties.weight, self.constraints.weight);
-        let mut specs = vec![ParamSpec { init, fan, penalty, constraint, density, ..weight }];
+        let mut specs = vec![ParamSpec { init, fan, penalty, constraint, ..weight }];
         if self.bias {
             let bias = ParamSpec::new("bias", Role::Bias, Shape::vector(self.units), &[UnitAxis::Out]);
             let (init, penalty, constraint) = (self.bias_init, self.penalties.bias, self.constraints.bias);
@@ -114,15 +125,21 @@ impl Dense {
     }
 
     pub(crate) fn bias<'a>(&self, params: NodeParams<'a>) -> Option<&'a Tensor> {
-        self.bias.then(|| params.value(1))
+        self.bias.then(|| params.value(BIAS))
     }
 
-    pub(crate) fn lowered(&self, params: NodeParams<'_>) -> Result<Lowered> {
-        Ok(Lowered::Affine(Affine {
-            weight: Matrix::Dense(params.value(0).duplicate()?),
-            bias: self.bias(params).map(Tensor::duplicate).transpose()?,
-            activation: self.activation,
-        }))
+    pub(crate) fn affine(&self) -> Word {
+        let bias = self.bias.then_some(Operand::Slot(BIAS));
+        Word::Affine(Affine { weight: Operand::Slot(WEIGHT), bias, activation: self.activation })
+    }
+
+    pub(crate) fn changed(&self, change: Change) -> Option<Self> {
+        match change {
+            Change::Units(units) => Some(Self { units, ..*self }),
+            Change::Bias => (!self.bias).then_some(Self { bias: true, ..*self }),
+            Change::Activation(activation) => Some(Self { activation, ..*self }),
+            _ => None,
+        }
     }
 }
 
@@ -145,7 +162,9 @@ impl Layer for Dense {
     }
 
     fn params(&self, inputs: &[Shape]) -> Result<Vec<ParamSpec>> {
-        Ok(self.specs(self.check(self.kind(), inputs)?, 1.0))
+        let mut specs = self.specs(self.check(self.kind(), inputs)?);
+        specs[WEIGHT].stored = Stored::Either;
+        Ok(specs)
     }
 
     fn saved(&self, _: &[Shape]) -> Vec<Saved> {
@@ -153,48 +172,54 @@ impl Layer for Dense {
     }
 
     fn forward(&self, cx: &mut Forward<'_>) -> Result<()> {
-        let op = Linear {
-            x: cx.inputs.get(0),
-            weight: cx.params.value(0),
-            bias: self.bias(cx.params),
-            activation: self.activation,
-        };
-        cx.backend.linear(&op, cx.output, cx.saved.first_mut())
+        let (x, values, bias) = (cx.inputs.get(0), cx.params.value(WEIGHT), self.bias(cx.params));
+        let (activation, pre) = (self.activation, cx.saved.first_mut());
+        match &cx.params.get(WEIGHT).pattern {
+            None => cx.backend.linear(&Linear { x, weight: values, bias, activation }, cx.output, pre),
+            Some(pattern) => {
+                cx.backend.sparse_linear(&SparseLinear { x, pattern, values, bias, activation }, cx.output, pre)
+            }
+        }
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<()> {
         let at = if keeps_input(self.activation) { &cx.saved[0] } else { cx.output };
         cx.backend.activate_vjp(self.activation, at, cx.dy)?;
-        cx.param_grads.leave_product(0, LeftFactor::Dy);
-        let (weight, bias) =
-            if self.bias { cx.param_grads.slots([0, 1])?.into() } else { (cx.param_grads.slot(0), None) };
-        let op =
-            Linear { x: cx.inputs.get(0), weight: cx.params.value(0), bias: None, activation: Activation::Identity };
-        cx.backend.linear_vjp(&op, cx.dy, LinearGrads { x: cx.input_grads.slot(0), weight, bias })
+        let (x, weight, identity) = (cx.inputs.get(0), cx.params.value(WEIGHT), Activation::Identity);
+        let pattern = cx.params.get(WEIGHT).pattern.as_ref();
+        match pattern {
+            None => cx.param_grads.leave_product(WEIGHT, LeftFactor::Dy),
+            // A product is left where that moves less memory than writing it down.
+            Some(pattern) if cx.dy.len() + x.len() < weight.len() => {
+                cx.param_grads.leave_stored_product(WEIGHT, LeftFactor::Dy, pattern);
+            }
+            Some(_) => {}
+        }
+        let (values, bias) =
+            if self.bias { cx.param_grads.slots([WEIGHT, BIAS])?.into() } else { (cx.param_grads.slot(WEIGHT), None) };
+        let dx = cx.input_grads.slot(0);
+        match pattern {
+            None => {
+                let op = Linear { x, weight, bias: None, activation: identity };
+                cx.backend.linear_vjp(&op, cx.dy, LinearGrads { x: dx, weight: values, bias })
+            }
+            Some(pattern) => {
+                let op = SparseLinear { x, pattern, values: weight, bias: None, activation: identity };
+                cx.backend.sparse_linear_vjp(&op, cx.dy, SparseGrads { x: dx, values, bias })
+            }
+        }
     }
 
     fn output_penalty(&self) -> Penalty {
         self.output_penalty
     }
 
-    fn units(&self) -> Units {
-        Units::Own
+    fn with(&self, change: Change) -> Option<Arc<dyn Layer>> {
+        self.changed(change).map(|layer| Arc::new(layer) as _)
     }
 
-    fn with_units(&self, units: usize) -> Option<Arc<dyn Layer>> {
-        Some(Arc::new(Self { units, ..*self }))
-    }
-
-    fn with_bias(&self) -> Option<Arc<dyn Layer>> {
-        (!self.bias).then(|| Arc::new(Self { bias: true, ..*self }) as _)
-    }
-
-    fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Layer>> {
-        Some(Arc::new(Self { activation, ..*self }))
-    }
-
-    fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
-        self.lowered(cx.params)
+    fn op(&self) -> Op {
+        self.affine().into()
     }
 }
 

@@ -7,8 +7,7 @@ use serde_json::{Map, Value};
 use spectral_core::backend::{Accum, Dropout, GradSlot, Linear, LinearGrads};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Forward, Layer, LowerCx, Lowered, Mode, ParamSpec, Penalty, Result, Saved, Shape, Units, Vjp,
-    register_layer,
+    Activation, Change, Forward, Layer, Mode, Op, ParamSpec, Penalty, Result, Saved, Shape, Vjp, register_layer,
 };
 use std::sync::Arc;
 
@@ -68,7 +67,7 @@ impl Layer for DropConnect {
     }
 
     fn params(&self, inputs: &[Shape]) -> Result<Vec<ParamSpec>> {
-        Ok(self.dense.specs(self.width(inputs)?, 1.0))
+        Ok(self.dense.specs(self.width(inputs)?))
     }
 
     fn saved(&self, inputs: &[Shape]) -> Vec<Saved> {
@@ -111,33 +110,16 @@ impl Layer for DropConnect {
         }
     }
 
-    fn trains_as_lowered(&self) -> bool {
-        false
-    }
-
     fn output_penalty(&self) -> Penalty {
         self.dense.output_penalty
     }
 
-    fn units(&self) -> Units {
-        Units::Own
+    fn with(&self, change: Change) -> Option<Arc<dyn Layer>> {
+        Some(Arc::new(Self { dense: self.dense.changed(change)?, ..*self }))
     }
 
-    fn with_units(&self, units: usize) -> Option<Arc<dyn Layer>> {
-        Some(Arc::new(Self { dense: Dense { units, ..self.dense }, ..*self }))
-    }
-
-    fn with_bias(&self) -> Option<Arc<dyn Layer>> {
-        let dense = Dense { bias: true, ..self.dense };
-        (!self.dense.bias).then(|| Arc::new(Self { dense, ..*self }) as _)
-    }
-
-    fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Layer>> {
-        Some(Arc::new(Self { dense: Dense { activation, ..self.dense }, ..*self }))
-    }
-
-    fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
-        self.dense.lowered(cx.params)
+    fn op(&self) -> Op {
+        Op::at_inference(self.dense.affine())
     }
 }
 

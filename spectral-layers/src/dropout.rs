@@ -4,7 +4,7 @@ use crate::check;
 use serde::{Deserialize, Serialize};
 use spectral_core::backend::{self, Accum};
 use spectral_core::layer::to_config;
-use spectral_core::{Activation, Forward, Layer, LowerCx, Lowered, Mode, Result, Shape, Units, Vjp, register_layer};
+use spectral_core::{Activation, Forward, Layer, Mode, Op, Result, Shape, Vjp, Word, register_layer};
 use std::sync::Arc;
 
 /// Sets each value to 0 with probability `rate` in training and scales the others by `1 / (1 - rate)`; passes
@@ -53,12 +53,8 @@ impl Layer for Dropout {
         }
     }
 
-    fn units(&self) -> Units {
-        Units::Same
-    }
-
-    fn lower(&self, _: &LowerCx<'_>) -> Result<Lowered> {
-        Ok(Lowered::Map(Activation::Identity))
+    fn op(&self) -> Op {
+        Op::at_inference(Word::Map(Activation::Identity))
     }
 }
 

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use spectral_core::backend::{Diagonal, DiagonalGrads};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Constraint, Forward, Init, Layer, LowerCx, Lowered, ParamSpec, Penalty, Result, Role, Saved, Scale,
-    Shape, UnitAxis, Units, Vjp, register_layer,
+    Activation, Constraint, Forward, Init, Layer, Op, Operand, ParamSpec, Penalty, Result, Role, Saved, Scale, Shape,
+    UnitAxis, Vjp, Word, register_layer,
 };
 use std::sync::Arc;
 
@@ -37,6 +37,9 @@ pub struct Gate {
 }
 
 impl Gate {
+    /// Its registry name.
+    pub(crate) const KIND: &str = "gate";
+
     /// A gate that starts at one, trains and has no penalty.
     pub fn new(activation: Activation) -> Self {
         Self {
@@ -58,7 +61,7 @@ impl Gate {
 
 impl Layer for Gate {
     fn kind(&self) -> &'static str {
-        "gate"
+        Self::KIND
     }
 
     fn config(&self) -> Result<serde_json::Value> {
@@ -95,13 +98,8 @@ impl Layer for Gate {
         cx.backend.diagonal_vjp(&op, cx.dy, grads)
     }
 
-    fn units(&self) -> Units {
-        Units::Same
-    }
-
-    fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
-        let factor = cx.params.value(0).duplicate()?;
-        Ok(Lowered::Scale(Scale { factor, bias: None, activation: self.activation }))
+    fn op(&self) -> Op {
+        Word::Scale(Scale { factor: Operand::Slot(0), bias: None, activation: self.activation }).into()
     }
 }
 

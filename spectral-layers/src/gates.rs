@@ -4,7 +4,7 @@
 //! whose factor became small. spectraltools D2 to D4: `spectral_linear`, `spectral_conv2d` and `spectral_all`.
 
 use crate::{Gate, Result};
-use spectral_core::{Activation, Error, Graph, Layer, Lowered, Model, Node, Param, Role, Shape, Source, UnitAxis};
+use spectral_core::{Activation, Change, Error, Model, Node, Param, Rewrite, Role, Shape, Source, UnitAxis, Word};
 use std::sync::Arc;
 
 /// `model` with a gate between the product and the activation of every layer with a weight matrix
@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// # Errors
 /// No layer has a weight matrix, or the device failed.
 pub fn dense(model: &Model) -> Result<Model> {
-    insert(model, "layer with a weight matrix", |lowered| matches!(lowered, Lowered::Affine(_)))
+    insert(model, "layer with a weight matrix", |word| matches!(word, Word::Affine(_)))
 }
 
 /// As [`dense`], for every convolution (`spectral_conv2d`): one gain for each output channel (in the original it meets
@@ -27,7 +27,7 @@ pub fn dense(model: &Model) -> Result<Model> {
 /// # Errors
 /// No layer is a convolution, or the device failed.
 pub fn conv2d(model: &Model) -> Result<Model> {
-    insert(model, "convolution", |lowered| matches!(lowered, Lowered::Convolution(_)))
+    insert(model, "convolution", |word| matches!(word, Word::Convolution(_)))
 }
 
 /// As [`dense`] and [`conv2d`] together (`spectral_all`).
@@ -35,63 +35,41 @@ pub fn conv2d(model: &Model) -> Result<Model> {
 /// # Errors
 /// No layer has weights, or the device failed.
 pub fn all(model: &Model) -> Result<Model> {
-    insert(model, "layer with weights", |lowered| matches!(lowered, Lowered::Affine(_) | Lowered::Convolution(_)))
+    insert(model, "layer with weights", |word| matches!(word, Word::Affine(_) | Word::Convolution(_)))
 }
 
-/// What a layer applies behind its product.
-fn activation(lowered: &Lowered) -> Option<Activation> {
-    match lowered {
-        Lowered::Affine(affine) => Some(affine.activation),
-        Lowered::Convolution(convolution) => Some(convolution.activation),
-        _ => None,
-    }
-}
-
-fn insert(model: &Model, what: &str, takes: impl Fn(&Lowered) -> bool) -> Result<Model> {
+fn insert(model: &Model, what: &str, takes: impl Fn(&Word) -> bool) -> Result<Model> {
     let (old, consumers) = (model.graph(), model.graph().consumers());
-    let mut graph = Graph::new(old.input())?;
-    let mut params = model.params().duplicate()?;
-    let mut moved: Vec<usize> = Vec::with_capacity(old.nodes().len());
+    let mut gated = Rewrite::of(model)?;
     let mut found = false;
     for (i, node) in old.nodes().iter().enumerate() {
-        let inputs = node.inputs.iter().map(|&s| match s {
-            Source::Input => s,
-            Source::Node(n) => Source::Node(moved[n]),
-        });
-        let node = Node { inputs: inputs.collect(), ..node.clone() };
-        let lowered = model.lower(i)?;
+        let word = node.layer.op().word;
         // Spectral layers have eigenvalues of their own for this.
-        let weighted = node.params.iter().any(|&id| params.get(id).role == Role::Weight) && takes(&lowered);
-        let bare = weighted.then(|| node.layer.with_activation(Activation::Identity)).flatten();
+        let weighted = node.params.iter().any(|&id| model.params().get(id).role == Role::Weight) && takes(&word);
+        let bare = weighted.then(|| node.layer.with(Change::Activation(Activation::Identity))).flatten();
         found |= bare.is_some();
-        let gated = consumers[i].iter().any(|&c| old.nodes()[c].layer.kind() == Gate::new(Activation::Identity).kind());
-        match (bare, activation(&lowered)) {
-            (Some(layer), Some(activation)) if !gated => {
-                let name = free_name(old, &graph, &node.name);
-                let layer_node = graph.add(Node { layer, ..node })?;
-                let mut gain = model
-                    .backend()
-                    .zeros(Shape::vector(graph.shape(Source::Node(layer_node)).rows()), model.dtype())?;
+        let has_gate = consumers[i].iter().any(|&c| old.nodes()[c].layer.kind() == Gate::KIND);
+        match (bare, word.activation()) {
+            (Some(layer), Some(activation)) if !has_gate => {
+                let before = gated.copy_with(i, layer)?;
+                let name = gated.free_name(&format!("{}_gate", node.name));
+                let units = Shape::vector(gated.graph().shape(Source::Node(before)).rows());
+                let mut gain = model.backend().zeros(units, model.dtype())?;
                 model.backend().fill(1.0, &mut gain)?;
-                let id = params.push(Param::new(format!("{name}.gain"), Role::Gain, &[UnitAxis::Out], gain));
-                let gate = Gate::new(activation);
-                let inputs = vec![Source::Node(layer_node)];
-                moved.push(graph.add(Node { name, layer: Arc::new(gate), inputs, params: vec![id] })?);
+                let gain = Param::new(format!("{name}.gain"), Role::Gain, &[UnitAxis::Out], gain);
+                let params = vec![gated.params_mut().push(gain)];
+                let (layer, inputs) = (Arc::new(Gate::new(activation)), vec![Source::Node(before)]);
+                let gate = gated.insert(Node { name, layer, inputs, params })?;
+                gated.redirect(i, Source::Node(gate));
             }
-            _ => moved.push(graph.add(node)?),
+            _ => {
+                gated.copy(i)?;
+            }
         }
     }
     if !found {
         let problem = format!("has no {what} that a gate could follow");
         return Err(Error::Graph { node: "network".into(), problem }.into());
     }
-    let meta = model.meta.clone();
-    Ok(Model::from_parts(graph, params, model.backend().clone(), model.dtype(), meta)?)
-}
-
-fn free_name(old: &Graph, new: &Graph, node: &str) -> String {
-    let taken = |name: &str| old.find(name).is_some() || new.find(name).is_some();
-    let plain = format!("{node}_gate");
-    let numbered = (2..).map(|k| format!("{plain}{k}"));
-    std::iter::once(plain.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(plain)
+    Ok(gated.finish(model.meta.clone())?)
 }

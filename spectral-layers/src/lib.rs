@@ -36,6 +36,7 @@ mod masked;
 mod merge;
 mod network;
 mod reshape;
+mod sparse;
 pub mod spectral;
 
 pub use activation::ActivationLayer;
@@ -50,12 +51,13 @@ pub use masked::Masked;
 pub use merge::{Add, Concat, Multiply};
 pub use network::{LayerSpec, Network};
 pub use reshape::{Flatten, Reshape};
+pub use sparse::Sparse;
 pub use spectral::{Factors, Spectral};
 
 /// What a program that builds networks needs: the builder, the weighted layers, and activations by their plain
 /// names.
 pub mod prelude {
-    pub use crate::{Dense, LayerSpec, Masked, Network, Spectral};
+    pub use crate::{Dense, LayerSpec, Masked, Network, Sparse, Spectral};
     pub use spectral_core::Activation::{self, Elu, Gelu, Identity, LeakyRelu, Relu, Sigmoid, Softmax, Softplus, Tanh};
     pub use spectral_core::Density;
 }

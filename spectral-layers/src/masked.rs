@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Forward, Layer, LowerCx, Lowered, ParamSpec, Penalty, Result, Saved, Shape, Units, Vjp, register_layer,
+    Activation, Change, Forward, Layer, Op, ParamSpec, Penalty, Result, Saved, Shape, Vjp, register_layer,
 };
 use std::sync::Arc;
 
@@ -38,9 +38,7 @@ impl Masked {
     }
 
     fn width(&self, inputs: &[Shape]) -> Result<usize> {
-        if !(0.0..=1.0).contains(&self.density) {
-            return Err(check::bad(self.kind(), format!("`density` is {}; it must be from 0 to 1", self.density)));
-        }
+        check::density(self.kind(), self.density)?;
         self.dense.check(self.kind(), inputs)
     }
 }
@@ -59,7 +57,10 @@ impl Layer for Masked {
     }
 
     fn params(&self, inputs: &[Shape]) -> Result<Vec<ParamSpec>> {
-        Ok(self.dense.specs(self.width(inputs)?, self.density))
+        self.width(inputs)?;
+        let mut specs = self.dense.params(inputs)?;
+        specs[0].density = self.density;
+        Ok(specs)
     }
 
     fn saved(&self, inputs: &[Shape]) -> Vec<Saved> {
@@ -78,29 +79,16 @@ impl Layer for Masked {
         self.dense.output_penalty
     }
 
-    fn units(&self) -> Units {
-        Units::Own
+    fn with(&self, change: Change) -> Option<Arc<dyn Layer>> {
+        let layer = match change {
+            Change::Density(density) => Self { density, ..*self },
+            other => Self { dense: self.dense.changed(other)?, ..*self },
+        };
+        Some(Arc::new(layer))
     }
 
-    fn with_units(&self, units: usize) -> Option<Arc<dyn Layer>> {
-        Some(Arc::new(Self { dense: Dense { units, ..self.dense }, ..*self }))
-    }
-
-    fn with_density(&self, density: f64) -> Option<Arc<dyn Layer>> {
-        Some(Arc::new(Self { density, ..*self }))
-    }
-
-    fn with_bias(&self) -> Option<Arc<dyn Layer>> {
-        let dense = Dense { bias: true, ..self.dense };
-        (!self.dense.bias).then(|| Arc::new(Self { dense, ..*self }) as _)
-    }
-
-    fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Layer>> {
-        Some(Arc::new(Self { dense: Dense { activation, ..self.dense }, ..*self }))
-    }
-
-    fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
-        self.dense.lowered(cx.params)
+    fn op(&self) -> Op {
+        self.dense.op()
     }
 }
 

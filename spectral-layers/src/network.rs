@@ -10,7 +10,7 @@ use crate::{
 };
 use spectral_core::registry::nearest;
 use spectral_core::{
-    Activation, DType, Density, Graph, IntoBackend, Layer, Model, Node, NodeSpec, Seed, Shape, Source,
+    Activation, Change, DType, Density, Graph, IntoBackend, Layer, Model, Node, NodeSpec, Seed, Shape, Source,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -316,7 +316,8 @@ fn spread(rule: Density, input: usize, mut nodes: Vec<NodeSpec>) -> Result<Vec<N
     let (mut chosen, mut matrices) = (Vec::new(), Vec::new());
     for (index, NodeSpec { name, layer, inputs }) in nodes.iter().cloned().enumerate() {
         let params = layer.params(&graph.input_shapes(&inputs))?;
-        if let (Some(weight), Some(_)) = (params.iter().find(|p| p.role.is_matrix()), layer.with_density(1.0)) {
+        if let (Some(weight), Some(_)) = (params.iter().find(|p| p.role.is_matrix()), layer.with(Change::Density(1.0)))
+        {
             chosen.push(index);
             matrices.push((weight.shape.columns(), weight.shape.rows()));
         }
@@ -328,7 +329,7 @@ fn spread(rule: Density, input: usize, mut nodes: Vec<NodeSpec>) -> Result<Vec<N
         return Err(Error::Network { problems: vec![problem.into()] });
     }
     for ((index, stored), (columns, rows)) in chosen.into_iter().zip(rule.counts(&matrices)?).zip(matrices) {
-        if let Some(layer) = nodes[index].layer.with_density(stored as f64 / (columns as f64 * rows as f64)) {
+        if let Some(layer) = nodes[index].layer.with(Change::Density(stored as f64 / (columns as f64 * rows as f64))) {
             nodes[index].layer = layer;
         }
     }

@@ -7,7 +7,7 @@ pub use flatten::Flatten;
 use crate::check;
 use serde::{Deserialize, Serialize};
 use spectral_core::layer::to_config;
-use spectral_core::{Accum, Forward, Layer, Result, Shape, Vjp, register_layer};
+use spectral_core::{Accum, Forward, Layer, Op, Result, Shape, Vjp, Word, register_layer};
 use std::sync::Arc;
 
 /// Samples of the shape `shape`, their values in the order they had: rows of pixels as images `[channels, height,
@@ -50,6 +50,10 @@ impl Layer for Reshape {
             Some(slot) => cx.backend.reshaped(cx.dy, slot.tensor, slot.accum),
             None => Ok(()),
         }
+    }
+
+    fn op(&self) -> Op {
+        Word::Reshape.into()
     }
 }
 

@@ -14,8 +14,8 @@ use crate::{check, forms};
 use serde::{Deserialize, Serialize};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Affine, Constraint, Forward, Init, Layer, LowerCx, Lowered, Mask, Matrix, NodeParams, ParamSpec,
-    Penalty, Result, Role, Saved, Shape, Tensor, UnitAxis, Units, Vjp, register_layer,
+    Activation, Affine, Change, Constraint, Derive, Forward, Init, Layer, Mask, NodeParams, Op, Operand, ParamSpec,
+    Penalty, Result, Role, Saved, Shape, Tensor, UnitAxis, Vjp, Word, register_layer,
 };
 use std::sync::Arc;
 
@@ -247,32 +247,28 @@ impl Layer for Spectral {
         self.output_penalty
     }
 
-    fn units(&self) -> Units {
-        Units::Own
+    fn with(&self, change: Change) -> Option<Arc<dyn Layer>> {
+        let layer = match change {
+            // The mask was about the initial units; what is pruned now is the arena's to know.
+            Change::Units(units) => Self { units, mask: Vec::new(), ..self.clone() },
+            Change::Bias if !self.bias => Self { bias: true, ..self.clone() },
+            Change::Activation(activation) => Self { activation, ..self.clone() },
+            _ => return None,
+        };
+        Some(Arc::new(layer))
     }
 
-    fn with_units(&self, units: usize) -> Option<Arc<dyn Layer>> {
-        // The mask was about the initial units; what is pruned now is the arena's to know.
-        Some(Arc::new(Self { units, mask: Vec::new(), ..self.clone() }))
+    fn op(&self) -> Op {
+        let weight = Operand::Derived { index: 0, entries: Some(BASIS) };
+        let bias = self.bias.then_some(Operand::Slot(BIAS));
+        Word::Affine(Affine { weight, bias, activation: self.activation }).into()
     }
 
-    fn with_bias(&self) -> Option<Arc<dyn Layer>> {
-        (!self.bias).then(|| Arc::new(Self { bias: true, ..self.clone() }) as _)
-    }
-
-    fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Layer>> {
-        Some(Arc::new(Self { activation, ..self.clone() }))
-    }
-
-    fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
+    fn derive(&self, cx: &Derive<'_>) -> Result<Vec<Tensor>> {
         let basis = cx.params.value(BASIS);
         let mut weight = cx.backend.zeros(basis.shape(), basis.dtype())?;
         cx.backend.spectral_weight(&evaluate::factors(cx.params), &mut weight)?;
-        Ok(Lowered::Affine(Affine {
-            weight: Matrix::Dense(weight),
-            bias: self.bias(cx.params).map(Tensor::duplicate).transpose()?,
-            activation: self.activation,
-        }))
+        Ok(vec![weight])
     }
 }
 

@@ -5,8 +5,8 @@
 use ndarray::Array2;
 use spectral_core::registry::all;
 use spectral_core::{
-    Constraint, DType, Gradients, Init, LayerEntry, Lowered, Mode, Model, Param, Penalty, Plan, Reference, Role, Seed,
-    Session, Shape, Trainable, Units, Workspace,
+    Change, Constraint, DType, Gradients, Init, LayerEntry, Mode, Model, Param, Penalty, Plan, Reference, Role, Seed,
+    Session, Shape, Trainable, Units, Word, Workspace,
 };
 use spectral_layers::prelude::*;
 use spectral_layers::{ActivationLayer, Factors, Multiply, WeightConstraints, spectral};
@@ -184,13 +184,13 @@ fn layers_cut_and_grow_a_bias() {
     ];
     let inputs = [Shape::vector(3)];
     for layer in layers {
-        let with = layer.with_bias().unwrap();
-        assert!(with.with_bias().is_none(), "{} has a bias already", layer.kind());
+        let with = layer.with(Change::Bias).unwrap();
+        assert!(with.with(Change::Bias).is_none(), "{} has a bias already", layer.kind());
         let (before, after) = (layer.params(&inputs).unwrap(), with.params(&inputs).unwrap());
         assert_eq!(after.len(), before.len() + 1);
         assert_eq!(after.last().unwrap().role, Role::Bias);
-        assert_eq!(layer.with_units(2).unwrap().output_shape(&inputs).unwrap(), Shape::vector(2));
-        assert_eq!(layer.units(), Units::Own);
+        assert_eq!(layer.with(Change::Units(2)).unwrap().output_shape(&inputs).unwrap(), Shape::vector(2));
+        assert_eq!(layer.op().units(), Units::Own);
     }
 }
 
@@ -210,7 +210,7 @@ fn sessions_run_products_of_three_and_softmax() {
         .dtype(DType::F64)
         .build(&Reference, Seed(2))
         .unwrap();
-    assert!(matches!(model.lower(3).unwrap(), Lowered::Multiply));
+    assert!(model.graph().nodes()[3].layer.op().word == Word::Multiply);
     let mut session = Session::new(&model, &Plan::default()).unwrap();
     let x = Array2::from_shape_fn((5, 3), |(b, f)| (b as f64 - 2.0) * 0.4 + f as f64 * 0.3);
     let whole = session.run(x.view()).unwrap();
@@ -293,8 +293,8 @@ fn softmax_of_large_inputs_is_finite_forward_and_backward() {
 #[test]
 fn softmax_mixes_units_and_says_so() {
     use spectral_core::Layer;
-    assert_eq!(ActivationLayer { activation: Softmax }.units(), Units::Opaque);
-    assert_eq!(ActivationLayer { activation: Relu }.units(), Units::Same);
+    assert_eq!(ActivationLayer { activation: Softmax }.op().units(), Units::Fixed);
+    assert_eq!(ActivationLayer { activation: Relu }.op().units(), Units::Same);
     let refused = Dense::new(3, Softmax).output_shape(&[Shape::vector(2)]).unwrap_err();
     assert!(refused.to_string().contains("put a softmax activation layer after it"), "{refused}");
     assert!(Multiply {}.output_shape(&[Shape::vector(2)]).is_err());
@@ -337,7 +337,7 @@ fn units_can_be_masked_from_the_start() {
     assert_eq!(pruned("spectral1.lambda_out"), [1]);
     assert_eq!(pruned("spectral1.bias"), [1]);
     assert!(pruned("spectral1.lambda_in").is_empty());
-    let cut = spectral_core::Layer::with_units(&layer, 2).unwrap();
+    let cut = spectral_core::Layer::with(&layer, Change::Units(2)).unwrap();
     assert!(cut.params(&[Shape::vector(2)]).unwrap().iter().all(|p| p.pruned.is_none()));
     let error = Network::new(2).layer(Spectral { mask: vec![true], ..layer }).build(&Reference, Seed(1)).unwrap_err();
     assert!(error.to_string().contains("one for each"), "{error}");

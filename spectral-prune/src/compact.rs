@@ -1,6 +1,6 @@
 //! Removing pruned units for real.
 //!
-//! In three passes over what the layers say they are ([`Lowered`](spectral_core::Lowered)):
+//! In three passes over what the layers say they are ([`Op`](spectral_core::Op)):
 //! forward, which units emit a constant whatever the input is; backward, which units anything still depends on;
 //! then every layer is cut along its unit axes, and the constants of removed units go into the biases behind them.
 
@@ -11,10 +11,10 @@ mod live;
 
 use crate::Result;
 use crate::groups::Coupling;
-use constants::{Constants, Op};
+use constants::Constants;
 use live::Live;
 use serde::{Deserialize, Serialize};
-use spectral_core::{HistoryEntry, Model, Node, Source, Units};
+use spectral_core::{Change, HistoryEntry, Known, Model, Node, Source, Units};
 
 /// The action of the history entry that compaction leaves.
 pub const COMPACT: &str = "compact";
@@ -71,25 +71,22 @@ pub struct CompactLayer {
 /// A layer does not accept its smaller inputs, or a device failed.
 pub fn compact(model: &Model) -> Result<Compacted> {
     let graph = model.graph();
-    let mut ops = constants::read(model)?;
+    let mut known = constants::read(model)?;
     let mut coupling = Coupling::of(graph);
-    let mut users = vec![0; model.params().len()];
-    graph.nodes().iter().flat_map(|n| &n.params).for_each(|id| users[id.index()] += 1);
+    let users = graph.users();
     for (i, node) in graph.nodes().iter().enumerate() {
-        let misses = |rows: &constants::Rows| node.inputs.iter().any(|&s| graph.shape(s).rows() != rows.inputs);
-        if matches!(&ops[i], Op::Affine(rows) if misses(rows))
-            || !can_shrink(node, &ops[i])
-            || node.params.iter().any(|id| users[id.index()] > 1)
-        {
-            ops[i] = Op::Opaque;
+        let units = node.inputs.first().map_or(0, |&input| graph.shape(input).rows());
+        let misses = known[i].rows().is_some_and(|rows| rows.inputs != units);
+        if misses || !can_shrink(node) || users.shares(node) {
+            known[i] = Known::nothing();
             coupling.fix(Source::Node(i));
             node.inputs.iter().for_each(|&source| coupling.fix(source));
         }
     }
-    let constants = Constants::propagate(graph, &ops);
-    let live = Live::find(model, &ops, &coupling, &constants);
-    let (small, folded) = cut::cut(model, &ops, &constants, &live)?;
-    let owners = graph.nodes().iter().enumerate().filter(|(_, n)| n.layer.units() == Units::Own);
+    let constants = Constants::propagate(graph, &known);
+    let live = Live::find(model, &known, &coupling, &constants);
+    let (small, folded) = cut::cut(model, &known, &constants, &live)?;
+    let owners = graph.nodes().iter().enumerate().filter(|(_, n)| n.units() == Units::Own);
     let layers: Vec<CompactLayer> = owners
         .map(|(i, node)| CompactLayer {
             name: node.name.clone(),
@@ -119,13 +116,12 @@ pub fn compact(model: &Model) -> Result<Compacted> {
     Ok(Compacted { model: small, report })
 }
 
-/// Whether a node can be cut: it says what it computes, and it can be built smaller.
-fn can_shrink(node: &Node, op: &Op) -> bool {
-    match (op, node.layer.units()) {
-        (Op::Affine(_), Units::Own) => node.inputs.len() == 1 && node.layer.with_units(1).is_some(),
-        (Op::Map(_) | Op::Scale(_), Units::Same) => node.inputs.len() == 1,
-        (Op::Flatten, Units::Flatten) => node.inputs.len() == 1,
-        (Op::Add | Op::Multiply, Units::Same) | (Op::Concat, Units::Concat) => true,
-        _ => false,
+/// Whether a node can be cut: it says how its units relate to those of its inputs, and it can be built smaller.
+fn can_shrink(node: &Node) -> bool {
+    match node.units() {
+        Units::Own => node.inputs.len() == 1 && node.layer.with(Change::Units(1)).is_some(),
+        Units::Same | Units::Concat => true,
+        Units::Flatten => node.inputs.len() == 1,
+        Units::Fixed => false,
     }
 }

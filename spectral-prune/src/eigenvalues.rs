@@ -15,7 +15,7 @@ pub(crate) fn next(model: &Model) -> Result<BTreeMap<usize, Vec<Vec<f64>>>> {
     // By class of units: `None` where something else takes them in.
     let mut taken: BTreeMap<u32, Option<Vec<f64>>> = BTreeMap::new();
     for (i, node) in graph.nodes().iter().enumerate() {
-        if matches!(node.layer.units(), Units::Same | Units::Concat | Units::Flatten) {
+        if matches!(node.units(), Units::Same | Units::Concat | Units::Flatten) {
             continue;
         }
         let eigenvalues = match inner.get(&i).map(|id| model.params().get(*id)) {

@@ -49,7 +49,7 @@ impl Coupling {
         for (i, node) in graph.nodes().iter().enumerate() {
             let own = Source::Node(i);
             let shapes = graph.input_shapes(&node.inputs);
-            match tie(node.layer.units(), &shapes, graph.shape(own)) {
+            match tie(node.units(), &shapes, graph.shape(own)) {
                 Tie::Own => {}
                 Tie::Same => {
                     for &input in &node.inputs {
@@ -80,7 +80,7 @@ impl Coupling {
         this.fixed = vec![false; this.class.len()];
         stay.into_iter().for_each(|source| this.fix(source));
         for (i, node) in graph.nodes().iter().enumerate() {
-            if node.layer.units() == Units::Own {
+            if node.units() == Units::Own {
                 for unit in 0..graph.shape(Source::Node(i)).rows() {
                     let class = this.class_of(Source::Node(i), unit);
                     this.made.push((class, i as u32, unit as u32));

@@ -5,7 +5,7 @@
 //! train; [`strategies`] are whole procedures.
 //!
 //! Never does: kernels, files, sparse storage. Knows layers only by what they declare
-//! (unit axes, parameter roles, [`Lowered`](spectral_core::Lowered)), never by their types. May depend on
+//! (unit axes, parameter roles, [`Op`](spectral_core::Op)), never by their types. May depend on
 //! spectral-core and spectral-train.
 
 mod activities;

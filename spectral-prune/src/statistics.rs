@@ -4,8 +4,8 @@ use crate::weighted::Weighted;
 use crate::{Error, Result};
 use spectral_core::layer::Mode;
 use spectral_core::{
-    Accum, Activation, DType, Element, Gradients, LossKernel, LossKind, Lowered, Model, Needs, RowSum, Samples, Shape,
-    Source, Statistics, Targets, Tensor, Trainable, Values, Workspace,
+    Accum, Activation, DType, Element, Gradients, LossKernel, LossKind, Model, Needs, RowSum, Samples, Shape, Source,
+    Statistics, Targets, Tensor, Trainable, Values, Word, Workspace,
 };
 
 /// Samples that run at a time. Fixed, so that sums do not depend on the machine.
@@ -50,7 +50,7 @@ fn loss_of(model: &Model, data: &Samples) -> Result<(usize, LossKind)> {
     if matches!(data.targets(), Targets::Values(_)) {
         return Ok((last, LossKind::MeanSquaredError));
     }
-    let softmax = matches!(model.lower(last)?, Lowered::Map(Activation::Softmax));
+    let softmax = model.graph().nodes()[last].layer.op().word == Word::Map(Activation::Softmax);
     match (softmax, model.graph().nodes()[last].inputs.as_slice()) {
         (true, [Source::Node(before)]) => Ok((*before, LossKind::SoftmaxCrossEntropy)),
         _ => Ok((last, LossKind::SoftmaxCrossEntropy)),

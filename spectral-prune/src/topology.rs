@@ -3,7 +3,7 @@
 //! Works on every parameter that is stored on a [`Pattern`], so values, gradients and optimiser state exist for stored
 //! entries only, during updates too. Memory in f32, bytes for each stored entry of the network: value 4, gradient 4,
 //! optimiser state 4 a slot (momentum 1, Adam 2), column 4, order by column 8; that is 24 with momentum and 28 with
-//! Adam. One sample at a time takes 2 more, two at a time 6 less (`spectral_sparse::Sparse` says what a pattern takes
+//! Adam. One sample at a time takes 2 more, two at a time 6 less (`spectral_layers::Sparse` says what a pattern takes
 //! when). An update adds at most 16 at its peak, 24 where `set` exchanges all entries of a network of one layer: old
 //! patterns live until the state has followed, gradient growth has a gradient buffer of its own, and scores exist for
 //! one layer at a time. Nothing ever has the size of a whole matrix, not even one bit for each weight

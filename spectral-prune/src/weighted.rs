@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::eigenvalues::trains;
 use spectral_core::{
-    DType, Error, Lowered, Mask, Model, Param, ParamId, Role, Source, SpectralFactors, Statistics, Target, UnitAxis,
+    DType, Error, Mask, Model, Operand, Param, ParamId, Role, Source, SpectralFactors, Statistics, Target, UnitAxis,
     Units, Values, registry,
 };
 use std::collections::BTreeMap;
@@ -17,7 +17,9 @@ pub(crate) struct Weighted {
     pub(crate) columns: usize,
     /// Inputs: as many as columns, or fewer where an input has several, as in a convolution.
     pub(crate) inputs: usize,
-    /// The weight, or the basis of a spectral layer.
+    /// What the layer multiplies with, `[out, in]`.
+    weight: Operand,
+    /// The parameter to whose entries those of the weight belong: itself, or the basis of a spectral layer.
     pub(crate) matrix: ParamId,
     /// Eigenvalues in and out, if the layer is spectral.
     pub(crate) eigenvalues: Option<[ParamId; 2]>,
@@ -31,14 +33,15 @@ pub(crate) struct Weighted {
 pub(crate) fn weighted_layers(model: &Model) -> Vec<Weighted> {
     let (graph, params) = (model.graph(), model.params());
     let (gates, mut layers) = (gates(model), Vec::new());
-    for (index, node) in graph.nodes().iter().enumerate().filter(|(_, n)| n.layer.units() == Units::Own) {
+    for (index, node) in graph.nodes().iter().enumerate().filter(|(_, n)| n.units() == Units::Own) {
         let with = |role| node.params.iter().copied().find(|&id| params.get(id).role == role);
-        let mut matrices = node.params.iter().copied().filter(|&id| {
-            let p = params.get(id);
-            p.role.is_matrix() && p.axes == [UnitAxis::Out, UnitAxis::In] && p.full_shape().rank() >= 2
-        });
-        let (Some(matrix), None) = (matrices.next(), matrices.next()) else { continue };
-        let shape = params.get(matrix).full_shape();
+        let Some((weight, _)) = node.layer.op().word.weights() else { continue };
+        let Some(matrix) = model.entries_of(index, weight) else { continue };
+        let of_matrix = params.get(matrix);
+        if !of_matrix.role.is_matrix() || of_matrix.axes != [UnitAxis::Out, UnitAxis::In] {
+            continue;
+        }
+        let shape = of_matrix.full_shape();
         let spectral = params.get(matrix).role == Role::Basis;
         let eigenvalues = with(Role::EigenvalueIn).zip(with(Role::EigenvalueOut)).map(<[_; 2]>::from);
         let eigenvalues = eigenvalues.filter(|_| spectral);
@@ -48,6 +51,7 @@ pub(crate) fn weighted_layers(model: &Model) -> Vec<Weighted> {
             rows: shape.rows(),
             columns: shape.columns(),
             inputs: shape.extents()[1],
+            weight,
             matrix,
             eigenvalues,
             trains_eigenvalues: eigenvalues.map_or([false; 2], |ids| ids.map(|id| params.get(id).is_trainable())),
@@ -107,10 +111,10 @@ fn gates(model: &Model) -> BTreeMap<usize, (usize, ParamId)> {
             let p = model.params().get(*id);
             p.role == Role::Gain && p.axes == [UnitAxis::Out]
         };
-        let (Units::Same, Some(gain)) = (node.layer.units(), node.params.iter().copied().find(gain)) else { continue };
+        let (Units::Same, Some(gain)) = (node.units(), node.params.iter().copied().find(gain)) else { continue };
         let mut inputs = node.inputs.as_slice();
         while let [Source::Node(before)] = *inputs {
-            match nodes[before].layer.units() {
+            match nodes[before].units() {
                 Units::Own => {
                     gates.entry(before).or_insert((index, gain));
                     break;
@@ -158,7 +162,6 @@ impl Weighted {
         let backend = &**model.backend();
         let get = |id| Ok::<_, Error>(Owned::new(model.dtype(), backend.download(model.params().get(id).value())?));
         let gain = self.gate.map(|(_, gain)| get(gain)).transpose()?;
-        let param = self.matrix(model);
         if let Some([inner, outer]) = self.eigenvalues {
             let factors = [get(self.matrix)?, get(inner)?, get(outer)?];
             let trains = [inner, outer].map(|id| trains(model.params().get(id)));
@@ -166,23 +169,8 @@ impl Weighted {
             let spectral = Factors { values: factors, trains, next: vec![Vec::new(); self.rows] };
             return Ok(Loaded { weight, spectral: Some(spectral), gain });
         }
-        let weight = match (&param.pattern, param.role) {
-            (None, Role::Weight) => get(self.matrix)?,
-            (Some(pattern), Role::Weight) => {
-                let mut whole = vec![0.0; self.rows * self.columns];
-                for ((r, c), v) in pattern.iter().zip(backend.download(param.value())?) {
-                    whole[r * self.columns + c] = v;
-                }
-                Owned::new(model.dtype(), whole)
-            }
-            _ => match model.lower(self.node)? {
-                Lowered::Affine(affine) => Owned::new(model.dtype(), affine.weight.to_dense(backend)?),
-                _ => {
-                    let what = format!("layer `{}`", self.name);
-                    return Err(Error::config(what, "does not say what its weights are; let it lower to affine").into());
-                }
-            },
-        };
+        let operands = model.operands(self.node)?;
+        let weight = Owned::new(model.dtype(), operands.matrix(self.weight)?.to_dense(backend)?);
         Ok(Loaded { weight, spectral: None, gain })
     }
 

@@ -3,11 +3,11 @@
 mod cell;
 mod measured;
 
-use crate::convert::{convertible, stored_entries, with_sparse};
+use crate::convert::{affine, convertible, stored_entries, with_stored};
 use crate::measure::{Clock, Monotonic, Timing};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use spectral_core::{BATCH_CLASSES, Choice, HistoryEntry, Kernel, Lowered, Model, Plan};
+use spectral_core::{BATCH_CLASSES, Choice, HistoryEntry, Kernel, Model, Plan};
 use std::collections::BTreeMap;
 
 /// How kernels are chosen.
@@ -98,11 +98,11 @@ pub struct Sparsified {
 pub struct LayerChoice {
     /// Node name.
     pub name: String,
-    /// Kind of the layer in the converted network.
-    pub kind: String,
+    /// Whether the converted network stores only these entries.
+    pub stored: bool,
     /// Units and inputs.
     pub shape: [usize; 2],
-    /// Entries a sparse layer stores: kept ones, or non-zero ones where there is no mask.
+    /// Entries worth storing: kept ones, or non-zero ones where there is no mask.
     pub nonzeros: usize,
     /// By batch class.
     pub classes: BTreeMap<usize, ClassChoice>,
@@ -133,11 +133,11 @@ impl ClassChoice {
 
 /// Converts every weighted layer for which a sparse kernel is chosen, and records the choice.
 ///
-/// A layer whose sparse kernel is chosen in some batch class becomes one of kind `sparse`: it stores the entries
-/// its mask keeps (kept zeros included), or the non-zero ones where nothing is masked, and nothing else of it
-/// changes: bias, activation, penalty and frozen entries carry over. Where it wins in no class it stays as it
-/// is, and so does a layer that would lose something by the change (weights dropped at random in training,
-/// parameters shared with another layer), though its inference may still run sparse.
+/// Where a sparse kernel is chosen in some batch class, the layer's weight is stored on the entries its mask keeps (kept
+/// zeros included), or the non-zero ones where nothing is masked; nothing else of the layer changes. A layer that
+/// derives its weight from factors (spectral) becomes a `dense` one with that weight. A layer stays as it is where
+/// sparse kernels win in no class, and where it would lose something by the change (weights dropped at random in
+/// training, parameters shared with another layer), though its inference may still run sparse.
 ///
 /// With [`Policy::Measured`] the whole network is timed as well: where the choices together are not faster, the
 /// batch class goes back to dense in every layer. A converted network is so never slower than the dense one.
@@ -168,9 +168,9 @@ pub fn sparsify_timed(model: &Model, policy: &Policy, clock: &dyn Clock) -> Resu
     }
     let mut layers = Vec::new();
     for (i, node) in model.graph().nodes().iter().enumerate() {
-        let Lowered::Affine(affine) = model.lower(i)? else { continue };
-        let stored = stored_entries(model, i, &affine.weight)?;
-        let shape = [affine.weight.rows(), affine.weight.columns()];
+        let Some(affine) = affine(model, i) else { continue };
+        let stored = stored_entries(model, i, affine.weight)?;
+        let shape = [stored.pattern.rows(), stored.pattern.columns()];
         let nonzeros = stored.pattern.nonzeros();
         let classes = match policy {
             Policy::Always => {
@@ -178,9 +178,9 @@ pub fn sparsify_timed(model: &Model, policy: &Policy, clock: &dyn Clock) -> Resu
                 BATCH_CLASSES.into_iter().map(|class| (class, csr.clone())).collect()
             }
             Policy::Replay(plan) => replayed(plan, &node.name),
-            Policy::Measured(options) => cell::choose(model, &affine, stored, Watch { options, clock })?,
+            Policy::Measured(options) => cell::choose(model, i, affine, stored, Watch { options, clock })?,
         };
-        layers.push(LayerChoice { name: node.name.clone(), kind: node.layer.kind().into(), shape, nonzeros, classes });
+        layers.push(LayerChoice { name: node.name.clone(), stored: false, shape, nonzeros, classes });
     }
     if let Policy::Measured(options) = policy {
         measured::fall_back_where_slower(model, &mut layers, Watch { options, clock })?;
@@ -212,7 +212,9 @@ fn finish(model: &Model, mut layers: Vec<LayerChoice>) -> Result<Sparsified> {
     let converted = converted(model, &layers, meta)?;
     for layer in &mut layers {
         if let Some(i) = converted.graph().find(&layer.name) {
-            layer.kind = converted.graph().nodes()[i].layer.kind().into();
+            let affine = affine(&converted, i);
+            let owner = affine.and_then(|a| converted.entries_of(i, a.weight));
+            layer.stored = owner.is_some_and(|id| converted.params().get(id).pattern.is_some());
         }
     }
     Ok(Sparsified { model: converted, plan, layers })
@@ -223,12 +225,12 @@ fn converted(model: &Model, layers: &[LayerChoice], meta: spectral_core::Meta) -
     let mut nodes = std::collections::BTreeSet::new();
     for layer in layers.iter().filter(|l| l.wins()) {
         if let Some(i) = model.graph().find(&layer.name)
-            && convertible(model, i)?
+            && convertible(model, i)
         {
             nodes.insert(i);
         }
     }
-    with_sparse(model, &nodes, meta)
+    with_stored(model, &nodes, meta)
 }
 
 fn plan_of(layers: &[LayerChoice]) -> Plan {
@@ -250,12 +252,9 @@ fn replayed(plan: &Plan, node: &str) -> BTreeMap<usize, ClassChoice> {
 }
 
 fn check_plan(model: &Model, plan: &Plan) -> Result<()> {
-    let mut known = Vec::new();
-    for (i, node) in model.graph().nodes().iter().enumerate() {
-        if let Lowered::Affine(_) = model.lower(i)? {
-            known.push(node.name.as_str());
-        }
-    }
+    let nodes = model.graph().nodes().iter().enumerate();
+    let known: Vec<&str> =
+        nodes.filter(|(i, _)| affine(model, *i).is_some()).map(|(_, node)| node.name.as_str()).collect();
     match plan.layers.keys().find(|name| !known.contains(&name.as_str())) {
         Some(layer) => Err(Error::Plan { layer: layer.clone(), known: known.join(", ") }),
         None => Ok(()),

@@ -1,85 +1,90 @@
-//! Whole networks from one way of keeping weights to another, computing the same function.
+//! Whole networks from one way of storing weights to another, computing the same function.
 
 pub(crate) mod node;
 
 use crate::{Error, Result};
 pub(crate) use node::{Entries, stored_entries};
-use spectral_core::{Affine, Graph, HistoryEntry, Layer, Lowered, Matrix, Meta, Model, Node, ParamId, Params};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use spectral_core::{Affine, HistoryEntry, Meta, Model, Operand, ParamId, Rewrite, Word};
+use std::collections::BTreeSet;
 
-/// The same network with every sparse layer dense again.
+/// The same network with every stored pattern a whole matrix again.
 ///
 /// Entries that were not stored become pruned zeros, so training goes on as masked training and a later
-/// [`sparsify`](crate::sparsify) finds the same pattern, kept zeros included. Biases, penalties, frozen entries
-/// and all other nodes (dropout, softmax, merges) stay. The plan, which was about sparse kernels, goes. A network
-/// without sparse layers is copied, with no new entry in its history.
+/// [`sparsify`](crate::sparsify) finds the same pattern, kept zeros included. Layers, biases, penalties and frozen
+/// entries stay. The plan, which was about sparse kernels, goes. A network without patterns is copied, with no new entry
+/// in its history.
 ///
 /// # Errors
-/// No linked crate registered the layer `dense`, or the device failed.
+/// The device failed.
 pub fn densify(model: &Model) -> Result<Model> {
-    let mut nodes = BTreeMap::new();
-    for i in 0..model.graph().nodes().len() {
-        if let Lowered::Affine(affine) = model.lower(i)?
-            && matches!(affine.weight, Matrix::Sparse { .. })
-        {
-            nodes.insert(i, affine);
-        }
+    let stored: Vec<ParamId> = model.params().iter().filter(|(_, p)| p.pattern.is_some()).map(|(id, _)| id).collect();
+    let mut whole = model.duplicate()?;
+    whole.meta.plan = None;
+    if stored.is_empty() {
+        return Ok(whole);
     }
-    let names: Vec<&str> = nodes.keys().map(|&i| model.graph().nodes()[i].name.as_str()).collect();
-    let mut meta = model.meta.clone();
-    meta.plan = None;
-    if !names.is_empty() {
-        let detail = serde_json::json!({ "layers": names });
-        meta.history.push(HistoryEntry { action: "densify".into(), parent: model.content_hash()?, detail });
-    }
-    rebuild(model, nodes, node::dense, meta)
+    let has = |ids: &[ParamId]| ids.iter().any(|id| stored.contains(id));
+    let names: Vec<&str> = model.graph().nodes().iter().filter(|n| has(&n.params)).map(|n| n.name.as_str()).collect();
+    let detail = serde_json::json!({ "layers": names });
+    whole.meta.history.push(HistoryEntry { action: "densify".into(), parent: model.content_hash()?, detail });
+    let (params, backend) = whole.params_mut();
+    stored.into_iter().try_for_each(|id| params.store(backend, id, None))?;
+    Ok(whole)
 }
 
-/// `model` with the nodes in `nodes` replaced by layers of kind `sparse`.
-pub(crate) fn with_sparse(model: &Model, nodes: &BTreeSet<usize>, meta: Meta) -> Result<Model> {
-    let mut lowered = BTreeMap::new();
-    for &i in nodes {
-        if let Lowered::Affine(affine) = model.lower(i)? {
-            lowered.insert(i, affine);
-        }
-    }
-    rebuild(model, lowered, node::sparse, meta)
-}
-
-/// Whether a node can become a sparse layer without losing anything.
-pub(crate) fn convertible(model: &Model, index: usize) -> Result<bool> {
-    let own = &model.graph().nodes()[index];
-    let shared = |other: &Node| other.params.iter().any(|id| own.params.contains(id));
-    let mut others = model.graph().nodes().iter().enumerate().filter(|(i, _)| *i != index);
-    if others.any(|(_, n)| shared(n)) {
-        return Ok(false);
-    }
-    node::trains_as_it_runs(model, index)
-}
-
-/// Makes one layer and its parameters, in the new arena, of what another lowers to.
-type Convert = fn(&Model, usize, &Affine, &mut Params) -> Result<(Arc<dyn Layer>, Vec<ParamId>)>;
-
-/// Converts some nodes and copies all others; those that share a parameter go on sharing it.
-fn rebuild(model: &Model, nodes: BTreeMap<usize, Affine>, convert: Convert, meta: Meta) -> Result<Model> {
-    let mut graph = Graph::new(model.graph().input())?;
-    let (mut params, mut moved) = (Params::default(), BTreeMap::new());
+/// `model` with the weights of `nodes` stored on patterns.
+pub(crate) fn with_stored(model: &Model, nodes: &BTreeSet<usize>, meta: Meta) -> Result<Model> {
+    let mut rewrite = Rewrite::of(model)?;
     for (i, node) in model.graph().nodes().iter().enumerate() {
-        let (layer, ids) = match nodes.get(&i) {
-            Some(affine) => convert(model, i, affine, &mut params)?,
-            None => {
-                let mut ids = Vec::with_capacity(node.params.len());
-                for id in &node.params {
-                    if !moved.contains_key(id) {
-                        moved.insert(*id, params.push(model.params().get(*id).duplicate()?));
-                    }
-                    ids.push(moved[id]);
-                }
-                (node.layer.clone(), ids)
+        match node.layer.op().word {
+            Word::Affine(affine) if nodes.contains(&i) && weight_of(model, i).is_none() => {
+                node::put_stored(&mut rewrite, model, i, affine)?;
             }
-        };
-        graph.add(Node { name: node.name.clone(), layer, inputs: node.inputs.clone(), params: ids })?;
+            _ => {
+                rewrite.copy(i)?;
+            }
+        }
     }
-    Model::from_parts(graph, params, model.backend().clone(), model.dtype(), meta).map_err(Error::from)
+    let mut converted = rewrite.finish(meta)?;
+    for &i in nodes {
+        let Some(Affine { weight, .. }) = affine(model, i) else { continue };
+        // A derived weight is stored already.
+        if weight_of(model, i).is_some() {
+            let pattern = stored_entries(model, i, weight)?.pattern;
+            let id = weight_of(&converted, i);
+            let (params, backend) = converted.params_mut();
+            id.map_or(Ok(()), |id| params.store(backend, id, Some(pattern)))?;
+        }
+    }
+    Ok(converted)
+}
+
+/// Whether the weight of a node can be stored on a pattern without losing anything.
+pub(crate) fn convertible(model: &Model, index: usize) -> bool {
+    let node = &model.graph().nodes()[index];
+    let op = node.layer.op();
+    matches!(op.word, Word::Affine(_)) && op.trains_alike && !model.graph().users().shares(node)
+}
+
+/// What a node computes, if that is a product with a matrix.
+pub(crate) fn affine(model: &Model, index: usize) -> Option<Affine> {
+    match model.graph().nodes()[index].layer.op().word {
+        Word::Affine(affine) => Some(affine),
+        _ => None,
+    }
+}
+
+/// The parameter that is the weight of a node, if its layer computes with a pattern too.
+pub(crate) fn weight_of(model: &Model, index: usize) -> Option<ParamId> {
+    let Affine { weight: Operand::Slot(slot), .. } = affine(model, index)? else { return None };
+    let id = *model.graph().nodes()[index].params.get(slot)?;
+    model.params().get(id).may_be_stored().then_some(id)
+}
+
+/// Stores the weight of a node on the entries that are not pruned.
+pub(crate) fn store_kept(model: &mut Model, index: usize, weight: ParamId) -> Result<()> {
+    let Some(Affine { weight: operand, .. }) = affine(model, index) else { return Ok(()) };
+    let pattern = stored_entries(model, index, operand)?.pattern;
+    let (params, backend) = model.params_mut();
+    params.store(backend, weight, Some(pattern)).map_err(Error::from)
 }

@@ -1,6 +1,5 @@
-//! Sparse layers, conversion between dense, masked and sparse networks, and the measured choice of kernel.
+//! Networks whose weights are stored on patterns: conversion both ways, and the measured choice of kernel.
 //!
-//! * [`Sparse`]: a layer that stores, trains and runs the entries of a [`Pattern`](spectral_core::Pattern) only.
 //! * [`csr`]: the same entries as `sprs` matrices, both ways.
 //! * [`sparsify`] and [`densify`]: whole networks, both ways, computing the same function.
 //! * [`SparseTrainer`]: training that stores what is not pruned, where that is faster.
@@ -15,7 +14,6 @@ mod choose;
 mod convert;
 pub mod csr;
 mod error;
-mod layer;
 pub mod measure;
 mod train;
 
@@ -24,5 +22,4 @@ pub use choose::{
 };
 pub use convert::densify;
 pub use error::{Error, Result};
-pub use layer::{Sparse, SparseConstraints, SparsePenalties};
 pub use train::{SparseTrainer, SparseTraining, TrainedLayer};

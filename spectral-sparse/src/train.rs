@@ -1,14 +1,12 @@
 //! Training that stores only the weights that are not pruned, where that is faster.
 
-use crate::convert::{convertible, node, stored_entries};
-use crate::{Error, Result};
+use crate::Result;
+use crate::convert::{convertible, store_kept, weight_of};
 use serde::{Deserialize, Serialize};
 use spectral_core::{
-    Affine, EpochRecord, Flow, History, Layer, Lowered, Mask, Matrix, Model, Param, ParamId, Params, Progress, Role,
-    Samples, Train, TrainHook, Trainable,
+    EpochRecord, Flow, History, Mask, Model, Param, ParamId, Progress, Samples, Train, TrainHook, Trainable,
 };
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// Whether training stores only the weights that are not pruned.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,13 +24,13 @@ pub enum SparseTraining {
 
 /// Trains as another trainer does, but layers that pruning made thin on their stored weights alone.
 ///
-/// A layer that keeps few of its weights, at the start or because a hook has just pruned, becomes one of kind `sparse`
-/// while the run lasts. It stores values, gradients and optimiser state of the weights that are left, which start from
-/// what they were; what is pruned later is dropped as well. Afterwards the model has its own layers and masks again: it
-/// is what masked training gives, within rounding, and nothing of this is in its history.
+/// Where a layer keeps few of its weights, at the start or because a hook has just pruned, they are stored on a pattern
+/// while the run lasts: values, gradients and optimiser state of the weights that are left, which start from what they
+/// were. What is pruned later is dropped as well. Afterwards the matrices are whole and masked again: the model is what
+/// masked training gives, within rounding, and nothing of this is in its history.
 ///
-/// Only layers that compute and train `act(W x + b)` are converted. Those that share a parameter, draw weights at
-/// random, train factors of `W` or have `W` frozen stay as they are.
+/// Only layers that compute and train `act(W x + b)` and can store `W` take part. Those that share a parameter, draw
+/// weights at random, train factors of `W` or have `W` frozen stay as they are.
 ///
 /// Determinism: what is stored depends on masks alone, so the same seed gives the same bits for any number of threads.
 ///
@@ -100,8 +98,7 @@ impl<'a> SparseTrainer<'a> {
         if most == 0.0 {
             return Ok((self.trainer.train(model, data, hooks)?, Vec::new()));
         }
-        let mut storing =
-            Storing { when: self.when, most, trains_alone: BTreeMap::new(), stored: BTreeMap::new(), seen: None };
+        let mut storing = Storing { when: self.when, most, stored: BTreeMap::new(), seen: None };
         // The last hook, so that it sees what the others have pruned.
         let mut all: Vec<&mut dyn TrainHook> = Vec::with_capacity(hooks.len() + 1);
         for hook in hooks.iter_mut() {
@@ -131,21 +128,17 @@ struct Storing {
     when: SparseTraining,
     /// The share of kept weights up to which a layer is converted.
     most: f64,
-    /// By node: whether its weights can be trained without the layer, where that was looked into.
-    trains_alone: BTreeMap<usize, bool>,
     /// By node: what is to be put back.
     stored: BTreeMap<usize, Stored>,
     /// The masks as they were last looked at.
     seen: Option<u64>,
 }
 
-/// A layer that was converted.
+/// A weight that is stored while the run lasts.
 struct Stored {
     since: u64,
-    original: Arc<dyn Layer>,
-    /// Which of all its weights trained.
+    /// Which of all its entries trained.
     trainable: Trainable,
-    sparse: Arc<dyn Layer>,
 }
 
 impl TrainHook for Storing {
@@ -174,9 +167,9 @@ impl Storing {
             let Some(id) = pruned_matrix(model, index) else { continue };
             if model.params().get(id).pattern.is_some() {
                 if self.stored.contains_key(&index) {
-                    drop_pruned(model, index, id)?;
+                    store_kept(model, index, id)?;
                 }
-            } else if self.pays(model.params().get(id)) && self.may_be_stored(model, index, id)? {
+            } else if self.pays(model.params().get(id)) && may_be_stored(model, index, id) {
                 self.store(model, index, id, step)?;
             }
         }
@@ -188,47 +181,30 @@ impl Storing {
         share(weight) <= self.most
     }
 
-    fn may_be_stored(&mut self, model: &Model, index: usize, weight: ParamId) -> Result<bool> {
-        if !model.params().get(weight).is_trainable() {
-            return Ok(false);
-        }
-        if let Some(&known) = self.trains_alone.get(&index) {
-            return Ok(known);
-        }
-        let alone = trains_alone(model, index)?;
-        self.trains_alone.insert(index, alone);
-        Ok(alone)
-    }
-
     fn store(&mut self, model: &mut Model, index: usize, weight: ParamId, since: u64) -> Result<()> {
-        let Some(affine) = affine(model, index)? else { return Ok(()) };
-        let original = model.graph().nodes()[index].layer.clone();
         let trainable = model.params().get(weight).trainable.clone();
-        let mut arena = Params::default();
-        let (sparse, _) = node::sparse(model, index, &affine, &mut arena)?;
-        replace(model, index, sparse.clone(), arena)?;
-        self.stored.insert(index, Stored { since, original, trainable, sparse });
+        store_kept(model, index, weight)?;
+        self.stored.insert(index, Stored { since, trainable });
         Ok(())
     }
 
-    /// Gives the model its own layers back, with the values that were trained.
-    fn finish(mut self, model: &mut Model) -> Result<Vec<TrainedLayer>> {
-        // What another hook has put in the place of a converted layer stays.
-        let is_there = |index: &usize, stored: &mut Stored| {
-            model.graph().nodes().get(*index).is_some_and(|n| Arc::ptr_eq(&n.layer, &stored.sparse))
-        };
-        self.stored.retain(is_there);
+    /// Stores the weights as whole matrices again.
+    fn finish(self, model: &mut Model) -> Result<Vec<TrainedLayer>> {
         for (&index, stored) in &self.stored {
-            let Some(affine) = affine(model, index)? else { continue };
-            let mut arena = Params::default();
-            let weight = node::masked(model, index, &affine, &mut arena)?[0];
-            if let (Trainable::Only(now), Trainable::Only(before)) = (&arena.get(weight).trainable, &stored.trainable) {
-                // Training said nothing about entries that were not stored.
-                let gone = |i| arena.get(weight).pruned().is_some_and(|m| m.contains(i));
-                let all = Mask::from_fn(before.len(), |i| now.contains(i) || before.contains(i) && gone(i));
-                arena.set_trainable(weight, Trainable::Only(all))?;
+            // What another hook has put in the place of a converted layer stays.
+            let Some(weight) = weight_of(model, index) else { continue };
+            let (params, backend) = model.params_mut();
+            if params.get(weight).pattern.is_none() {
+                continue;
             }
-            replace(model, index, stored.original.clone(), arena)?;
+            params.store(backend, weight, None)?;
+            let param = params.get(weight);
+            if let (Trainable::Only(now), Trainable::Only(before)) = (&param.trainable, &stored.trainable) {
+                // Training said nothing about entries that were not stored.
+                let gone = |i| param.pruned().is_some_and(|m| m.contains(i));
+                let all = Mask::from_fn(before.len(), |i| now.contains(i) || before.contains(i) && gone(i));
+                params.set_trainable(weight, Trainable::Only(all))?;
+            }
         }
         Ok(self.layers(model))
     }
@@ -261,52 +237,12 @@ fn pruned_matrix(model: &Model, index: usize) -> Option<ParamId> {
     model.graph().nodes()[index].params.iter().copied().find(|id| is_pruned(model.params().get(*id)))
 }
 
+/// Whether training the stored entries of a weight is all that training it is.
+fn may_be_stored(model: &Model, index: usize, weight: ParamId) -> bool {
+    model.params().get(weight).is_trainable() && weight_of(model, index) == Some(weight) && convertible(model, index)
+}
+
 /// The share of a matrix that is not pruned.
 fn share(weight: &Param) -> f64 {
     weight.kept() as f64 / weight.full_shape().len() as f64
-}
-
-/// What a node lowers to, if that is a matrix.
-fn affine(model: &Model, index: usize) -> Result<Option<Affine>> {
-    match model.lower(index)? {
-        Lowered::Affine(affine) => Ok(Some(affine)),
-        _ => Ok(None),
-    }
-}
-
-/// Whether training the weight and bias of what a node lowers to is all that training the node is.
-fn trains_alone(model: &Model, index: usize) -> Result<bool> {
-    let Some(Affine { weight: Matrix::Dense(matrix), bias, .. }) = affine(model, index)? else { return Ok(false) };
-    let params = model.graph().nodes()[index].params.iter().map(|id| model.params().get(*id));
-    let lowered = [(Role::Weight, Some(matrix)), (Role::Bias, bias)].into_iter().filter_map(|(r, t)| Some((r, t?)));
-    let lowered: Vec<_> = lowered.collect();
-    if params.len() != lowered.len() {
-        return Ok(false);
-    }
-    for (param, (role, values)) in params.zip(lowered) {
-        let same_shape = param.role == role && param.value().shape() == values.shape();
-        let host = |t| model.backend().download(t).map_err(Error::from);
-        if !same_shape || host(param.value())? != host(&values)? {
-            return Ok(false);
-        }
-    }
-    convertible(model, index)
-}
-
-/// Stores a sparse layer without its pruned weights.
-fn drop_pruned(model: &mut Model, index: usize, weight: ParamId) -> Result<()> {
-    let Some(affine) = affine(model, index)? else { return Ok(()) };
-    let pattern = stored_entries(model, index, &affine.weight)?.pattern;
-    let (params, backend) = model.params_mut();
-    params.rewire(backend, weight, pattern, |new| Ok(vec![0.0; new]))?;
-    Ok(())
-}
-
-/// Puts a layer with the parameters of `arena`, under the names of the old ones, in the place of node `index`.
-fn replace(model: &mut Model, index: usize, layer: Arc<dyn Layer>, arena: Params) -> Result<()> {
-    let mut params = arena.into_vec();
-    for (param, old) in params.iter_mut().zip(&model.graph().nodes()[index].params) {
-        param.name.clone_from(&model.params().get(*old).name);
-    }
-    Ok(model.replace_layer(index, layer, params)?)
 }

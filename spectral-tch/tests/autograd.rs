@@ -11,8 +11,8 @@ use spectral_core::{
     Shape, Stream, Tensor, Workspace,
 };
 use spectral_cpu::Cpu;
+use spectral_layers::Sparse;
 use spectral_layers::{Conv2d, Network};
-use spectral_sparse::Sparse;
 use spectral_tch::Torch;
 use std::sync::Arc;
 use tch::Kind;

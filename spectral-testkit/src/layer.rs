@@ -4,8 +4,8 @@ use crate::probe::{BATCH, Probe, Wiring, ids};
 use crate::{Failed, Report, gradcheck};
 use spectral_core::registry::find;
 use spectral_core::{
-    Activation, BackendHandle, DType, Gradients, IntoBackend, Layer, LayerEntry, Mode, Model, NodeSpec, Param, Plan,
-    Result, Role, Seed, Session, Shape, Source, UnitAxis, Units, boundary,
+    Activation, BackendHandle, Change, DType, Gradients, IntoBackend, Layer, LayerEntry, Mode, Model, NodeSpec, Param,
+    Plan, Result, Role, Seed, Session, Shape, Source, UnitAxis, Units, boundary,
 };
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use std::sync::Arc;
 /// * its gradients ([`gradcheck::layer`]), and those of one input more if it accepts that;
 /// * it is registered under its kind and its configuration builds the same layer again;
 /// * it refuses no inputs and empty ones; its parameters fit their axes and have names of their own;
-/// * what it lowers to computes what its forward pass computes at inference, for other batch sizes too;
+/// * its op computes what its forward pass computes at inference, for other batch sizes too;
 /// * it is deterministic, gives no NaN without one among its inputs, and f32 follows f64;
-/// * `units`, `with_units`, `with_bias` and `with_activation` tell the truth.
+/// * its op and the changes it accepts ([`Layer::with`]) tell the truth.
 ///
 /// # Errors
 /// Anything of this does not hold; the error lists all of it.
@@ -156,7 +156,7 @@ fn relative(want: &[f64], got: &[f64]) -> f64 {
     if want.len() == got.len() { worst / largest } else { f64::INFINITY }
 }
 
-/// `with_activation` changes nothing else, and the output of `linear` is linear in the rows of its matrices and bias.
+/// Another activation changes nothing else, and the output of `linear` is linear in the rows of its matrices and bias.
 fn scaled_rows(
     backend: &BackendHandle,
     layer: &Arc<dyn Layer>,
@@ -167,7 +167,7 @@ fn scaled_rows(
 ) -> Result<()> {
     let describe = |l: &dyn Layer| Ok::<_, spectral_core::Error>(format!("{:?} {:?}", l.kind(), l.params(inputs)?));
     let same = describe(&**layer)? == describe(&**linear)?;
-    report.expect(same, "`with_activation` changes the kind or the parameters");
+    report.expect(same, "another activation changes the kind or the parameters");
     let mut probe = Probe::new(backend, linear, inputs, (Wiring::Separate, 1), seed)?;
     let mut workspace = probe.workspace(Gradients::None)?;
     let input = probe.input.clone();
@@ -203,21 +203,22 @@ fn units(
     report: &mut Report,
 ) -> Result<()> {
     let output = layer.output_shape(inputs)?;
-    match layer.units() {
+    let own = layer.op().units();
+    match own {
         Units::Own => {
             for units in [1, output.rows() + 2] {
-                let Some(resized) = layer.with_units(units) else {
-                    report.expect(false, "it owns its units but `with_units` gives nothing");
+                let Some(resized) = layer.with(Change::Units(units)) else {
+                    report.expect(false, "it makes units of its own but accepts no other number of them");
                     break;
                 };
-                report.expect(resized.kind() == layer.kind(), "`with_units` gives another kind of layer");
+                report.expect(resized.kind() == layer.kind(), "another number of units makes another kind of layer");
                 let rows = resized.output_shape(inputs)?.rows();
-                report.expect(rows == units, format!("`with_units({units})` has {rows} units"));
+                report.expect(rows == units, format!("with {units} units it has {rows}"));
                 shapes(&*resized, inputs, report)?;
-                let back = resized.with_units(output.rows()).map(|l| l.config()).transpose()?;
+                let back = resized.with(Change::Units(output.rows())).map(|l| l.config()).transpose()?;
                 // What is about the initial units one by one goes with them.
-                let own = layer.with_units(output.rows()).map(|l| l.config()).transpose()?;
-                report.expect(back == own, "`with_units` changes more than the units");
+                let own = layer.with(Change::Units(output.rows())).map(|l| l.config()).transpose()?;
+                report.expect(back == own, "another number of units changes more than that");
             }
         }
         Units::Same => {
@@ -232,22 +233,23 @@ fn units(
             let fit = inputs.len() == 1 && output.rank() == 1 && output.rows() == inputs[0].len();
             report.expect(fit, "it says it flattens its input, but its output is no row of all values");
         }
-        Units::Opaque => {}
+        Units::Fixed => {}
     }
-    if layer.units() != Units::Own {
-        report.expect(layer.with_units(1).is_none(), "it does not own its units but `with_units` gives a layer");
+    if own != Units::Own {
+        let none = layer.with(Change::Units(1)).is_none();
+        report.expect(none, "it makes no units of its own but accepts another number of them");
     }
-    if let Some(linear) = layer.with_activation(Activation::Identity) {
+    if let Some(linear) = layer.with(Change::Activation(Activation::Identity)) {
         scaled_rows(backend, layer, &linear, inputs, seed, report)?;
     }
-    let Some(with) = layer.with_bias() else { return Ok(()) };
+    let Some(with) = layer.with(Change::Bias) else { return Ok(()) };
     let (before, after) = (layer.params(inputs)?, with.params(inputs)?);
-    report.expect(with.kind() == layer.kind(), "`with_bias` gives another kind of layer");
-    report.expect(with.with_bias().is_none(), "`with_bias` offers a second bias");
+    report.expect(with.kind() == layer.kind(), "a bias makes another kind of layer");
+    report.expect(with.with(Change::Bias).is_none(), "it offers a second bias");
     let grown = after.len() == before.len() + 1
         && after.last().is_some_and(|b| b.role == Role::Bias && b.shape == Shape::vector(output.rows()))
         && before.iter().zip(&after).all(|(b, a)| b.name == a.name && b.shape == a.shape);
-    report.expect(grown, "`with_bias` must add one parameter, a bias over the units, in the last slot");
+    report.expect(grown, "a bias must add one parameter, a bias over the units, in the last slot");
     if !grown || inputs.len() != 1 || inputs[0].rank() != 1 {
         return Ok(());
     }
@@ -266,6 +268,6 @@ fn units(
     }
     let x = ndarray::Array2::from_shape_fn((BATCH, inputs[0].len()), |(b, f)| (b as f64 - 0.7) * (f as f64 + 0.3));
     let run = |model: &Model| Session::new(model, &Plan::default())?.run(x.view());
-    report.expect(run(&old)? == run(&new)?, "a bias of zeros from `with_bias` changes the output");
+    report.expect(run(&old)? == run(&new)?, "a bias of zeros changes the output");
     Ok(())
 }

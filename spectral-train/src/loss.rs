@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use spectral_core::registry::Unknown;
-use spectral_core::{Activation, LossKind, Lowered, Model, Samples, Source};
+use spectral_core::{Activation, LossKind, Model, Samples, Source, Word};
 
 /// A loss. Every one has a fused kernel that gives value and gradient in one pass.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ impl Loss {
         let nodes = model.graph().nodes();
         let problem = |problem: &str| Error::Loss { loss: self.name(), problem: problem.into() };
         let last = nodes.len().checked_sub(1).ok_or_else(|| problem("the network has no layers; add at least one"))?;
-        let softmax = self == Self::CrossEntropy && matches!(model.lower(last)?, Lowered::Map(Activation::Softmax));
+        let softmax = self == Self::CrossEntropy && nodes[last].layer.op().word == Word::Map(Activation::Softmax);
         if !softmax {
             return Ok(last);
         }

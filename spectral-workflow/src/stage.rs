@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::report::{Latency, Stage};
-use spectral_core::{Evaluate, Lowered, Matrix, Model, Plan, Samples, Source, Units};
+use spectral_core::{Evaluate, Model, Plan, Samples, Source, Units};
 use spectral_sparse::measure::{self, LatencyOptions};
 use spectral_train::{Evaluator, Loss};
 use std::collections::BTreeMap;
@@ -63,32 +63,13 @@ pub(crate) fn count(model: &Model) -> Result<Counts> {
     for (_, param) in model.params().iter() {
         nonzeros += backend.download(param.value())?.iter().filter(|v| **v != 0.0).count();
     }
-    let mut flops = 0;
-    for i in 0..model.graph().nodes().len() {
-        let width = model.graph().shape(Source::Node(i)).len();
-        flops += match model.lower(i)? {
-            Lowered::Affine(a) => {
-                let weights = match &a.weight {
-                    Matrix::Dense(t) | Matrix::Sparse { values: t, .. } => backend.download(t)?,
-                };
-                2 * weights.iter().filter(|w| **w != 0.0).count() + if a.bias.is_some() { width } else { 0 }
-            }
-            Lowered::Convolution(c) => {
-                let weights = backend.download(&c.weight)?.iter().filter(|w| **w != 0.0).count();
-                let places = width / c.weight.shape().rows().max(1);
-                2 * weights * places + if c.bias.is_some() { width } else { 0 }
-            }
-            Lowered::Scale(s) => width * (1 + usize::from(s.bias.is_some())),
-            Lowered::Add | Lowered::Multiply => width * (model.graph().nodes()[i].inputs.len() - 1),
-            _ => 0,
-        };
-    }
+    let flops = (0..model.graph().nodes().len()).map(|i| model.flops(i)).sum::<spectral_core::Result<usize>>()?;
     Ok(Counts { nonzeros, flops })
 }
 
 /// Hidden units: those of every weighted layer but the last.
 pub(crate) fn hidden_units(model: &Model) -> usize {
     let nodes = model.graph().nodes();
-    let own: Vec<usize> = (0..nodes.len()).filter(|&i| nodes[i].layer.units() == Units::Own).collect();
+    let own: Vec<usize> = (0..nodes.len()).filter(|&i| nodes[i].units() == Units::Own).collect();
     own.iter().rev().skip(1).map(|&i| model.graph().shape(Source::Node(i)).rows()).sum()
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use spectral_core::{
-    Forward, Layer, LayerEntry, LowerCx, Lowered, ParamSpec, Result, Saved, Shape, Units, Vjp, register_layer, registry,
+    Change, Forward, Layer, LayerEntry, Op, ParamSpec, Result, Saved, Shape, Vjp, register_layer, registry,
 };
 use std::sync::Arc;
 
@@ -58,14 +58,14 @@ impl Layer for Dishonest {
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<()> {
         self.inner.vjp(cx)
     }
-    fn units(&self) -> Units {
-        self.inner.units()
+    fn op(&self) -> Op {
+        self.inner.op()
     }
-    fn with_units(&self, units: usize) -> Option<Arc<dyn Layer>> {
-        Some(Arc::new(Self::new(Config { units, cut: true }).ok()?))
-    }
-    fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
-        self.inner.lower(cx)
+    fn with(&self, change: Change) -> Option<Arc<dyn Layer>> {
+        match change {
+            Change::Units(units) => Some(Arc::new(Self::new(Config { units, cut: true }).ok()?)),
+            _ => None,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The structure of a network: nodes that only refer backwards.
 
 use crate::base::{Error, Result};
-use crate::model::{Layer, ParamId};
+use crate::model::{Layer, ParamId, Units};
 use crate::tensor::Shape;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -27,6 +27,13 @@ pub struct Node {
     pub inputs: Vec<Source>,
     /// Its parameters, by the layer's slots.
     pub params: Vec<ParamId>,
+}
+
+impl Node {
+    /// How its output units relate to its input units.
+    pub fn units(&self) -> Units {
+        self.layer.op().units()
+    }
 }
 
 /// Nodes in execution order. The last one is the network's output.
@@ -114,6 +121,20 @@ impl Graph {
         self.nodes.iter().position(|n| n.name == name)
     }
 
+    /// Which nodes have which parameters.
+    pub fn users(&self) -> Users {
+        let mut users = Users(Vec::new());
+        for (i, node) in self.nodes.iter().enumerate() {
+            for id in &node.params {
+                if users.0.len() <= id.index() {
+                    users.0.resize(id.index() + 1, Vec::new());
+                }
+                users.0[id.index()].push(i);
+            }
+        }
+        users
+    }
+
     /// For every node, the nodes that take its output as an input.
     pub fn consumers(&self) -> Vec<Vec<usize>> {
         let mut consumers = vec![Vec::new(); self.nodes.len()];
@@ -125,5 +146,21 @@ impl Graph {
             }
         }
         consumers
+    }
+}
+
+/// The nodes that have each parameter; see [`Graph::users`].
+#[derive(Debug, Clone)]
+pub struct Users(Vec<Vec<usize>>);
+
+impl Users {
+    /// The nodes that have parameter `id`, in execution order; one that has it in two slots is named twice.
+    pub fn of(&self, id: ParamId) -> &[usize] {
+        self.0.get(id.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a parameter of `node` is in another slot too, of this node or of another.
+    pub fn shares(&self, node: &Node) -> bool {
+        node.params.iter().any(|&id| self.of(id).len() > 1)
     }
 }

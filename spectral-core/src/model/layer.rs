@@ -1,12 +1,9 @@
 //! The trait of everything that computes in a network.
 
-use crate::backend::{Accum, Backend, GradSlot};
-use crate::backend::{Activation, Penalty};
+use crate::backend::{Accum, Activation, Backend, GradSlot, Penalty};
 use crate::base::registry::Registered;
 use crate::base::{Error, Result};
-use crate::model::graph::Source;
-use crate::model::lower::Lowered;
-use crate::model::{ParamId, ParamSpec, Params};
+use crate::model::{Op, ParamId, ParamSpec, Params, Source, Word};
 use crate::tensor::{Pattern, Shape, Tensor};
 use std::sync::Arc;
 
@@ -63,71 +60,43 @@ pub trait Layer: std::fmt::Debug + Send + Sync + 'static {
         Penalty::default()
     }
 
-    /// How its output units relate to its input units. The default lets nothing be removed around it.
-    fn units(&self) -> Units {
-        Units::Opaque
+    /// What it computes at inference, without values: what compaction, sparse storage, sessions and counting read. The
+    /// default is "only the layer knows": nothing around it can be removed.
+    fn op(&self) -> Op {
+        Word::Opaque.into()
     }
 
-    /// The same layer with `units` outputs, for layers that own their units.
-    fn with_units(&self, units: usize) -> Option<Arc<dyn Layer>> {
-        let _ = units;
-        None
-    }
-
-    /// The same layer with this share of its weights present in a network that is built anew, for layers that have
-    /// a choice.
-    fn with_density(&self, density: f64) -> Option<Arc<dyn Layer>> {
-        let _ = density;
-        None
-    }
-
-    /// The same layer with a bias parameter in the last slot, for layers that can have one and do not.
-    ///
-    /// Compaction needs it to keep the constants of removed units.
-    fn with_bias(&self) -> Option<Arc<dyn Layer>> {
-        None
-    }
-
-    /// The same layer with another element-wise activation, for layers that apply one to what is linear in their
-    /// matrices and bias: multiplying the rows of a unit in all of them by a factor multiplies what goes into the
-    /// activation.
-    ///
-    /// With it a factor behind the layer can be split off (gates) or folded in (compaction).
-    fn with_activation(&self, activation: Activation) -> Option<Arc<dyn Layer>> {
-        let _ = activation;
-        None
-    }
-
-    /// Whether training computes the same as inference. A layer that draws weights at random must say no, or
-    /// conversions would replace it by what it lowers to and lose that.
-    fn trains_as_lowered(&self) -> bool {
-        true
-    }
-
-    /// What it computes at inference, in the terms that compaction, sparse conversion, export and the
-    /// inference session understand. The default is "only I know".
+    /// The tensors that [`Operand::Derived`](crate::Operand::Derived) in its op stands for, computed from its parameters.
     ///
     /// # Errors
     /// A kernel failed.
-    fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
+    fn derive(&self, cx: &Derive<'_>) -> Result<Vec<Tensor>> {
         let _ = cx;
-        Ok(Lowered::Opaque)
+        Ok(Vec::new())
+    }
+
+    /// A copy with one thing changed, if the layer can have that.
+    fn with(&self, change: Change) -> Option<Arc<dyn Layer>> {
+        let _ = change;
+        None
     }
 }
 
-/// How output units relate to input units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Units {
-    /// The layer makes units of its own, out of all inputs; its parameters' axes say how to cut it.
-    Own,
-    /// Output unit `i` belongs to unit `i` of every input.
-    Same,
-    /// The units of the inputs, one after the other.
-    Concat,
-    /// The values of the units of the one input, all those of a unit one after the other: `n` outputs for each.
-    Flatten,
-    /// Unknown: nothing before or after may be removed on its account.
-    Opaque,
+/// A change to a layer's configuration; see [`Layer::with`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Change {
+    /// So many output units. Every layer that makes units of its own should accept it.
+    Units(usize),
+    /// This share of its weights present when a network is built.
+    Density(f64),
+    /// A bias parameter in the last slot, for layers that can have one and do not. Compaction needs it to keep the
+    /// constants of removed units.
+    Bias,
+    /// Another element-wise activation, for layers that apply one to what is linear in their matrices and bias:
+    /// multiplying the rows of a unit in all of them by a factor multiplies what goes into the activation. With it a
+    /// factor behind the layer can be split off (gates) or folded in (compaction).
+    Activation(Activation),
 }
 
 /// Whether dropout is active.
@@ -374,9 +343,9 @@ impl Gradient {
     }
 }
 
-/// What [`Layer::lower`] works with.
+/// What [`Layer::derive`] works with.
 #[derive(Debug, Clone, Copy)]
-pub struct LowerCx<'a> {
+pub struct Derive<'a> {
     /// Runs the kernels.
     pub backend: &'a dyn Backend,
     /// Own parameters.

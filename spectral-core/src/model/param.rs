@@ -3,6 +3,7 @@
 mod rewire;
 mod role;
 mod spec;
+mod store;
 
 pub use rewire::carry_over;
 pub use role::{Role, UnitAxis};
@@ -46,6 +47,7 @@ pub struct Param {
     value: Tensor,
     constraint: Constraint,
     averaged: Option<f64>,
+    stored: Stored,
 }
 
 impl Param {
@@ -62,6 +64,7 @@ impl Param {
             value,
             constraint: Constraint::None,
             averaged: None,
+            stored: Stored::Full,
         }
     }
 
@@ -73,6 +76,11 @@ impl Param {
     /// For a running average, the share of the old value that a step keeps; the layer decides.
     pub fn averaged(&self) -> Option<f64> {
         self.averaged
+    }
+
+    /// Whether the layer also computes with entries on a pattern; see [`Params::store`].
+    pub fn may_be_stored(&self) -> bool {
+        self.stored != Stored::Full
     }
 
     /// The values.
@@ -104,6 +112,19 @@ impl Param {
         self.pattern.as_ref().map_or(self.value.shape(), |p| Shape::matrix(p.rows(), p.columns()))
     }
 
+    /// Sets the entries that are zero for good, and zeroes them. For parameters that are about to enter an arena; there,
+    /// use [`Params::set_pruned`].
+    ///
+    /// # Errors
+    /// The mask is over another number of entries, or the device failed.
+    pub fn prune(&mut self, backend: &dyn Backend, mask: Option<Mask>) -> Result<()> {
+        if let Some(mask) = &mask {
+            backend.zero_where(mask, &mut self.value)?;
+        }
+        self.pruned = mask.filter(|m| m.count() > 0);
+        Ok(())
+    }
+
     /// An independent copy.
     ///
     /// # Errors
@@ -120,6 +141,7 @@ impl Param {
             value: self.value.duplicate()?,
             constraint: self.constraint,
             averaged: self.averaged,
+            stored: self.stored,
         })
     }
 }
@@ -277,7 +299,7 @@ impl Params {
     /// Takes over what only the layer decides.
     pub(crate) fn follow(&mut self, id: ParamId, spec: &ParamSpec) {
         let param = &mut self.entries[id.index()];
-        (param.constraint, param.averaged) = (spec.constraint, spec.averaged);
+        (param.constraint, param.averaged, param.stored) = (spec.constraint, spec.averaged, spec.stored);
     }
 
     /// Replaces the set of pruned entries, and zeroes them.
@@ -285,11 +307,7 @@ impl Params {
     /// # Errors
     /// The mask is over another number of entries, or the device failed.
     pub fn set_pruned(&mut self, backend: &dyn Backend, id: ParamId, mask: Option<Mask>) -> Result<()> {
-        let param = &mut self.entries[id.index()];
-        if let Some(mask) = &mask {
-            backend.zero_where(mask, &mut param.value)?;
-        }
-        param.pruned = mask.filter(|m| m.count() > 0);
+        self.entries[id.index()].prune(backend, mask)?;
         self.mask_version += 1;
         Ok(())
     }

@@ -1,10 +1,8 @@
 //! Models made of parts of another one, and values brought from elsewhere.
 
-use super::{check_param, draw};
+use super::{check_param, draw, stream_index};
 use crate::base::{Error, Result, Seed};
-use crate::model::{
-    ContentHash, Graph, HistoryEntry, Layer, Meta, Model, Node, NodeSpec, Param, ParamId, Params, Source, Units,
-};
+use crate::model::{Change, ContentHash, HistoryEntry, Layer, Meta, Model, Param, ParamId, Rewrite, Source, Units};
 use ndarray::ArrayViewD;
 use std::sync::Arc;
 
@@ -22,14 +20,9 @@ impl Model {
             let problem = format!("{count} cannot be taken of {0}; ask for 1 to {0}", nodes.len());
             return Err(Error::config("first layers", problem));
         }
-        let mut graph = Graph::new(self.graph().input())?;
-        let mut params = Params::default();
-        for node in &nodes[..count] {
-            let ids = copied(self, node, &mut params)?;
-            graph.add(Node { params: ids, ..node.clone() })?;
-        }
-        let meta = Meta { history: Vec::new(), plan: None, ..self.meta.clone() };
-        Self::from_parts(graph, params, self.backend().clone(), self.dtype(), meta)
+        let mut first = Rewrite::of(self)?;
+        (0..count).try_for_each(|index| first.copy(index).map(|_| ()))?;
+        first.finish(Meta { history: Vec::new(), plan: None, ..self.meta.clone() })
     }
 
     /// The same network for a task with `outputs` outputs: every layer keeps its values, masks and frozen entries
@@ -42,8 +35,8 @@ impl Model {
     /// The network has no layer with units of its own, that layer cannot have another number of units, what follows
     /// it is more than functions of its outputs (softmax), or the device failed.
     pub fn with_outputs(&self, outputs: usize, seed: Seed) -> Result<Self> {
-        let (graph, backend) = (self.graph(), self.backend());
-        let last = graph.nodes().iter().rposition(|n| n.layer.units() == Units::Own);
+        let graph = self.graph();
+        let last = graph.nodes().iter().rposition(|n| n.units() == Units::Own);
         let no = |problem: String| Err(Error::config("new outputs", problem));
         let Some(last) = last else { return no("no layer of the network has units of its own".into()) };
         let cut = &graph.nodes()[last];
@@ -54,28 +47,30 @@ impl Model {
         if !chain {
             return no(format!("the outputs of the network are not just the units of its last layer `{}`", cut.name));
         }
-        let Some(layer) = cut.layer.with_units(outputs) else {
+        let Some(layer) = cut.layer.with(Change::Units(outputs)) else {
             return no(format!("layer `{}` ({}) cannot have another number of units", cut.name, cut.layer.kind()));
         };
-        let mut target = Graph::new(graph.input())?;
-        let mut params = Params::default();
-        for (index, node) in graph.nodes().iter().enumerate() {
-            let mut node = node.clone();
-            if index == last {
-                node.layer = Arc::clone(&layer);
-                let spec = NodeSpec { name: node.name.clone(), layer: layer.clone(), inputs: node.inputs.clone() };
-                node.params = drawn(&spec, &target, self, seed, index, &mut params)?;
-            } else {
-                node.params = copied(self, &node, &mut params)?;
+        let mut rewrite = Rewrite::of(self)?;
+        for index in 0..graph.nodes().len() {
+            if index != last {
+                rewrite.copy(index)?;
+                continue;
             }
-            target.add(node)?;
+            let specs = layer.params(&rewrite.input_shapes(index)?)?;
+            let mut ids = Vec::with_capacity(specs.len());
+            for (slot, spec) in specs.into_iter().enumerate() {
+                let stream = stream_index(index, slot);
+                let drawn = draw(&cut.name, spec, self.backend(), self.dtype(), seed, stream)?;
+                ids.push(rewrite.params_mut().push(drawn));
+            }
+            rewrite.replace(index, Arc::clone(&layer), ids)?;
         }
         let mut meta = Meta { data: None, plan: None, ..self.meta.clone() };
         meta.origins.remove(&cut.name);
         let parent: ContentHash = self.content_hash()?;
         let detail = serde_json::json!({ "layer": cut.name, "outputs": outputs, "seed": seed.0 });
         meta.history.push(HistoryEntry { action: "transfer".into(), parent, detail });
-        Self::from_parts(target, params, backend.clone(), self.dtype(), meta)
+        rewrite.finish(meta)
     }
 
     /// Replaces the layer of node `index`, and its parameters one for one, by others with outputs of the same shape.
@@ -142,26 +137,4 @@ impl Model {
         }
         Ok(())
     }
-}
-
-/// Copies the parameters of `node` to another arena.
-fn copied(model: &Model, node: &Node, to: &mut Params) -> Result<Vec<ParamId>> {
-    node.params.iter().map(|&id| Ok(to.push(model.params().get(id).duplicate()?))).collect()
-}
-
-/// Draws the parameters of a node that is about to be added to `graph` as number `index`.
-fn drawn(
-    spec: &NodeSpec,
-    graph: &Graph,
-    model: &Model,
-    seed: Seed,
-    index: usize,
-    to: &mut Params,
-) -> Result<Vec<ParamId>> {
-    let specs = spec.layer.params(&graph.input_shapes(&spec.inputs))?;
-    let drawn = specs.into_iter().enumerate().map(|(slot, p)| {
-        let stream = (index * 64 + slot) as u64;
-        Ok(to.push(draw(&spec.name, p, model.backend(), model.dtype(), seed, stream)?))
-    });
-    drawn.collect()
 }

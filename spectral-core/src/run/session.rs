@@ -1,11 +1,11 @@
 //! Inference: a model compiled for running, with the kernel of each layer chosen.
 
-use crate::backend::{Accum, Diagonal, Linear, Packed, PackedLinear, RowCopy, SparseLinear};
-use crate::backend::{Activation, BackendHandle, Kernel};
+use crate::backend::{
+    Accum, Activation, BackendHandle, Diagonal, Kernel, Linear, Packed, PackedLinear, RowCopy, SparseLinear,
+};
 use crate::base::{DType, Element, Error, Result};
-use crate::model::batch_class;
 use crate::model::layer::{Forward, Inputs, Mode, NodeParams};
-use crate::model::{Affine, Lowered, Matrix, Model, Plan, Scale, Source};
+use crate::model::{Affine, Matrix, Model, Operand, ParamId, Plan, Saved, Source, Word, batch_class};
 use crate::tensor::{Pattern, Shape, Tensor, boundary};
 use ndarray::{ArrayView2, ArrayViewMut2};
 use std::sync::Arc;
@@ -27,10 +27,15 @@ pub struct Session<'m> {
     capacity: usize,
 }
 
+/// How a node runs.
 #[derive(Debug)]
 enum Step {
     Affine(Weights),
-    Scale(Scale),
+    Scale {
+        factor: Held,
+        bias: Option<Held>,
+        activation: Activation,
+    },
     Map(Activation),
     Add,
     Multiply,
@@ -39,14 +44,44 @@ enum Step {
     Layer(Vec<Tensor>),
 }
 
+/// A tensor that runs need: a parameter of the model, or one that the session made.
+#[derive(Debug)]
+enum Held {
+    Param(ParamId),
+    Own(Tensor),
+}
+
+impl Held {
+    /// The values that `operand` of node `index` stands for. Parameters are not copied.
+    fn of(model: &Model, index: usize, operand: Operand) -> Result<Self> {
+        match operand {
+            Operand::Slot(slot) => {
+                let missing = || Error::Graph {
+                    node: model.graph().nodes()[index].name.clone(),
+                    problem: format!("its op names slot {slot}, which its layer does not have"),
+                };
+                Ok(Self::Param(*model.graph().nodes()[index].params.get(slot).ok_or_else(missing)?))
+            }
+            Operand::Derived { index: derived, .. } => Ok(Self::Own(model.operands(index)?.take(derived)?)),
+        }
+    }
+
+    fn get<'a>(&'a self, model: &'a Model) -> &'a Tensor {
+        match self {
+            Self::Param(id) => model.params().get(*id).value(),
+            Self::Own(tensor) => tensor,
+        }
+    }
+}
+
 /// A weighted layer in the forms its batch classes need.
 #[derive(Debug)]
 struct Weights {
-    dense: Option<Tensor>,
-    sparse: Option<(Arc<Pattern>, Tensor)>,
+    dense: Option<Held>,
+    sparse: Option<(Arc<Pattern>, Held)>,
     /// `sparse` as the backend has laid it out for `small`.
     packed: Option<Box<dyn Packed>>,
-    bias: Option<Tensor>,
+    bias: Option<Held>,
     activation: Activation,
     small: Kernel,
     large: Kernel,
@@ -74,19 +109,23 @@ impl<'m> Session<'m> {
         let mut steps = Vec::new();
         let mut outputs = Vec::new();
         for (i, node) in graph.nodes().iter().enumerate() {
-            steps.push(match model.lower(i)? {
-                Lowered::Affine(affine) => Step::Affine(Weights::new(affine, &node.name, plan, backend)?),
-                Lowered::Scale(scale) => Step::Scale(scale),
-                Lowered::Map(act) => Step::Map(act),
-                Lowered::Add => Step::Add,
-                Lowered::Multiply if node.inputs.len() == 2 => Step::Multiply,
-                Lowered::Concat => Step::Concat,
+            steps.push(match node.layer.op().word {
+                Word::Affine(affine) => Step::Affine(Weights::new(model, i, affine, plan)?),
+                Word::Scale(scale) => Step::Scale {
+                    factor: Held::of(model, i, scale.factor)?,
+                    bias: scale.bias.map(|bias| Held::of(model, i, bias)).transpose()?,
+                    activation: scale.activation,
+                },
+                Word::Map(act) => Step::Map(act),
+                Word::Add => Step::Add,
+                Word::Multiply if node.inputs.len() == 2 => Step::Multiply,
+                Word::Concat => Step::Concat,
                 // These need buffers (a product of more than two does): the layer knows which.
-                Lowered::Multiply | Lowered::Convolution(_) | Lowered::Flatten | Lowered::Opaque => {
+                Word::Multiply | Word::Convolution(_) | Word::Flatten | Word::Reshape | Word::Opaque => {
                     let saved = node.layer.saved(&graph.input_shapes(&node.inputs));
                     let tensors = saved.into_iter().map(|s| match s {
-                        crate::model::Saved::PerSample(shape) => zeros(shape),
-                        crate::model::Saved::Fixed(shape) => backend.zeros(shape, model.dtype()),
+                        Saved::PerSample(shape) => zeros(shape),
+                        Saved::Fixed(shape) => backend.zeros(shape, model.dtype()),
                     });
                     Step::Layer(tensors.collect::<Result<_>>()?)
                 }
@@ -143,7 +182,7 @@ impl<'m> Session<'m> {
             self.outputs[i].reshape(graph.shape(Source::Node(i)).with_batch(batch)?)?;
             let Step::Layer(tensors) = &mut self.steps[i] else { continue };
             for (t, saved) in tensors.iter_mut().zip(node.layer.saved(&graph.input_shapes(&node.inputs))) {
-                if let crate::model::Saved::PerSample(shape) = saved {
+                if let Saved::PerSample(shape) = saved {
                     t.reshape(shape.with_batch(batch)?)?;
                 }
             }
@@ -177,10 +216,10 @@ impl<'m> Session<'m> {
             let inputs = Inputs { sources: &node.inputs, input: &self.input, outputs: before };
             let y = &mut rest[0];
             match &mut self.steps[i] {
-                Step::Affine(weights) => weights.run(backend, inputs.get(0), y)?,
-                Step::Scale(Scale { factor, bias, activation }) => {
-                    let op = Diagonal { x: inputs.get(0), scale: factor, bias: bias.as_ref(), activation: *activation };
-                    backend.diagonal(&op, y, None)?;
+                Step::Affine(weights) => weights.run(self.model, inputs.get(0), y)?,
+                Step::Scale { factor, bias, activation } => {
+                    let (scale, bias) = (factor.get(self.model), bias.as_ref().map(|b| b.get(self.model)));
+                    backend.diagonal(&Diagonal { x: inputs.get(0), scale, bias, activation: *activation }, y, None)?;
                 }
                 Step::Map(act) => backend.activate(*act, inputs.get(0), y)?,
                 Step::Add => {
@@ -219,59 +258,69 @@ fn run_layer(model: &Model, index: usize, inputs: Inputs<'_>, output: &mut Tenso
 }
 
 impl Weights {
-    fn new(affine: Affine, node: &str, plan: &Plan, backend: &BackendHandle) -> Result<Self> {
-        let stored = match &affine.weight {
-            Matrix::Dense(_) => Kernel::Dense,
-            Matrix::Sparse { .. } => Kernel::Csr,
-        };
+    fn new(model: &Model, index: usize, affine: Affine, plan: &Plan) -> Result<Self> {
+        let (backend, node) = (model.backend(), &model.graph().nodes()[index].name);
+        let bias = affine.bias.map(|bias| Held::of(model, index, bias)).transpose()?;
+        let operands = model.operands(index)?;
+        let matrix = operands.matrix(affine.weight)?;
+        let stored = if matrix.is_stored() { Kernel::Csr } else { Kernel::Dense };
         let chosen = |class| plan.choice(node, class).map_or(stored, |c| c.kernel);
         let (small, large) = (chosen(batch_class(1)), chosen(batch_class(usize::MAX)));
         let needs_sparse = small.is_sparse() || large.is_sparse();
         let needs_dense = !small.is_sparse() || !large.is_sparse();
         let (mut dense, mut sparse) = (None, None);
         if needs_dense == stored.is_sparse() || needs_sparse != stored.is_sparse() {
-            let (rows, columns) = (affine.weight.rows(), affine.weight.columns());
-            let all = affine.weight.to_dense(&**backend)?;
-            let dtype = match &affine.weight {
-                Matrix::Dense(t) | Matrix::Sparse { values: t, .. } => t.dtype(),
-            };
+            let (rows, columns) = (matrix.rows(), matrix.columns());
+            let all = matrix.to_dense(&**backend)?;
+            let dtype = matrix.values().dtype();
             if needs_dense {
-                dense = Some(upload(backend, Shape::matrix(rows, columns), dtype, &all)?);
+                dense = Some(Held::Own(upload(backend, Shape::matrix(rows, columns), dtype, &all)?));
             }
             if needs_sparse {
                 let pattern = Pattern::from_fn(rows, columns, |r, c| all[r * columns + c] != 0.0)?;
                 let values: Vec<f64> = pattern.iter().map(|(r, c)| all[r * columns + c]).collect();
                 let values = upload(backend, Shape::vector(values.len()), dtype, &values)?;
-                sparse = Some((Arc::new(pattern), values));
+                sparse = Some((Arc::new(pattern), Held::Own(values)));
             }
         } else {
-            match affine.weight {
-                Matrix::Dense(t) => dense = Some(t),
-                Matrix::Sparse { pattern, values } => sparse = Some((pattern, values)),
+            match matrix {
+                Matrix::Whole(_) => {
+                    dense = Some(match affine.weight {
+                        Operand::Derived { index, .. } => Held::Own(operands.take(index)?),
+                        slot @ Operand::Slot(_) => Held::of(model, index, slot)?,
+                    });
+                }
+                Matrix::Stored { pattern, .. } => {
+                    sparse = Some((pattern.clone(), Held::of(model, index, affine.weight)?));
+                }
             }
         }
         let packed = match &sparse {
             Some((pattern, values)) if !matches!(small, Kernel::Dense | Kernel::Csr) => {
-                backend.pack(small, pattern, values)?
+                backend.pack(small, pattern, values.get(model))?
             }
             _ => None,
         };
-        Ok(Self { dense, sparse, packed, bias: affine.bias, activation: affine.activation, small, large })
+        Ok(Self { dense, sparse, packed, bias, activation: affine.activation, small, large })
     }
 
-    fn run(&self, backend: &dyn crate::backend::Backend, x: &Tensor, y: &mut Tensor) -> Result<()> {
+    fn run(&self, model: &Model, x: &Tensor, y: &mut Tensor) -> Result<()> {
+        let backend = &**model.backend();
         let batch = x.shape().columns();
         let kernel = if batch_class(batch) == batch_class(1) { self.small } else { self.large };
-        let (bias, activation) = (self.bias.as_ref(), self.activation);
+        let (bias, activation) = (self.bias.as_ref().map(|b| b.get(model)), self.activation);
         match (kernel, &self.dense, &self.sparse) {
             (Kernel::Dense, Some(weight), _) | (_, Some(weight), None) => {
-                backend.linear(&Linear { x, weight, bias, activation }, y, None)
+                backend.linear(&Linear { x, weight: weight.get(model), bias, activation }, y, None)
             }
             (_, _, Some((pattern, values))) => match &self.packed {
                 Some(packed) if kernel == self.small && batch <= packed.most_samples() => {
                     packed.linear(&PackedLinear { x, bias, activation }, y)
                 }
-                _ => backend.sparse_linear(&SparseLinear { x, pattern, values, bias, activation }, y, None),
+                _ => {
+                    let values = values.get(model);
+                    backend.sparse_linear(&SparseLinear { x, pattern, values, bias, activation }, y, None)
+                }
             },
             (_, None, None) => Ok(()),
         }

@@ -94,12 +94,12 @@ impl Workspace {
             let gradient = if wanted[i] { Gradient::wanted(batched(Source::Node(i))?) } else { Gradient::default() };
             this.node_grads.push(gradient);
         }
+        let users = graph.users();
         for (id, param) in model.params().iter() {
             let wanted = gradients != Gradients::None && param.is_trainable();
             let gradient = if wanted { Gradient::wanted(zeros(param.value().shape())?) } else { Gradient::default() };
             // A sum over several nodes is no product.
-            let uses = graph.nodes().iter().flat_map(|n| &n.params).filter(|&&p| p == id).count();
-            let may_be_left = wanted && gradients == Gradients::Products && uses == 1;
+            let may_be_left = wanted && gradients == Gradients::Products && users.of(id).len() == 1;
             this.param_grads.push(Gradient { may_be_left, ..gradient });
         }
         Ok(this)

@@ -3,8 +3,8 @@
 use spectral_core::{
     ContentHash, DType, DataOrigin, HistoryEntry, Mask, Model, Penalty, Preprocessing, Reference, Seed, Trainable,
 };
+use spectral_layers::Sparse;
 use spectral_layers::prelude::*;
-use spectral_sparse::Sparse;
 
 /// A sparse layer of which a share of `density` is stored.
 pub(crate) fn sparse_layer(units: usize, density: f64) -> Sparse {

@@ -3,7 +3,7 @@
 use super::{same, turn};
 use serde::{Deserialize, Serialize};
 use spectral_core::layer::to_config;
-use spectral_core::{Forward, Layer, LowerCx, Lowered, Result, Shape, Units, Vjp, register_layer};
+use spectral_core::{Forward, Layer, Op, Result, Shape, Vjp, Word, register_layer};
 use std::sync::Arc;
 
 /// `y = x_0 + x_1 + ...` over two or more inputs of one shape.
@@ -37,12 +37,8 @@ impl Layer for Add {
         Ok(())
     }
 
-    fn units(&self) -> Units {
-        Units::Same
-    }
-
-    fn lower(&self, _: &LowerCx<'_>) -> Result<Lowered> {
-        Ok(Lowered::Add)
+    fn op(&self) -> Op {
+        Word::Add.into()
     }
 }
 

@@ -4,7 +4,7 @@ use super::several;
 use serde::{Deserialize, Serialize};
 use spectral_core::backend::{Accum, RowCopy};
 use spectral_core::layer::to_config;
-use spectral_core::{Error, Forward, Layer, LowerCx, Lowered, Result, Shape, Units, Vjp, register_layer};
+use spectral_core::{Error, Forward, Layer, Op, Result, Shape, Vjp, Word, register_layer};
 use std::sync::Arc;
 
 /// `y = [x_0; x_1; ...]`: the units of two or more inputs one after the other. All axes but the first must agree.
@@ -56,12 +56,8 @@ impl Layer for Concat {
         Ok(())
     }
 
-    fn units(&self) -> Units {
-        Units::Concat
-    }
-
-    fn lower(&self, _: &LowerCx<'_>) -> Result<Lowered> {
-        Ok(Lowered::Concat)
+    fn op(&self) -> Op {
+        Word::Concat.into()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::check;
 use serde::{Deserialize, Serialize};
 use spectral_core::backend::Accum;
 use spectral_core::layer::to_config;
-use spectral_core::{Forward, Layer, LowerCx, Lowered, Result, Saved, Shape, Tensor, Units, Vjp, register_layer};
+use spectral_core::{Forward, Layer, Op, Result, Saved, Shape, Tensor, Vjp, Word, register_layer};
 use std::sync::Arc;
 
 /// `y = x_0 * x_1 * ...`, element by element, over two or more inputs of one shape.
@@ -78,12 +78,8 @@ impl Layer for Multiply {
         }
     }
 
-    fn units(&self) -> Units {
-        Units::Same
-    }
-
-    fn lower(&self, _: &LowerCx<'_>) -> Result<Lowered> {
-        Ok(Lowered::Multiply)
+    fn op(&self) -> Op {
+        Word::Multiply.into()
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::check;
 use serde::{Deserialize, Serialize};
 use spectral_core::layer::to_config;
-use spectral_core::{Accum, Forward, Layer, LowerCx, Lowered, Result, Shape, Units, Vjp, register_layer};
+use spectral_core::{Accum, Forward, Layer, Op, Result, Shape, Vjp, Word, register_layer};
 use std::sync::Arc;
 
 /// All values of a sample in a row, one channel after the other. A channel that is pruned takes its values along.
@@ -35,12 +35,8 @@ impl Layer for Flatten {
         }
     }
 
-    fn units(&self) -> Units {
-        Units::Flatten
-    }
-
-    fn lower(&self, _: &LowerCx<'_>) -> Result<Lowered> {
-        Ok(Lowered::Flatten)
+    fn op(&self) -> Op {
+        Word::Flatten.into()
     }
 }
 

@@ -1,61 +1,65 @@
 //! Building the smaller model.
 
-use super::constants::{Constants, Op};
+use super::constants::Constants;
 use super::live::Live;
 use crate::Result;
 use spectral_core::{
-    Error, Graph, Layer, Mask, Model, Node, Param, ParamId, Params, Pattern, Role, Shape, Source, Trainable, UnitAxis,
-    Units,
+    Change, Error, Known, Layer, Mask, Model, Node, Operand, Param, ParamId, Params, Pattern, Rewrite, Role, Shape,
+    Source, Trainable, UnitAxis, Units,
 };
 use std::sync::Arc;
 
 /// The model with the units of `live` only, and how many biases took in constants.
-pub(super) fn cut(model: &Model, ops: &[Op], constants: &Constants, live: &Live) -> Result<(Model, usize)> {
+pub(super) fn cut(model: &Model, known: &[Known], constants: &Constants, live: &Live) -> Result<(Model, usize)> {
     let old = model.graph();
-    let mut graph = Graph::new(old.input())?;
-    let mut params = Params::default();
-    // A parameter that several nodes share is copied once; nothing is cut at such nodes.
-    let mut copied: Vec<Option<ParamId>> = vec![None; model.params().len()];
+    let mut rewrite = Rewrite::of(model)?;
     let mut folded = 0;
     for (i, node) in old.nodes().iter().enumerate() {
         let kept = Kept { out: live.kept(Source::Node(i)), input: inputs_kept(node, live) };
-        let constants = folds(node, &ops[i], constants, live, kept.out);
+        let constants = folds(node, &known[i], constants, live, kept.out);
+        let takes = constants.iter().any(|c| *c != 0.0);
         folded += constants.iter().filter(|c| **c != 0.0).count();
         let mut layer = node.layer.clone();
-        let bias = node.params.iter().copied().find(|&id| model.params().get(id).role == Role::Bias);
-        let add_bias = bias.is_none() && constants.iter().any(|c| *c != 0.0);
+        let bias = match layer.op().word.weights() {
+            Some((_, Some(Operand::Slot(slot)))) => node.params.get(slot).copied(),
+            _ => None,
+        };
         let cannot = |what: &str| Error::Graph { node: node.name.clone(), problem: format!("cannot be built {what}") };
+        let add_bias = bias.is_none() && takes;
         if add_bias {
-            layer = layer.with_bias().ok_or_else(|| cannot("with a bias"))?;
+            layer = layer.with(Change::Bias).ok_or_else(|| cannot("with a bias"))?;
         }
-        if layer.units() == Units::Own && kept.out.len() < old.shape(Source::Node(i)).rows() {
-            layer = layer.with_units(kept.out.len()).ok_or_else(|| cannot("with fewer units"))?;
+        if layer.op().units() == Units::Own && kept.out.len() < old.shape(Source::Node(i)).rows() {
+            layer = layer.with(Change::Units(kept.out.len())).ok_or_else(|| cannot("with fewer units"))?;
         }
         let mut ids = Vec::new();
         for &id in &node.params {
-            let new = match copied[id.index()] {
+            // A parameter that several nodes share is copied once; nothing is cut at such nodes.
+            let new = match rewrite.copied(id) {
                 Some(new) => new,
-                None => kept.copy(model, model.params().get(id), &mut params)?,
+                None => {
+                    let part = kept.part(model, model.params().get(id))?;
+                    rewrite.stand_in(id, part)
+                }
             };
-            copied[id.index()] = Some(new);
-            if Some(id) == bias && constants.iter().any(|c| *c != 0.0) {
-                add_constants(model, &mut params, new, &constants)?;
+            if Some(id) == bias && takes {
+                add_constants(model, rewrite.params_mut(), new, &constants)?;
             }
             ids.push(new);
         }
         if add_bias {
-            ids.push(new_bias(model, &*layer, &graph.input_shapes(&node.inputs), &node.name, &mut params)?);
-            add_constants(model, &mut params, ids[ids.len() - 1], &constants)?;
+            let new = new_bias(model, &*layer, &rewrite.input_shapes(i)?, &node.name)?;
+            ids.push(rewrite.params_mut().push(new));
+            add_constants(model, rewrite.params_mut(), ids[ids.len() - 1], &constants)?;
         }
-        graph.add(Node { name: node.name.clone(), layer, inputs: node.inputs.clone(), params: ids })?;
+        rewrite.replace(i, layer, ids)?;
     }
-    let small = Model::from_parts(graph, params, model.backend().clone(), model.dtype(), model.meta.clone())?;
-    Ok((small, folded))
+    Ok((rewrite.finish(model.meta.clone())?, folded))
 }
 
 /// By kept unit: what removed inputs with constants contribute.
-fn folds(node: &Node, op: &Op, constants: &Constants, live: &Live, kept: &[usize]) -> Vec<f64> {
-    let Op::Affine(rows) = op else { return vec![0.0; kept.len()] };
+fn folds(node: &Node, known: &Known, constants: &Constants, live: &Live, kept: &[usize]) -> Vec<f64> {
+    let Some(rows) = known.rows() else { return vec![0.0; kept.len()] };
     let source = node.inputs[0];
     let stays = live.kept(source);
     let sum = |&unit: &usize| {
@@ -80,8 +84,8 @@ struct Kept<'a> {
 }
 
 impl Kept<'_> {
-    /// Appends a copy of `param` with the kept units only.
-    fn copy(&self, model: &Model, param: &Param, to: &mut Params) -> Result<ParamId> {
+    /// A copy of `param` with the kept units only.
+    fn part(&self, model: &Model, param: &Param) -> Result<Param> {
         let full = param.full_shape();
         let along = |axis: usize| -> Option<&[usize]> {
             let kept = match param.axes.get(axis)? {
@@ -93,7 +97,7 @@ impl Kept<'_> {
                 .then_some(kept)
         };
         if (0..full.rank()).all(|axis| along(axis).is_none()) {
-            return Ok(to.push(param.duplicate()?));
+            return Ok(param.duplicate()?);
         }
         let (positions, shape, pattern) = match &param.pattern {
             Some(pattern) => {
@@ -124,9 +128,8 @@ impl Kept<'_> {
             Trainable::Only(mask) => Trainable::Only(pick(mask)),
             other => other.clone(),
         };
-        let id = to.push(new);
-        to.set_pruned(backend, id, param.pruned().map(pick))?;
-        Ok(id)
+        new.prune(backend, param.pruned().map(pick))?;
+        Ok(new)
     }
 }
 
@@ -167,8 +170,8 @@ fn add_constants(model: &Model, params: &mut Params, bias: ParamId, constants: &
     Ok(())
 }
 
-/// Appends the bias that `layer` was given, at zero.
-fn new_bias(model: &Model, layer: &dyn Layer, inputs: &[Shape], node: &str, to: &mut Params) -> Result<ParamId> {
+/// The bias that `layer` was given, at zero.
+fn new_bias(model: &Model, layer: &dyn Layer, inputs: &[Shape], node: &str) -> Result<Param> {
     let specs = layer.params(inputs)?;
     let Some(spec) = specs.last().filter(|s| s.role == Role::Bias) else {
         let problem = "was given a bias, but its last parameter is not one".into();
@@ -178,5 +181,5 @@ fn new_bias(model: &Model, layer: &dyn Layer, inputs: &[Shape], node: &str, to: 
     let mut param = Param::new(format!("{node}.{}", spec.name), spec.role, spec.axes, value);
     param.penalty = spec.penalty;
     param.trainable = if spec.trainable { Trainable::All } else { Trainable::None };
-    Ok(to.push(param))
+    Ok(param)
 }

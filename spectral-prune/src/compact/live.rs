@@ -1,8 +1,8 @@
 //! Which units anything still depends on.
 
-use super::constants::{Constants, Op};
+use super::constants::Constants;
 use crate::groups::Coupling;
-use spectral_core::{Model, Role, Source, UnitAxis, Units};
+use spectral_core::{Change, Known, Model, Operand, Source, UnitAxis, Units};
 
 /// The units that stay.
 #[derive(Debug)]
@@ -14,15 +14,15 @@ pub(super) struct Live {
 impl Live {
     /// The least set of units that holds what must stay and, with a unit, whatever it depends on. Loops of units
     /// that only feed each other through residual connections are therefore not in it.
-    pub(super) fn find(model: &Model, ops: &[Op], coupling: &Coupling, constants: &Constants) -> Self {
+    pub(super) fn find(model: &Model, known: &[Known], coupling: &Coupling, constants: &Constants) -> Self {
         let graph = model.graph();
-        let foldable = ops.iter().enumerate().map(|(i, op)| takes_constants(model, i, op)).collect();
+        let foldable = (0..known.len()).map(|i| takes_constants(model, i)).collect();
         let (live, todo) = (vec![false; coupling.len()], Vec::new());
-        let mut search = Search { model, ops, coupling, constants, foldable, live, todo };
+        let mut search = Search { model, known, coupling, constants, foldable, live, todo };
         (0..coupling.len() as u32).filter(|&c| coupling.is_fixed(c)).for_each(|c| search.mark(c));
         search.run();
         // A layer without units is no layer. A constant one is the cheapest to keep: it depends on nothing.
-        for (i, _) in graph.nodes().iter().enumerate().rev().filter(|(_, n)| n.layer.units() == Units::Own) {
+        for (i, _) in graph.nodes().iter().enumerate().rev().filter(|(_, n)| n.units() == Units::Own) {
             let own = Source::Node(i);
             let units = 0..graph.shape(own).rows();
             if !units.clone().any(|u| search.live[coupling.class_of(own, u) as usize]) {
@@ -48,21 +48,20 @@ impl Live {
 
 /// Whether a constant can be added to the units of node `index`: its bias is a parameter as it stands, or it can
 /// be given one.
-fn takes_constants(model: &Model, index: usize, op: &Op) -> bool {
-    let Op::Affine(rows) = op else { return false };
+fn takes_constants(model: &Model, index: usize) -> bool {
     let node = &model.graph().nodes()[index];
-    match node.params.iter().map(|&id| model.params().get(id)).find(|p| p.role == Role::Bias) {
-        None => node.layer.with_bias().is_some(),
-        Some(bias) => {
-            let stored = model.backend().download(bias.value());
-            bias.axes == [UnitAxis::Out] && stored.is_ok_and(|b| b == rows.bias)
+    match node.layer.op().word.weights() {
+        Some((_, Some(Operand::Slot(slot)))) => {
+            node.params.get(slot).is_some_and(|&id| model.params().get(id).axes == [UnitAxis::Out])
         }
+        Some((_, Some(Operand::Derived { .. }))) | None => false,
+        Some((_, None)) => node.layer.with(Change::Bias).is_some(),
     }
 }
 
 struct Search<'a> {
     model: &'a Model,
-    ops: &'a [Op],
+    known: &'a [Known],
     coupling: &'a Coupling,
     constants: &'a Constants,
     /// By node.
@@ -89,15 +88,15 @@ impl Search<'_> {
 
     /// Marks what unit `unit` of `node` depends on.
     fn follow(&mut self, node: usize, unit: usize) {
-        let (ops, constants, coupling) = (self.ops, self.constants, self.coupling);
+        let (known, constants, coupling) = (self.known, self.constants, self.coupling);
         // What other nodes depend on was fixed, or is tied to this very class.
-        let Op::Affine(rows) = &ops[node] else { return };
+        let Some(rows) = known[node].rows() else { return };
         let source = self.model.graph().nodes()[node].inputs[0];
         for &(input, weight) in rows.row(unit) {
             let input = input as usize;
             let folds = match constants.get(source, input) {
                 None => false,
-                Some(x) => x == 0.0 || (self.foldable[node] && rows.constant(weight, x).is_some()),
+                Some(x) => x == 0.0 || (self.foldable[node] && rows.adds(weight, x).is_some()),
             };
             if !folds {
                 self.mark(coupling.class_of(source, input));

@@ -45,7 +45,7 @@ impl Chain {
             if node.params.iter().any(|id| users[id.index()] > 1) {
                 return bad("it shares parameters with another layer");
             }
-            match (node.layer.units(), layers.iter().find(|l| l.node == i)) {
+            match (node.units(), layers.iter().find(|l| l.node == i)) {
                 (Units::Own, Some(layer)) => {
                     let param = layer.matrix(model);
                     if param.pattern.is_some() {

@@ -7,7 +7,8 @@ use crate::activities::activities;
 use crate::{Error, Result};
 use spectral_core::ndarray::Array2;
 use spectral_core::{
-    Graph, Mask, Meta, Model, Node, Param, ParamId, Params, Role, Samples, Shape, Source, Trainable, UnitAxis, Units,
+    Change, Graph, Mask, Meta, Model, Node, Param, ParamId, Params, Role, Samples, Shape, Source, Trainable, UnitAxis,
+    Units,
 };
 
 /// What a sub-model has of the units at some place.
@@ -138,7 +139,7 @@ impl Cutter<'_> {
         }
         let smaller = match out.width() == layer.rows {
             true => Some(node.layer.clone()),
-            false => node.layer.with_units(out.width()),
+            false => node.layer.with(Change::Units(out.width())),
         };
         let layer = smaller.ok_or_else(|| Error::Config(format!("layer `{}` cannot be built smaller", node.name)))?;
         self.push(Node { layer, params: ids, ..node.clone() })
@@ -147,7 +148,7 @@ impl Cutter<'_> {
     /// Adds a layer whose units are those before it.
     fn same(&mut self, index: usize, place: &Place) -> Result<()> {
         let node = &self.model.graph().nodes()[index];
-        debug_assert!(node.layer.units() == Units::Same);
+        debug_assert!(node.units() == Units::Same);
         let mut ids = Vec::new();
         for &id in &node.params {
             let values = self.means(self.model.params().get(id), place)?;

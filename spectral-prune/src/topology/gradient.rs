@@ -2,8 +2,8 @@
 
 use crate::{Error, Result};
 use spectral_core::{
-    Activation, Backend, DType, Element, Linear, Lowered, Matrix, Model, Penalty, Shape, Source, SparseLinear, Tensor,
-    Values, Workspace,
+    Activation, Backend, DType, Element, Linear, Matrix, Model, Penalty, Shape, Source, SparseLinear, Tensor, Values,
+    Word, Workspace,
 };
 
 /// Entries of a weight gradient that exist at a time, if a row has fewer.
@@ -34,11 +34,12 @@ impl<'a> DenseGradient<'a> {
         let Some(dy) = workspace.node_grad(node) else { return Ok(None) };
         let (backend, dtype) = (&**model.backend(), model.dtype());
         let own = &model.graph().nodes()[node];
-        let Lowered::Affine(affine) = model.lower(node)? else {
+        let Word::Affine(affine) = own.layer.op().word else {
             let problem = format!("layer `{}` is not affine: gradients of absent weights are unknown", own.name);
             return Err(Error::Config(problem));
         };
-        let Matrix::Sparse { pattern, values } = &affine.weight else {
+        let operands = model.operands(node)?;
+        let Matrix::Stored { pattern, values } = operands.matrix(affine.weight)? else {
             return Err(Error::Config(format!("layer `{}` stores all its weights", own.name)));
         };
         let x = match own.inputs.first() {
@@ -51,7 +52,8 @@ impl<'a> DenseGradient<'a> {
             backend.penalty_vjp(penalty, 1.0 / dy.shape().columns() as f64, workspace.output(node), &mut dz)?;
         }
         if affine.activation.slope_needs_input() {
-            let op = SparseLinear { x, pattern, values, bias: affine.bias.as_ref(), activation: Activation::Identity };
+            let bias = affine.bias.map(|bias| operands.tensor(bias)).transpose()?;
+            let op = SparseLinear { x, pattern, values, bias, activation: Activation::Identity };
             let mut z = backend.zeros(dy.shape(), dtype)?;
             backend.sparse_linear(&op, &mut z, None)?;
             backend.activate_vjp(affine.activation, &z, &mut dz)?;

@@ -3,9 +3,10 @@
 use crate::criteria::{LAYERS, matrix, network, weights};
 use crate::support::*;
 use spectral_core::{Activation::*, Model, PrunerEntry, Role, registry};
+use spectral_layers::Sparse;
 use spectral_layers::{Network, gates};
 use spectral_prune::{Granularity, Prune, PruneConfig, compact};
-use spectral_sparse::{Policy, Sparse, sparsify};
+use spectral_sparse::{Policy, sparsify};
 
 /// The entries of every block of a matrix, block by block.
 fn blocks(model: &Model, name: &str, rows: usize, columns: usize) -> Vec<Vec<usize>> {

@@ -2,9 +2,9 @@
 
 use crate::support::*;
 use spectral_core::{Activation, Activation::*, DType, Gradients, Mode, Model, Named, Seed, Workspace, prove};
+use spectral_layers::Sparse;
 use spectral_layers::{Dense, Network};
 use spectral_prune::{Compacted, Prune, compact};
-use spectral_sparse::Sparse;
 
 fn assert_equal(model: &Model, small: &Model, what: &str) {
     let named = |name, model| Named { name, model };

@@ -6,7 +6,7 @@ use spectral_core::registry::find;
 use spectral_core::{Activation, Cell, Model, Seed, Strategy, StrategyCx, StrategyEntry, StrategyReport, Unwatched};
 use spectral_cpu::Cpu;
 use spectral_layers::Network;
-use spectral_sparse::Sparse;
+use spectral_layers::Sparse;
 
 fn strategy(config: serde_json::Value) -> spectral_core::Result<Box<dyn Strategy>> {
     (find::<StrategyEntry>("dynamic_sparse")?.build)(config)

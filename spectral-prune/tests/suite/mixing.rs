@@ -133,7 +133,7 @@ fn an_entry_is_pruned_in_the_mix_if_it_is_in_all_models() {
 fn mixing_models_of_different_shape_is_refused() {
     let first = model(1);
     let sparse = |seed| {
-        build(&Network::new(3).layer_named("s", spectral_sparse::Sparse::new(4, Relu, 0.5)).dense(2, Identity), seed)
+        build(&Network::new(3).layer_named("s", spectral_layers::Sparse::new(4, Relu, 0.5)).dense(2, Identity), seed)
     };
     let wide = build(&Network::new(3).dtype(DType::F64).dense(3, Relu).spectral(2, Identity), 1);
     let other = build(&Network::new(3).dtype(DType::F64).spectral(2, Relu).spectral(2, Identity), 1);

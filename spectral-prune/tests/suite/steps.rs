@@ -76,7 +76,7 @@ fn masks_do_not_depend_on_the_element_type_that_holds_the_same_values() {
 
 #[test]
 fn stored_entries_of_a_sparse_layer_are_the_pool_of_what_is_left() {
-    let sparse = spectral_sparse::Sparse::new(8, Relu, 0.5);
+    let sparse = spectral_layers::Sparse::new(8, Relu, 0.5);
     let mut m = build(&Network::new(6).layer_named("s", sparse).dense(3, Identity), 6);
     let report = Prune::by("magnitude").layers(&["s"]).amount(0.75).apply(&mut m, None).unwrap();
     assert_eq!((report.total, report.removed, report.kept), (48, 12, 12));

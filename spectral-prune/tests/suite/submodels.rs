@@ -192,7 +192,7 @@ fn sub_models_that_cannot_be_cut_are_refused() {
         1,
     );
     let sparse =
-        build(&Network::new(6).layer_named("s", spectral_sparse::Sparse::new(8, Relu, 0.5)).dense(3, Identity), 6);
+        build(&Network::new(6).layer_named("s", spectral_layers::Sparse::new(8, Relu, 0.5)).dense(3, Identity), 6);
     for (model, config, word) in [
         (&m, config(&[10]), "cannot keep 10 units of layer `spectral1`, which has 9"),
         (&m, config(&[1, 1, 1, 1]), "4 hidden layers cannot be cut: the network has 3"),

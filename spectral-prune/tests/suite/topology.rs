@@ -8,8 +8,8 @@ use spectral_core::{
 };
 use spectral_cpu::Cpu;
 use spectral_layers::Network;
+use spectral_layers::Sparse;
 use spectral_prune::topology::{Every, NewWeights, Rigl, Set, Srigl, Topology, TopologyHook};
-use spectral_sparse::Sparse;
 use spectral_train::{Adam, Evaluator, Loss, Momentum, Trainer};
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use spectral_core::{
-    Activation::*, DType, Forward, Layer, LowerCx, Lowered, Named, ParamSpec, Result, Saved, Shape, Units, Vjp, prove,
+    Activation::*, Change, DType, Forward, Layer, Named, Op, ParamSpec, Result, Saved, Shape, Vjp, prove,
 };
 use spectral_layers::{Dense, Network};
 use spectral_prune::compact;
@@ -33,14 +33,14 @@ impl Layer for Unbiased {
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<()> {
         self.0.vjp(cx)
     }
-    fn units(&self) -> Units {
-        Units::Own
+    fn op(&self) -> Op {
+        self.0.op()
     }
-    fn with_units(&self, units: usize) -> Option<Arc<dyn Layer>> {
-        Some(Arc::new(Self(Dense { units, ..self.0 })))
-    }
-    fn lower(&self, cx: &LowerCx<'_>) -> Result<Lowered> {
-        self.0.lower(cx)
+    fn with(&self, change: Change) -> Option<Arc<dyn Layer>> {
+        match change {
+            Change::Units(units) => Some(Arc::new(Self(Dense { units, ..self.0 }))),
+            _ => None,
+        }
     }
 }
 

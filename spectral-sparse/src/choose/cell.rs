@@ -13,11 +13,12 @@ use std::collections::BTreeMap;
 /// The choice for every batch class.
 pub(super) fn choose(
     model: &Model,
-    affine: &Affine,
+    node: usize,
+    affine: Affine,
     stored: Entries,
     watch: Watch<'_>,
 ) -> Result<BTreeMap<usize, ClassChoice>> {
-    let (rows, columns) = (affine.weight.rows(), affine.weight.columns());
+    let (rows, columns) = (stored.pattern.rows(), stored.pattern.columns());
     let zeros = 1.0 - stored.pattern.nonzeros() as f64 / (rows * columns).max(1) as f64;
     let least = watch.options.min_zeros;
     if zeros < least {
@@ -25,19 +26,19 @@ pub(super) fn choose(
         let dense = ClassChoice::untimed(Kernel::Dense, reason);
         return Ok(BATCH_CLASSES.into_iter().map(|class| (class, dense.clone())).collect());
     }
-    let backend = &**model.backend();
+    let (backend, operands) = (&**model.backend(), model.operands(node)?);
     let tensor = |shape, values: &[f64]| -> Result<Tensor> {
         let mut t = backend.zeros(shape, model.dtype())?;
         backend.write(values, &mut t)?;
         Ok(t)
     };
-    let weight = &tensor(Shape::matrix(rows, columns), &affine.weight.to_dense(backend)?)?;
+    let weight = &tensor(Shape::matrix(rows, columns), &operands.matrix(affine.weight)?.to_dense(backend)?)?;
     let (pattern, values) = (&*stored.pattern, &tensor(Shape::vector(stored.values.len()), &stored.values)?);
     let mut packed = Vec::new();
     for kernel in Kernel::SPARSE {
         packed.extend(backend.pack(kernel, pattern, values)?.map(|packed| (kernel, packed)));
     }
-    let (bias, activation) = (affine.bias.as_ref(), affine.activation);
+    let (bias, activation) = (affine.bias.map(|bias| operands.tensor(bias)).transpose()?, affine.activation);
     let mut classes = BTreeMap::new();
     for class in BATCH_CLASSES {
         let mut stream = Seed(0).stream("measure", class as u64);

@@ -150,9 +150,8 @@ fn each_layer_and_class_gets_the_kernel_that_won() {
     // A stored entry costs 2 and 8 dense ones: 90 % zeros pay in both classes, 60 % zeros at batch 1 only.
     let costs = Costly { dense: [10, 10], csr: [20, 80], ..Costly::default() };
     let (_, model, s) = choose(costs, quick());
-    let names: Vec<_> = s.layers.iter().map(|l| (l.name.as_str(), l.kind.as_str(), l.shape, l.nonzeros)).collect();
-    let expected =
-        [("masked1", "sparse", [20, 40], 80), ("masked2", "sparse", [10, 20], 80), ("dense1", "dense", [4, 10], 40)];
+    let names: Vec<_> = s.layers.iter().map(|l| (l.name.as_str(), l.stored, l.shape, l.nonzeros)).collect();
+    let expected = [("masked1", true, [20, 40], 80), ("masked2", true, [10, 20], 80), ("dense1", false, [4, 10], 40)];
     assert_eq!(names, expected);
     let dense = pair("dense", "dense: 0 % of weights are zero, below 50 %: not measured");
     let first = pair("csr", "csr 4.8x faster than dense: 1.7 us against 8.1 us");
@@ -182,7 +181,7 @@ fn a_narrow_win_stays_dense() {
     let costs = Costly { dense: [100, 100], csr: [950, 950], ..Costly::default() };
     let (_, model, s) = choose(costs, quick());
     assert_eq!(told(&s, 1)[0], pair("dense", "dense: csr only 1.05x, below 1.10x"));
-    assert!(s.layers.iter().all(|l| l.kind != "sparse"));
+    assert!(s.layers.iter().all(|l| !l.stored));
     assert_eq!(s.model.content_hash().unwrap(), model.content_hash().unwrap());
     let costs = Costly { dense: [100, 100], csr: [950, 950], ..Costly::default() };
     let (_, _, eager) = choose(costs, MeasureOptions { min_gain: 1.04, ..quick() });
@@ -198,7 +197,7 @@ fn choices_that_lose_together_are_taken_back_in_their_class_only() {
     assert_eq!(kernel, "dense");
     assert!(reason.starts_with("dense: the whole network runs 0.") && reason.contains("this layer: csr"), "{reason}");
     assert_eq!(told(&s, 128)[0].0, "csr");
-    assert_eq!(s.layers[0].kind, "sparse");
+    assert!(s.layers[0].stored);
     assert!(proven(&model, &s.model));
 }
 
@@ -276,7 +275,7 @@ fn a_layout_of_the_backend_is_chosen_and_run_where_it_wins_and_for_so_many_sampl
     let (backend, model, s) = choose(costs, quick());
     assert_eq!(told(&s, 1)[0], pair("sliced", "sliced 16.2x faster than dense: 500 ns against 8.1 us"));
     assert_eq!(told(&s, 128)[0].0, "csr");
-    assert_eq!(s.layers[0].kind, "sparse");
+    assert!(s.layers[0].stored);
     let mut session = Session::new(&s.model, &s.plan).unwrap();
     // The last layer is dense, 40 entries; with three samples the first two run by rows.
     for (batch, each) in [(1, 5), (2, 5), (3, 20), (128, 20)] {
@@ -303,8 +302,8 @@ fn weights_dropped_in_training_are_not_lost() {
     let (params, backend) = model.params_mut();
     params.set_pruned(backend, id, Some(Mask::from_fn(800, |i| i % 10 != 0))).unwrap();
     let s = sparsify(&model, &Policy::Always).unwrap();
-    let kinds: Vec<_> = s.layers.iter().map(|l| l.kind.as_str()).collect();
-    assert_eq!(kinds, ["drop_connect", "sparse"]);
+    let stored: Vec<_> = s.layers.iter().map(|l| l.stored).collect();
+    assert_eq!(stored, [false, true]);
     assert_eq!(s.model.graph().nodes()[0].layer.config().unwrap()["rate"], 0.25);
     assert!(proven(&model, &s.model));
 }

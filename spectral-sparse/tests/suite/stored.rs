@@ -7,10 +7,11 @@ use spectral_core::{
     Targets, Train, TrainHook, Trainable,
 };
 use spectral_cpu::{Cpu, CpuOptions};
+use spectral_layers::Sparse;
 use spectral_layers::prelude::*;
 use spectral_layers::{Network, WeightConstraints};
 use spectral_prune::{GradualPruning, Granularity, Prune, PruneConfig, Scope};
-use spectral_sparse::{Sparse, SparseTrainer, SparseTraining, TrainedLayer};
+use spectral_sparse::{SparseTrainer, SparseTraining, TrainedLayer};
 use spectral_train::{Adam, Momentum, Trainer};
 
 /// Points around one of five centres, `[60, 13]`.
@@ -215,7 +216,7 @@ struct Fails;
 
 impl TrainHook for Fails {
     fn after_step(&mut self, model: &mut Model, at: &Progress) -> spectral_core::Result<Flow> {
-        assert_eq!(model.graph().nodes()[0].layer.kind(), "sparse");
+        assert!(model.node_params(0).get(0).pattern.is_some());
         if at.step == 5 { Err(Error::Data("no room left".into())) } else { Ok(Flow::Continue) }
     }
 }

@@ -3,7 +3,8 @@
 use crate::networks::{ACTIVATIONS, WIRINGS, Wiring, cpu, masked};
 use spectral_core::{Accum, Activation, DType, Gradients, Mode, Model, Seed, Workspace};
 use spectral_layers::Network;
-use spectral_sparse::{Policy, Sparse, sparsify_with};
+use spectral_layers::Sparse;
+use spectral_sparse::{Policy, sparsify_with};
 use std::sync::Arc;
 
 const BATCH: usize = 19;

@@ -5,8 +5,8 @@ use spectral_core::registry::all;
 use spectral_core::{DType, Graph, Mask, Model, Node, Penalty, Role, Samples, Seed, Targets, Trainable, ndarray};
 use spectral_cpu::Cpu;
 use spectral_layers::Network;
+use spectral_layers::Sparse;
 use spectral_layers::prelude::*;
-use spectral_sparse::Sparse;
 use spectral_train::{Momentum, OptimizerEntry, Sgd, Trainer};
 
 /// 4 -> 70 spectral -> 33 masked -> 90 stored at 60 % -> 9 spectral with both eigenvalues -> 3 dense, with pruned and

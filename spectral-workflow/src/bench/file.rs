@@ -5,7 +5,7 @@ use super::{Arena, Row};
 use crate::{Failure, Result};
 use spectral_core::{Activation, Seed};
 use spectral_layers::Network;
-use spectral_sparse::Sparse;
+use spectral_layers::Sparse;
 
 const WIDTH: usize = 4096;
 const DENSITY: f64 = 0.1;

@@ -7,8 +7,8 @@ use crate::Result;
 use ndarray::Array2;
 use spectral_core::{Activation, Density, EpochRecord, Flow, Model, Progress, Samples, Seed, Targets, TrainHook};
 use spectral_layers::Network;
+use spectral_layers::Sparse;
 use spectral_prune::topology::{Set, Topology, TopologyHook};
-use spectral_sparse::Sparse;
 use spectral_train::{Momentum, Trainer};
 use std::time::{Duration, Instant};
 

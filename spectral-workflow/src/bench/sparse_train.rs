@@ -6,7 +6,7 @@ use super::{Arena, Bar, Row};
 use crate::Result;
 use spectral_core::{Activation, Model, Samples, Seed};
 use spectral_layers::Network;
-use spectral_sparse::Sparse;
+use spectral_layers::Sparse;
 use spectral_train::{Momentum, Trainer};
 use std::time::Instant;
 

@@ -5,8 +5,8 @@ use super::{Check, Outcome, Published, mean_and_deviation, median, range, spread
 use crate::Result;
 use ndarray::Array2;
 use spectral_core::{
-    Activation, BackendHandle, Evaluate, Flow, Init, Lowered, Model, ParamId, Penalty, Plan, Progress, Samples, Seed,
-    Session, Table, Targets, TrainHook, Trainable,
+    Activation, BackendHandle, Evaluate, Flow, Init, Model, ParamId, Penalty, Plan, Progress, Samples, Seed, Session,
+    Table, Targets, TrainHook, Trainable, Word,
 };
 use spectral_layers::{Dense, Factors, Network, Spectral, WeightPenalties};
 use spectral_train::{Adam, Evaluator, Loss, Sgd, Trainer};
@@ -254,9 +254,10 @@ fn student(backend: &BackendHandle, job: &Job) -> Result<Model> {
 
 /// `|lambda_i| ||phi_i||` of every unit: the norm of the weights it multiplies its inputs with.
 fn norms(model: &Model) -> Result<Vec<f64>> {
-    let Lowered::Affine(affine) = model.lower(0)? else { return Ok(Vec::new()) };
-    let columns = affine.weight.columns();
-    let weights = affine.weight.to_dense(&**model.backend())?;
+    let Word::Affine(affine) = model.graph().nodes()[0].layer.op().word else { return Ok(Vec::new()) };
+    let operands = model.operands(0)?;
+    let matrix = operands.matrix(affine.weight)?;
+    let (columns, weights) = (matrix.columns(), matrix.to_dense(&**model.backend())?);
     Ok(weights.chunks(columns).map(|row| row.iter().map(|w| w * w).sum::<f64>().sqrt()).collect())
 }
 

@@ -4,7 +4,7 @@ use super::phases;
 use crate::Result;
 use crate::recipe::Recipe;
 use crate::report::{FileTable, LayerRow, PruneStep, Spectrum, SweepPoint, TensorRow, WeightHistogram};
-use spectral_core::{BATCH_CLASSES, Choice, Kernel, Lowered, Matrix, Model, Role, Seed};
+use spectral_core::{BATCH_CLASSES, Choice, Kernel, Model, Role, Seed, Word};
 use spectral_data::Dataset;
 use spectral_io::FileReport;
 use spectral_prune::{Granularity, Prune, PruneConfig, PruneReport, Schedule};
@@ -86,12 +86,17 @@ pub(super) fn weights(before: &Model, after: &Model) -> Result<Vec<WeightHistogr
     let mut histograms = Vec::new();
     for (i, node) in before.graph().nodes().iter().enumerate() {
         let Some(later) = after.graph().find(&node.name) else { continue };
-        let (Lowered::Affine(old), Lowered::Affine(new)) = (before.lower(i)?, after.lower(later)?) else { continue };
-        let old = old.weight.to_dense(&**before.backend())?;
-        let new: Vec<f64> = new.weight.to_dense(&**after.backend())?.into_iter().filter(|w| *w != 0.0).collect();
+        let (Some(old), Some(new)) = (weights_of(before, i)?, weights_of(after, later)?) else { continue };
+        let new: Vec<f64> = new.into_iter().filter(|w| *w != 0.0).collect();
         histograms.push(WeightHistogram::of(&node.name, &old, &new));
     }
     Ok(histograms)
+}
+
+/// The matrix that a node multiplies with, if it does.
+fn weights_of(model: &Model, node: usize) -> Result<Option<Vec<f64>>> {
+    let Word::Affine(affine) = model.graph().nodes()[node].layer.op().word else { return Ok(None) };
+    Ok(Some(model.operands(node)?.matrix(affine.weight)?.to_dense(&**model.backend())?))
 }
 
 /// The weighted layers of a model with the kernel that runs each and why.
@@ -99,20 +104,17 @@ pub(super) fn layers(model: &Model) -> Result<Vec<LayerRow>> {
     let plan = model.meta.plan.clone().unwrap_or_default();
     let mut rows = Vec::new();
     for (i, node) in model.graph().nodes().iter().enumerate() {
-        let Lowered::Affine(affine) = model.lower(i)? else { continue };
-        let weights = match &affine.weight {
-            Matrix::Dense(t) | Matrix::Sparse { values: t, .. } => model.backend().download(t)?,
-        };
-        let stored = match &affine.weight {
-            Matrix::Dense(_) => Kernel::Dense,
-            Matrix::Sparse { .. } => Kernel::Csr,
-        };
+        let Word::Affine(affine) = node.layer.op().word else { continue };
+        let operands = model.operands(i)?;
+        let matrix = operands.matrix(affine.weight)?;
+        let weights = model.backend().download(matrix.values())?;
+        let stored = if matrix.is_stored() { Kernel::Csr } else { Kernel::Dense };
         let unplanned = || Choice { kernel: stored, reason: "as stored; not measured".into() };
         let chosen = |class: usize| (class, plan.choice(&node.name, class).cloned().unwrap_or_else(unplanned));
         rows.push(LayerRow {
             name: node.name.clone(),
             kind: node.layer.kind().into(),
-            shape: vec![affine.weight.rows(), affine.weight.columns()],
+            shape: vec![matrix.rows(), matrix.columns()],
             nonzeros: weights.iter().filter(|w| **w != 0.0).count(),
             plan: BATCH_CLASSES.iter().map(|&c| chosen(c)).collect(),
         });

@@ -7,13 +7,17 @@ use crate::model::Init;
 use crate::tensor::{Mask, Shape};
 
 /// Which entries of a parameter take memory.
+///
+/// How a matrix is stored belongs to the parameter ([`Params::store`](crate::model::Params::store)); a layer only says
+/// what it can compute with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Stored {
-    /// All of them.
+    /// All of them, always.
     #[default]
     Full,
-    /// Those on a [`Pattern`](crate::tensor::Pattern) that the parameter brings along: where they are is data, not a
-    /// hyper-parameter.
+    /// All of them when a network is built. The layer also computes with those on a [`Pattern`](crate::tensor::Pattern).
+    Either,
+    /// Those on a random pattern when a network is built. The layer also computes with all of them.
     Pattern,
 }
 

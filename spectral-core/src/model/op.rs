@@ -1,0 +1,170 @@
+//! What layers compute at inference, in the few words that every pass understands.
+//!
+//! A layer says what it is without values ([`Layer::op`](crate::model::Layer::op)): an [`Op`] names parameters by slot
+//! and copies nothing. Compaction, sparse storage, sessions and counting read only this, so a layer from a plug-in
+//! crate is compacted and converted like a built-in one. Each word has one file here with all that passes ask of it; a
+//! new word does not compile before every pass has an answer.
+
+mod affine;
+mod constant;
+mod convolution;
+mod merge;
+mod operand;
+mod scale;
+
+pub use affine::Affine;
+pub use constant::{Ask, Inference, Known, Rows};
+pub use convolution::Convolution;
+pub use operand::{Matrix, Operand, Operands};
+pub use scale::Scale;
+
+use crate::backend::Activation;
+use crate::base::Result;
+use crate::tensor::Shape;
+
+/// What a layer computes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Op {
+    /// The function at inference.
+    pub word: Word,
+    /// Whether training computes the same function. A layer that draws at random or normalises by its batch says no:
+    /// replacing it by what it computes at inference would lose that.
+    pub trains_alike: bool,
+}
+
+/// A function at inference.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Word {
+    /// `y = act(W x + b)`.
+    Affine(Affine),
+    /// `y = act(w * x + b)` with a window that slides over images.
+    Convolution(Convolution),
+    /// `y = act(factor * x + bias)`, unit by unit.
+    Scale(Scale),
+    /// `y = act(x)`. [`Activation::Identity`] is "nothing at inference", as dropout.
+    Map(Activation),
+    /// The sum of the inputs.
+    Add,
+    /// The product of the inputs, element by element.
+    Multiply,
+    /// The units of the inputs, one input after the other.
+    Concat,
+    /// All values of a sample in a row, one unit after the other.
+    Flatten,
+    /// The same values in the same order as a sample of another shape.
+    Reshape,
+    /// Something only the layer itself can run.
+    Opaque,
+}
+
+impl From<Word> for Op {
+    /// A layer that trains as it runs.
+    fn from(word: Word) -> Self {
+        Self { word, trains_alike: true }
+    }
+}
+
+impl Op {
+    /// The same function at inference, but another one in training.
+    pub fn at_inference(word: Word) -> Self {
+        Self { word, trains_alike: false }
+    }
+
+    /// How its output units relate to its input units.
+    pub fn units(&self) -> Units {
+        self.word.units()
+    }
+}
+
+/// How the output units of a layer relate to its input units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Units {
+    /// The layer makes units of its own, out of all units of its input; its parameters' axes say how to cut it.
+    Own,
+    /// Output unit `i` belongs to unit `i` of every input.
+    Same,
+    /// The units of the inputs, one input after the other.
+    Concat,
+    /// The values of the units of the one input, all those of a unit one after the other: `n` outputs for each.
+    Flatten,
+    /// Unknown, or every output depends on every input: no unit before or after the layer may be removed.
+    Fixed,
+}
+
+impl Word {
+    /// How its output units relate to its input units.
+    pub fn units(&self) -> Units {
+        match self {
+            Self::Affine(affine) => affine.units(),
+            Self::Convolution(convolution) => convolution.units(),
+            Self::Scale(scale) => scale.units(),
+            Self::Map(activation) if activation.is_elementwise() => Units::Same,
+            Self::Add | Self::Multiply => Units::Same,
+            Self::Concat => Units::Concat,
+            Self::Flatten => Units::Flatten,
+            Self::Map(_) | Self::Reshape | Self::Opaque => Units::Fixed,
+        }
+    }
+
+    /// The activation behind a product with weights or factors.
+    pub fn activation(&self) -> Option<Activation> {
+        match self {
+            Self::Affine(affine) => Some(affine.activation),
+            Self::Convolution(convolution) => Some(convolution.activation),
+            Self::Scale(scale) => Some(scale.activation),
+            Self::Map(_) | Self::Add | Self::Multiply | Self::Concat | Self::Flatten | Self::Reshape | Self::Opaque => {
+                None
+            }
+        }
+    }
+
+    /// The weights that each output unit takes its inputs by, and the constant it adds.
+    pub fn weights(&self) -> Option<(Operand, Option<Operand>)> {
+        match self {
+            Self::Affine(affine) => Some((affine.weight, affine.bias)),
+            Self::Convolution(convolution) => Some((convolution.weight, convolution.bias)),
+            Self::Scale(_)
+            | Self::Map(_)
+            | Self::Add
+            | Self::Multiply
+            | Self::Concat
+            | Self::Flatten
+            | Self::Reshape
+            | Self::Opaque => None,
+        }
+    }
+
+    /// Multiplications and additions for one sample. Weights that are zero do not count; activations and copies
+    /// neither.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn flops(&self, operands: &Operands<'_>, inputs: &[Shape], output: Shape) -> Result<usize> {
+        match self {
+            Self::Affine(affine) => affine.flops(operands, output),
+            Self::Convolution(convolution) => convolution.flops(operands, output),
+            Self::Scale(scale) => Ok(scale.flops(output)),
+            Self::Add | Self::Multiply => Ok(merge::flops(inputs, output)),
+            Self::Map(_) | Self::Concat | Self::Flatten | Self::Reshape | Self::Opaque => Ok(0),
+        }
+    }
+
+    /// The function with its values on the host, for following constants through a network.
+    ///
+    /// # Errors
+    /// An operand is missing, or the device failed.
+    pub fn known(&self, operands: &Operands<'_>) -> Result<Known> {
+        Ok(match self {
+            _ if self.units() == Units::Fixed => Known::new(constant::Anything),
+            Self::Affine(affine) => Known::new(affine.rows(operands)?),
+            Self::Convolution(convolution) => Known::new(convolution.rows(operands)?),
+            Self::Scale(scale) => Known::new(scale.known(operands)?),
+            Self::Map(activation) => Known::new(*activation),
+            Self::Add => Known::new(merge::Sum),
+            Self::Multiply => Known::new(merge::Product),
+            Self::Concat => Known::new(merge::SideBySide),
+            Self::Flatten => Known::new(merge::Flattened),
+            Self::Reshape | Self::Opaque => Known::new(constant::Anything),
+        })
+    }
+}
