@@ -1,12 +1,10 @@
 //! Backends by name: the ones linked in, the best of them, and those that a cargo feature adds.
 
 use crate::output::note;
-use crate::{Failure, Result};
+use crate::{Build, Failure, Result};
 use spectral_core::registry::{self, Registered, Unknown};
 use spectral_core::{BackendEntry, BackendHandle, BackendOptions};
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// The name that stands for the best backend that opens here.
 pub(crate) const AUTO: &str = "auto";
@@ -80,7 +78,7 @@ pub(crate) fn check(name: &str) -> Result<()> {
 
 /// Opens a backend by name, `auto` if there is none. One that this program was built without is built in: then this
 /// process becomes the new program, which starts again with the same arguments.
-pub(crate) fn open(name: Option<&str>, options: &BackendOptions, manifest: Option<&Path>) -> Result<Opened> {
+pub(crate) fn open(name: Option<&str>, options: &BackendOptions, build: Option<&Build>) -> Result<Opened> {
     let asked = name.unwrap_or(AUTO);
     check(asked)?;
     if asked == AUTO {
@@ -90,7 +88,7 @@ pub(crate) fn open(name: Option<&str>, options: &BackendOptions, manifest: Optio
         return Ok(Opened { handle: (entry.open)(options)?, instead: None });
     }
     match OPTIONAL.iter().find(|o| o.name == asked) {
-        Some(optional) => Err(optional.build_in(manifest)),
+        Some(optional) => Err(optional.build_in(build)),
         None => Err(Failure::input(format!("backend `{asked}` is not part of this program"))),
     }
 }
@@ -144,46 +142,23 @@ impl Optional {
     }
 
     /// Replaces this process by one that was built with the feature; returns only if that cannot be done.
-    fn build_in(&self, manifest: Option<&Path>) -> Failure {
+    fn build_in(&self, build: Option<&Build>) -> Failure {
         let name = self.name;
         if let Some(missing) = (self.missing)() {
             return Failure::input(format!("backend `{name}`: {missing}"));
         }
-        let Some(manifest) = manifest.filter(|m| m.exists() && !self.built) else {
+        let Some(build) = build.filter(|b| b.manifest.exists() && !self.built) else {
             let how = format!("build it with `--features spectral-workflow/{}`", self.feature);
             return Failure::input(format!("backend `{name}` is not part of this program; {how}"));
         };
-        let built = OPTIONAL.iter().filter(|o| o.built).map(|o| o.feature);
-        let features: Vec<&str> = built.chain([self.feature]).collect();
-        note(format!("backend `{name}` is not part of this program yet; building it in"));
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-        let mut command = Command::new(cargo);
-        command.args(["run", "--release", "--manifest-path"]).arg(manifest).args(["--features", &features.join(",")]);
-        command.arg("--").args(std::env::args_os().skip(1));
-        if let Ok(folder) = std::path::absolute(libtorch()) {
-            command.env("LIBTORCH", folder);
-        }
-        // Threads of libtorch that spin while they wait cost a time slice a kernel where others want the cores too.
-        if std::env::var_os("OMP_WAIT_POLICY").is_none() {
-            command.env("OMP_WAIT_POLICY", "passive");
-        }
-        become_(&mut command)
+        note(format!("backend `{name}` is not part of this program yet"));
+        build.with(self.feature)
     }
 }
 
-/// Replaces this process; where the system cannot, waits for the other and ends as it does.
-#[cfg(unix)]
-fn become_(command: &mut Command) -> Failure {
-    use std::os::unix::process::CommandExt;
-    Failure::input(format!("cargo: {}", command.exec()))
-}
-
-#[cfg(not(unix))]
-fn become_(command: &mut Command) -> Failure {
-    match command.status() {
-        Ok(status) => std::process::exit(status.code().unwrap_or(1)),
-        Err(e) => Failure::input(format!("cargo: {e}")),
-    }
+/// The features of backends that this program was built with.
+pub(crate) fn built() -> Vec<&'static str> {
+    OPTIONAL.iter().filter(|o| o.built).map(|o| o.feature).collect()
 }
 
 #[cfg(test)]

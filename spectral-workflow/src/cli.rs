@@ -2,19 +2,41 @@
 
 use crate::context::{Common, Context};
 use crate::output::{Format, note};
-use crate::{Failure, Result, verbs};
+use crate::{Build, Failure, Result, verbs};
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use spectral_core::registry::{self, Registered};
 use spectral_core::{PrunerEntry, StrategyEntry};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// A verb that a program adds to those of this crate.
 pub struct Extra {
-    /// Its name, help and options.
-    pub command: Command,
-    /// Runs it.
-    pub run: fn(&ArgMatches) -> Result<()>,
+    under: Option<&'static str>,
+    command: Command,
+    run: fn(&Context, &ArgMatches) -> Result<()>,
+}
+
+impl Extra {
+    /// A verb with its name, help and options, and what runs it.
+    pub fn new(command: Command, run: fn(&Context, &ArgMatches) -> Result<()>) -> Self {
+        Self { under: None, command, run }
+    }
+
+    /// Makes it a part of another verb, as `bench` of `setup` is in `setup bench`.
+    pub fn under(self, verb: &'static str) -> Self {
+        Self { under: Some(verb), ..self }
+    }
+
+    /// Its name as people type it, and what help says about it.
+    pub fn summary(&self) -> (String, String) {
+        let name = [self.under, Some(self.command.get_name())].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        (name, self.command.get_about().map(ToString::to_string).unwrap_or_default())
+    }
+
+    /// The arguments, if it is this verb that was asked for.
+    fn asked<'a>(&self, matches: &'a ArgMatches) -> Option<&'a ArgMatches> {
+        let matches = self.under.map_or(Some(matches), |verb| matches.subcommand_matches(verb))?;
+        matches.subcommand_matches(self.command.get_name())
+    }
 }
 
 /// The program around the command line.
@@ -22,9 +44,9 @@ pub struct Extra {
 pub struct Program {
     /// Verbs of its own.
     pub extras: Vec<Extra>,
-    /// Its `Cargo.toml`, from which it can be built again with a backend that it was built without; its package needs
-    /// a feature of the backend's name, which turns on that of this crate.
-    pub manifest: Option<PathBuf>,
+    /// What it can be built again from, with a backend that it was built without. Its package needs a feature of the
+    /// backend's name, which turns on that of this crate.
+    pub build: Option<Build>,
 }
 
 /// Everything that can be asked.
@@ -62,11 +84,7 @@ enum Verb {
     Plugins(verbs::plugins::Options),
     /// Write a plug-in crate that builds, is tested and shows up in `plugins`
     New(verbs::new::Options),
-    /// Repeat a published result and put it beside ours
-    Reproduce(verbs::reproduce::Options),
-    /// Benchmarks, side by side with what people use otherwise
-    Bench(verbs::bench::Options),
-    /// Put what benchmarks compare with into the project folder
+    /// Put libraries that this program does not come with into the project folder
     Setup(verbs::setup::Options),
 }
 
@@ -113,13 +131,15 @@ fn command(extras: &[Extra]) -> Command {
         .mut_subcommand("prune", |c| c.after_help(criteria.clone()))
         .mut_subcommand("run", |c| c.after_help(format!("{criteria}\n\n{strategies}")));
     let names: Vec<String> = base.get_subcommands().map(|c| c.get_name().to_string()).collect();
-    // `bench` has a --json of its own, which takes a file.
-    let base =
-        names.iter().filter(|n| *n != "bench").fold(base, |c, name| c.mut_subcommand(name, |v| v.arg(json_flag())));
-    extras.iter().fold(base, |c, extra| c.subcommand(extra.command.clone()))
+    let base = names.iter().fold(base, |c, name| c.mut_subcommand(name, |v| v.arg(json_flag())));
+    extras.iter().fold(base, |c, extra| match extra.under {
+        Some(verb) => c.mut_subcommand(verb, |v| v.subcommand(extra.command.clone())),
+        None => c.subcommand(extra.command.clone()),
+    })
 }
 
-fn json_flag() -> clap::Arg {
+/// The flag `--json`, which [`Context::format`] tells of. Verbs of this crate have it, and those under them.
+pub fn json_flag() -> clap::Arg {
     let help = "Print one JSON document on standard output, everything else on standard error";
     clap::Arg::new("json").long("json").global(true).action(clap::ArgAction::SetTrue).help(help)
 }
@@ -141,21 +161,21 @@ fn usage(error: &clap::Error) -> String {
     format!("{} (see --help)", kept.join("; "))
 }
 
+/// The options of a verb among its arguments.
+pub fn options<O: FromArgMatches>(matches: &ArgMatches) -> Result<O> {
+    O::from_arg_matches(matches).map_err(|e| Failure::input(usage(&e)))
+}
+
 fn dispatch(matches: &ArgMatches, program: Program) -> Result<()> {
-    if let Some((name, own)) = matches.subcommand()
-        && let Some(extra) = program.extras.iter().find(|e| e.command.get_name() == name)
-    {
-        return (extra.run)(own);
-    }
-    let parse = |e: clap::Error| Failure::input(usage(&e));
-    let common = Common::from_arg_matches(matches).map_err(parse)?;
-    let verb = Verb::from_arg_matches(matches).map_err(parse)?;
+    // A verb may have an own --json, which takes a file.
     let json = |m: &ArgMatches| m.try_get_one::<bool>("json").ok().flatten().copied().unwrap_or(false);
     let format = if matches.subcommand().is_some_and(|(_, m)| json(m)) { Format::Json } else { Format::Text };
-    let cx = Context::new(&common, format, program.manifest)?;
-    let answer = match verb {
+    let cx = Context::new(&options(matches)?, format, program.build)?;
+    if let Some((extra, own)) = program.extras.iter().find_map(|e| Some((e, e.asked(matches)?))) {
+        return (extra.run)(&cx, own);
+    }
+    let answer = match options(matches)? {
         Verb::Run(o) => return verbs::run::run(&cx, &o),
-        Verb::Reproduce(o) => return verbs::reproduce::run(&cx, &o),
         Verb::Train(o) => verbs::train::run(&cx, &o),
         Verb::Prune(o) => verbs::prune::run(&cx, &o),
         Verb::Finetune(o) => verbs::finetune::run(&cx, &o),
@@ -171,7 +191,6 @@ fn dispatch(matches: &ArgMatches, program: Program) -> Result<()> {
         Verb::Data(o) => verbs::data::run(&cx, &o),
         Verb::Plugins(o) => verbs::plugins::run(&o),
         Verb::New(o) => verbs::new::run(&o),
-        Verb::Bench(o) => verbs::bench::run(&cx, &o),
         Verb::Setup(o) => verbs::setup::run(&o),
     }?;
     answer.print(cx.format)
@@ -184,6 +203,32 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         command(&[]).debug_assert();
+    }
+
+    fn extras() -> [Extra; 2] {
+        let files = Command::new("speed").arg(clap::Arg::new("json").long("json"));
+        [
+            Extra::new(files, |cx, _| Err(Failure::Check(format!("{:?}", cx.format)))),
+            Extra::new(Command::new("speed").about("of setup"), |cx, _| {
+                Err(Failure::Check(format!("{:?} under", cx.format)))
+            })
+            .under("setup"),
+        ]
+    }
+
+    #[test]
+    fn verbs_of_a_program_run_alone_or_under_others() {
+        let said = |line: &str| {
+            let matches = command(&extras()).try_get_matches_from(line.split(' ')).unwrap();
+            dispatch(&matches, Program { extras: extras().into(), build: None }).unwrap_err().to_string()
+        };
+        command(&extras()).debug_assert();
+        assert_eq!(said("xtask speed --json file"), "Text");
+        assert_eq!(
+            (said("xtask setup speed"), said("xtask setup speed --json")),
+            ("Text under".into(), "Json under".into())
+        );
+        assert_eq!(extras()[1].summary(), ("setup speed".into(), "of setup".into()));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::backends::{self, Opened};
 use crate::output::{Format, note};
-use crate::{Failure, Result, machine};
+use crate::{Build, Failure, Result, machine};
 use spectral_core::{BackendHandle, BackendOptions, DataOrigin, Model, Samples};
 use spectral_data::{DataOptions, Dataset};
 use std::path::{Path, PathBuf};
@@ -24,22 +24,24 @@ pub(crate) struct Common {
 }
 
 /// The context of a verb.
-pub(crate) struct Context {
+pub struct Context {
     /// The backend that was asked for; the best one, if none was.
     asked: Option<String>,
     opened: OnceLock<Opened>,
-    /// What the program can be built again from, with another backend in it.
-    manifest: Option<PathBuf>,
+    /// What the program can be built again from.
+    build: Option<Build>,
     /// How many threads were asked for.
     limit: Option<usize>,
-    pub(crate) threads: usize,
-    pub(crate) format: Format,
+    /// Threads to use.
+    pub threads: usize,
+    /// How the answer is printed.
+    pub format: Format,
     pub(crate) data_dir: Option<PathBuf>,
 }
 
 impl Context {
     /// The context that the options ask for, without a backend yet.
-    pub(crate) fn new(common: &Common, format: Format, manifest: Option<PathBuf>) -> Result<Self> {
+    pub(crate) fn new(common: &Common, format: Format, build: Option<Build>) -> Result<Self> {
         if common.threads == Some(0) {
             return Err(Failure::input("--threads must be at least 1"));
         }
@@ -47,7 +49,7 @@ impl Context {
         Ok(Self {
             asked: common.backend.clone(),
             opened: OnceLock::new(),
-            manifest,
+            build,
             limit: common.threads,
             threads: common.threads.unwrap_or_else(machine::default_threads),
             format,
@@ -56,12 +58,12 @@ impl Context {
     }
 
     /// The same with a backend that is opened now, if the command line asks for none.
-    pub(crate) fn preferring(&self, backend: Option<&str>) -> Result<Self> {
+    pub fn preferring(&self, backend: Option<&str>) -> Result<Self> {
         let asked = self.asked.clone().or_else(|| backend.map(Into::into));
         let cx = Self {
             asked,
             opened: OnceLock::new(),
-            manifest: self.manifest.clone(),
+            build: self.build.clone(),
             data_dir: self.data_dir.clone(),
             ..*self
         };
@@ -80,7 +82,7 @@ impl Context {
     }
 
     /// As [`opened`](Self::opened), the handle alone.
-    pub(crate) fn backend(&self) -> Result<&BackendHandle> {
+    pub fn backend(&self) -> Result<&BackendHandle> {
         Ok(&self.opened()?.handle)
     }
 
@@ -90,16 +92,27 @@ impl Context {
     }
 
     /// The same backend on one thread, for workers side by side.
-    pub(crate) fn single_threaded(&self) -> Result<BackendHandle> {
+    pub fn single_threaded(&self) -> Result<BackendHandle> {
         Ok(self.open(Some(self.backend()?.name()), Some(1))?.handle)
     }
 
+    /// Builds this program again with a cargo feature and goes on as the new one, with the same arguments. Returns only
+    /// if that is impossible.
+    pub fn rebuild_with(&self, feature: &'static str) -> Failure {
+        match &self.build {
+            Some(build) => build.with(feature),
+            None => {
+                Failure::input(format!("this program was built without its feature `{feature}`; build it with that"))
+            }
+        }
+    }
+
     fn open(&self, name: Option<&str>, threads: Option<usize>) -> Result<Opened> {
-        backends::open(name, &BackendOptions { threads }, self.manifest.as_deref())
+        backends::open(name, &BackendOptions { threads }, self.build.as_ref())
     }
 
     /// Loads a data set by name or path.
-    pub(crate) fn dataset(&self, name: &str, split_seed: Option<u64>) -> Result<Dataset> {
+    pub fn dataset(&self, name: &str, split_seed: Option<u64>) -> Result<Dataset> {
         self.dataset_as(&DataOrigin { name: name.into(), split_seed, ..DataOrigin::default() })
     }
 

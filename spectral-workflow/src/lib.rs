@@ -13,22 +13,24 @@
 //! May depend on all of them.
 
 mod backends;
-mod bench;
 pub mod cli;
 mod context;
 mod failure;
-mod machine;
-mod output;
-mod progress;
+pub mod files;
+pub mod machine;
+pub mod output;
+pub mod process;
+pub mod progress;
 pub mod recipe;
 pub mod report;
-mod reproduce;
 mod run;
-mod stage;
+pub mod stage;
 mod verbs;
 
 pub use cli::{Extra, Program, main, main_with};
+pub use context::Context;
 pub use failure::{Failure, Result};
+pub use process::Build;
 
 // Linked for their registrations.
 use spectral_cpu as _;

@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::report::Machine;
 
 /// Describes this machine and how the backend uses it.
-pub(crate) fn describe(cx: &Context) -> Result<Machine> {
+pub fn describe(cx: &Context) -> Result<Machine> {
     let opened = cx.opened()?;
     let (backend, simd) = (opened.handle.name().to_string(), simd(&opened.handle.describe()));
     Ok(Machine { cpu: cpu_name(), threads: cx.threads, simd, backend, instead: opened.instead.clone() })

@@ -5,7 +5,7 @@ use std::io::Write;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+pub enum Format {
     /// For people.
     Text,
     /// One JSON document on standard output.
@@ -13,20 +13,22 @@ pub(crate) enum Format {
 }
 
 /// The result of a verb: text for people and the same as JSON.
-pub(crate) struct Answer {
-    pub(crate) text: String,
-    pub(crate) json: serde_json::Value,
+pub struct Answer {
+    /// For people.
+    pub text: String,
+    /// For scripts.
+    pub json: serde_json::Value,
 }
 
 impl Answer {
     /// An answer whose JSON form is `value` serialised.
-    pub(crate) fn new(text: impl Into<String>, value: &impl serde::Serialize) -> Result<Self> {
+    pub fn new(text: impl Into<String>, value: &impl serde::Serialize) -> Result<Self> {
         let json = serde_json::to_value(value).map_err(|e| Failure::Check(format!("cannot write the result: {e}")))?;
         Ok(Self { text: text.into(), json })
     }
 
     /// Prints the answer. A closed pipe is not an error: whoever read had enough.
-    pub(crate) fn print(&self, format: Format) -> Result<()> {
+    pub fn print(&self, format: Format) -> Result<()> {
         let text = match format {
             Format::Text => self.text.trim_end().to_string(),
             Format::Json => serde_json::to_string_pretty(&self.json).unwrap_or_default(),
@@ -41,18 +43,18 @@ impl Answer {
 }
 
 /// A line for people on standard error.
-pub(crate) fn note(line: impl AsRef<str>) {
+pub fn note(line: impl AsRef<str>) {
     // Nothing can be said about a standard error that is gone.
     let _ = writeln!(std::io::stderr(), "{}", line.as_ref());
 }
 
 /// Rows as text columns, the first left-aligned, the others right-aligned: numbers.
-pub(crate) fn columns(header: &[&str], rows: &[Vec<String>]) -> String {
+pub fn columns(header: &[&str], rows: &[Vec<String>]) -> String {
     aligned(header, rows, |column| column == 0)
 }
 
 /// Rows as text columns, all left-aligned: words.
-pub(crate) fn left_columns(header: &[&str], rows: &[Vec<String>]) -> String {
+pub fn left_columns(header: &[&str], rows: &[Vec<String>]) -> String {
     aligned(header, rows, |_| true)
 }
 

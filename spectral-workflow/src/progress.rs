@@ -5,13 +5,13 @@ use spectral_core::{EpochRecord, Flow, Model, Progress, TrainHook};
 use std::time::Duration;
 
 /// A bar over the steps of a training run; invisible unless standard error is a terminal.
-pub(crate) struct Bar {
+pub struct Bar {
     bar: ProgressBar,
 }
 
 impl Bar {
     /// A bar that calls the run `label`.
-    pub(crate) fn new(label: &str) -> Self {
+    pub fn new(label: &str) -> Self {
         Self { bar: bar(label, "{prefix:>10} {wide_bar:.cyan/dim} {percent:>3}%  {eta:>4}  {msg}") }
     }
 }
@@ -25,7 +25,7 @@ fn bar(label: &str, template: &str) -> ProgressBar {
 }
 
 /// Shows a moving sign called `label` while `work` runs, for work whose length nobody knows.
-pub(crate) fn during<T>(label: &'static str, work: impl FnOnce() -> T) -> T {
+pub fn during<T>(label: &'static str, work: impl FnOnce() -> T) -> T {
     let spinner = bar(label, "{prefix:>10} {spinner:.cyan} {elapsed}");
     spinner.enable_steady_tick(Duration::from_millis(100));
     let result = work();
@@ -34,7 +34,7 @@ pub(crate) fn during<T>(label: &'static str, work: impl FnOnce() -> T) -> T {
 }
 
 /// A bar over `count` jobs, which count themselves.
-pub(crate) fn jobs(label: &str, count: usize) -> ProgressBar {
+pub fn jobs(label: &str, count: usize) -> ProgressBar {
     let bar = bar(label, "{prefix:>10} {wide_bar:.cyan/dim} {pos}/{len}  {eta:>4}");
     bar.set_length(count as u64);
     bar

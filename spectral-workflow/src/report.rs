@@ -10,11 +10,11 @@ pub mod html;
 mod plots;
 mod schema;
 mod summary;
-pub(crate) mod svg;
+pub mod svg;
 mod table;
 
-pub(crate) use format::{bytes, seconds};
-pub(crate) use plots::lines::show as cell_text;
+pub use format::{bytes, seconds};
+pub use plots::lines::show as cell_text;
 pub use schema::{
     Check, Curve, Dataset, Equality, FileTable, Latency, LayerRow, Machine, PruneStep, Report, SCHEMA, Spectrum, Stage,
     StrategyStep, SweepPoint, TensorRow, Verdict, WeightHistogram,

@@ -7,6 +7,7 @@ pub(crate) mod strategies;
 mod verdict;
 
 use crate::context::Context;
+use crate::files::{prepare_folder, write};
 use crate::progress::during;
 use crate::recipe::{Planned, Recipe};
 use crate::report::{self, Curve, Report, Stage};
@@ -228,16 +229,6 @@ fn measure_latencies(models: &Models, stages: &mut [Stage]) -> Result<()> {
     Ok(())
 }
 
-/// Makes the folder and finds out now whether it can be written to.
-pub(crate) fn prepare_folder(out: &Path) -> Result<()> {
-    if out.exists() && !out.is_dir() {
-        return Err(Failure::input(format!("--out {} is a file; name a folder", out.display())));
-    }
-    std::fs::create_dir_all(out).map_err(|e| Failure::writing(out, e))?;
-    tempfile::Builder::new().prefix(".probe").tempfile_in(out).map_err(|e| Failure::writing(out, e))?;
-    Ok(())
-}
-
 /// Removes the models between the steps of an earlier run: they are not of this one.
 fn remove_steps(out: &Path) -> Result<()> {
     for step in (2..).map(|n| out.join(before_step(n))).take_while(|p| p.exists()) {
@@ -273,22 +264,6 @@ fn save_all(out: &Path, models: &Models, report: &mut Report) -> Result<()> {
     let json = report.to_json().map_err(|e| Failure::Check(format!("cannot write the report: {e}")))?;
     write(&out.join("report.json"), &json)?;
     write(&out.join("report.html"), &report::html::render(report))
-}
-
-/// Writes a text file atomically.
-pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
-    use std::io::Write;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| Failure::writing(path, e))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(|e| Failure::writing(path, e))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let readable = std::fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(readable).map_err(|e| Failure::writing(path, e))?;
-    }
-    file.persist(path).map_err(|e| Failure::writing(path, e.error))?;
-    Ok(())
 }
 
 /// What a failed verdict says on standard error, if it failed.

@@ -49,15 +49,15 @@ pub(crate) fn latency(model: &Model, plan: &Plan, batch: usize) -> Result<Latenc
 }
 
 /// Sizes of a model.
-pub(crate) struct Counts {
+pub struct Counts {
     /// Parameter entries that are not zero.
-    pub(crate) nonzeros: usize,
+    pub nonzeros: usize,
     /// Multiplications and additions with non-zero weights, for one sample.
-    pub(crate) flops: usize,
+    pub flops: usize,
 }
 
 /// Counts what is not zero.
-pub(crate) fn count(model: &Model) -> Result<Counts> {
+pub fn count(model: &Model) -> Result<Counts> {
     let backend = model.backend();
     let mut nonzeros = 0;
     for (_, param) in model.params().iter() {

@@ -1,6 +1,5 @@
 //! One module a verb: its options, and the few calls into other crates that answer it.
 
-pub(crate) mod bench;
 pub(crate) mod compact;
 pub(crate) mod data;
 pub(crate) mod delta;
@@ -12,7 +11,6 @@ pub(crate) mod new;
 pub(crate) mod plugins;
 pub(crate) mod prove;
 pub(crate) mod prune;
-pub(crate) mod reproduce;
 pub(crate) mod run;
 pub(crate) mod setup;
 pub(crate) mod sparsify;
@@ -46,14 +44,4 @@ fn prove_step(cx: &Context, before: &Model, after: &Model) -> Result<usize> {
             p.max_rel_diff
         ))),
     }
-}
-
-/// Whether a model file may be written to `path`, before hours of work go into it.
-fn check_writable(path: &Path) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if path.is_dir() {
-        return Err(Failure::input(format!("--out {} is a folder; name a file in it", path.display())));
-    }
-    tempfile::Builder::new().prefix(".probe").tempfile_in(folder).map_err(|e| Failure::writing(folder, e))?;
-    Ok(())
 }

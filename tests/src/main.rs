@@ -4,6 +4,9 @@
 mod dishonest;
 mod thin;
 
+use spectral_workflow::Program;
+
 fn main() -> std::process::ExitCode {
-    spectral_workflow::main()
+    let extras = spectral_bench::verbs();
+    spectral_workflow::main_with(Program { extras, ..Program::default() })
 }

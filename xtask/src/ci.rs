@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// What each crate may depend on inside the workspace (normal dependencies).
-const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 14] = [
     ("spectral-core", &[]),
     ("spectral-cpu", &["core"]),
     ("spectral-tch", &["core"]),
@@ -18,6 +18,8 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
     ("spectral-io", &["core"]),
     ("spectral-data", &["core"]),
     ("spectral-testkit", &["core"]),
+    ("spectral-workflow", &["core", "cpu", "cuda", "data", "io", "layers", "prune", "sparse", "tch", "train"]),
+    ("spectral-bench", &["core", "cpu", "data", "io", "layers", "prune", "sparse", "train", "workflow"]),
     ("spectral", &["core", "cpu", "data", "io", "layers", "prune", "sparse", "train"]),
 ];
 

@@ -1,35 +1,37 @@
 //! The command line of this workspace: every workflow verb, plus developer checks.
 
 mod backends;
+mod bench;
 mod ci;
 mod folders;
 mod tidy;
 
+#[cfg(feature = "bench")]
 use peak_alloc::PeakAlloc;
-use spectral_workflow::{Extra, Failure, Program, Result};
+use spectral_workflow::{Build, Extra, Failure, Program, Result};
 use std::path::Path;
 use std::process::ExitCode;
 
 /// Knows how much memory was in use at most: `bench memory` asks.
+#[cfg(feature = "bench")]
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 fn main() -> ExitCode {
-    let extras = vec![
-        Extra {
-            command: clap::Command::new("ci")
-                .about("Everything CI checks but the tests, cheapest first")
-                .subcommand(clap::Command::new("backends").about("The conformance suite on every backend, for real")),
-            run: |args| if args.subcommand().is_some() { backends::run(root()) } else { ci::run(root()) },
-        },
-        Extra {
-            command: clap::Command::new("tidy")
-                .about("House rules: file sizes, crate docs, places of unsafe code, traces of this machine"),
-            run: |_| tidy::run(root()),
-        },
-    ];
-    let manifest = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
-    spectral_workflow::main_with(Program { extras, manifest })
+    let ci = clap::Command::new("ci")
+        .about("Everything CI checks but the tests, cheapest first")
+        .subcommand(clap::Command::new("backends").about("The conformance suite on every backend, for real"));
+    let tidy = clap::Command::new("tidy")
+        .about("House rules: file sizes, crate docs, places of unsafe code, traces of this machine");
+    let mut extras = bench::verbs();
+    extras.push(Extra::new(ci, |_, args| match args.subcommand() {
+        Some(_) => backends::run(root()),
+        None => ci::run(root()),
+    }));
+    extras.push(Extra::new(tidy, |_, _| tidy::run(root())));
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let features = if cfg!(feature = "bench") { vec!["bench"] } else { Vec::new() };
+    spectral_workflow::main_with(Program { extras, build: Some(Build { manifest, features }) })
 }
 
 /// The workspace's folder.

@@ -40,7 +40,7 @@ pub(crate) const BYTES: [(f64, &str); 4] = [(1.0, "B"), (1e3, "kB"), (1e6, "MB")
 pub(crate) const MICROS: [(f64, &str); 4] = [(1e-3, "ns"), (1.0, "µs"), (1e3, "ms"), (1e6, "s")];
 
 /// Bytes in decimal units, three significant digits.
-pub(crate) fn bytes(n: u64) -> String {
+pub fn bytes(n: u64) -> String {
     if n < 1000 {
         return format!("{n} B");
     }
@@ -58,7 +58,7 @@ pub(crate) fn micros(us: f64) -> String {
 }
 
 /// Wall-clock seconds.
-pub(crate) fn seconds(s: f64) -> String {
+pub fn seconds(s: f64) -> String {
     match s {
         s if !s.is_finite() || s < 0.0 => "-".into(),
         s if s < 10.0 => format!("{s:.1} s"),

@@ -42,7 +42,7 @@ pub fn render(report: &Report) -> String {
 }
 
 /// Tables of results as a page of their own.
-pub(crate) fn render_tables(title: &str, facts: &[String], machine: &Machine, tables: &[Table]) -> String {
+pub fn render_tables(title: &str, facts: &[String], machine: &Machine, tables: &[Table]) -> String {
     let mut page = String::with_capacity(64 << 10);
     begin(&mut page, title);
     let facts = facts.iter().map(|f| escape(f)).collect::<Vec<_>>().join("<br/>");

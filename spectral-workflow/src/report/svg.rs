@@ -12,7 +12,7 @@ pub(crate) use scale::Scale;
 use std::fmt::Write;
 
 /// `x` to the right, `y` down.
-pub(crate) type Point = (f64, f64);
+pub type Point = (f64, f64);
 
 /// A rectangle, from its upper left corner.
 #[derive(Debug, Clone, Copy)]
@@ -39,13 +39,13 @@ impl Area {
 }
 
 /// A drawing.
-pub(crate) struct Svg {
+pub struct Svg {
     text: String,
 }
 
 impl Svg {
     /// An empty drawing; `label` is what a screen reader says.
-    pub(crate) fn new(width: f64, height: f64, label: &str) -> Self {
+    pub fn new(width: f64, height: f64, label: &str) -> Self {
         let (width, height, label) = (number(width), number(height), escape(label));
         Self { text: format!(r#"<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">"#) }
     }
@@ -59,7 +59,7 @@ impl Svg {
     }
 
     /// A straight line.
-    pub(crate) fn line(&mut self, class: &str, from: Point, to: Point) {
+    pub fn line(&mut self, class: &str, from: Point, to: Point) {
         let [x1, y1, x2, y2] = [from.0, from.1, to.0, to.1].map(number);
         let shape = format!(r#"line class="{class}" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}""#);
         self.element(&shape, "line", "");
@@ -77,19 +77,19 @@ impl Svg {
     }
 
     /// A filled circle.
-    pub(crate) fn dot(&mut self, class: &str, at: Point, radius: f64, title: &str) {
+    pub fn dot(&mut self, class: &str, at: Point, radius: f64, title: &str) {
         let [x, y, r] = [at.0, at.1, radius].map(number);
         self.element(&format!(r#"circle class="{class}" cx="{x}" cy="{y}" r="{r}""#), "circle", title);
     }
 
     /// One line of text on its baseline. Classes `m` and `e` centre it and right-align it.
-    pub(crate) fn text(&mut self, class: &str, at: Point, text: &str) {
+    pub fn text(&mut self, class: &str, at: Point, text: &str) {
         let [x, y] = [at.0, at.1].map(number);
         let _ = write!(self.text, r#"<text class="{class}" x="{x}" y="{y}">{}</text>"#, escape(text));
     }
 
     /// The markup.
-    pub(crate) fn finish(mut self) -> String {
+    pub fn finish(mut self) -> String {
         self.text.push_str("</svg>");
         self.text
     }

@@ -1,8 +1,9 @@
 //! `delta MODEL --base BASE --out FILE` and `apply FILE --base BASE --out MODEL`
 
-use super::{check_writable, saved};
+use super::saved;
 use crate::Result;
 use crate::context::Context;
+use crate::files::check_writable;
 use crate::output::{Answer, bytes};
 use std::path::PathBuf;
 

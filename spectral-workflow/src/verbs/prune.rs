@@ -1,7 +1,8 @@
 //! `prune MODEL --out FILE --criterion NAME ...`
 
-use super::{check_writable, saved};
+use super::saved;
 use crate::context::Context;
+use crate::files::check_writable;
 use crate::output::Answer;
 use crate::{Failure, Result};
 use spectral_core::{PrunerEntry, Seed, registry};

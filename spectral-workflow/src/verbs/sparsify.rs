@@ -1,8 +1,9 @@
 //! `sparsify MODEL --out FILE`
 
-use super::{check_writable, prove_step, saved};
+use super::{prove_step, saved};
 use crate::Result;
 use crate::context::Context;
+use crate::files::check_writable;
 use crate::output::{Answer, left_columns};
 use crate::run::phases;
 use std::path::PathBuf;

@@ -1,8 +1,9 @@
 //! `train RECIPE --out FILE`
 
-use super::{check_writable, saved};
+use super::saved;
 use crate::Result;
 use crate::context::Context;
+use crate::files::check_writable;
 use crate::output::Answer;
 use crate::recipe::Recipe;
 use crate::run::phases;

@@ -1,7 +1,7 @@
 //! `undo MODEL --steps N --out FILE`
 
-use super::check_writable;
 use crate::context::Context;
+use crate::files::check_writable;
 use crate::output::{Answer, bytes};
 use crate::run::strategies::STRATEGY;
 use crate::{Failure, Result};

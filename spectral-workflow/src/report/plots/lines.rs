@@ -90,7 +90,7 @@ fn number(cell: &Cell) -> Option<f64> {
 }
 
 /// A cell as people read it.
-pub(crate) fn show(cell: &Cell) -> String {
+pub fn show(cell: &Cell) -> String {
     match cell {
         Cell::Text(text) => text.clone(),
         Cell::Number(n) if n.fract() == 0.0 && n.abs() < 1e7 => format!("{n}"),

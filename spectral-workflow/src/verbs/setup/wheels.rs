@@ -1,11 +1,14 @@
 //! Libraries out of Python wheels, which hold them for every version of Python.
 
-use super::execute;
 use crate::output::note;
+use crate::process::execute;
 use crate::{Failure, Result};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// What helps where there is no Python.
+const PYTHON: &str = "install Python 3 with venv and pip";
 
 /// Downloads wheels with a pip of its own into `work` and unpacks the files and folders in `kept` to `to`. If that
 /// fails, `instead` says what else to do.
@@ -17,12 +20,12 @@ pub(super) fn fetch(wheels: &[&str], kept: &[&str], work: &Path, to: &Path, inst
 fn download(wheels: &[&str], work: &Path, instead: &str) -> Result<Vec<PathBuf>> {
     let (python, folder) = (work.join("python"), work.join("wheels"));
     note("making a Python environment for the download");
-    execute(Command::new("python3").args(["-m", "venv"]).arg(&python))?;
+    execute(Command::new("python3").args(["-m", "venv"]).arg(&python), PYTHON)?;
     note(format!("downloading {}", wheels.join(", ")));
     let mut pip = Command::new(python.join("bin/python"));
     pip.args(["-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"]);
     pip.args(["--python-version", "3.11", "--dest"]).arg(&folder).args(wheels);
-    execute(&mut pip).map_err(|_| {
+    execute(&mut pip, PYTHON).map_err(|_| {
         Failure::Check(format!("the download failed, for the reason above; check the network, or {instead}"))
     })?;
     let files = fs::read_dir(&folder).map_err(|e| Failure::reading(&folder, e))?;

@@ -15,15 +15,16 @@ mod train;
 
 pub(crate) use rival::Rival;
 
-use crate::context::Context;
-use crate::output::columns;
-use crate::progress::during;
-use crate::report::Machine;
-use crate::{Failure, Result, machine};
+use crate::{Failure, Result};
 use contest::{Contest, Times};
 use rival::{Rivals, Variant};
 use serde::Serialize;
 use spectral_core::registry::Unknown;
+use spectral_workflow::Context;
+use spectral_workflow::machine;
+use spectral_workflow::output::columns;
+use spectral_workflow::progress::during;
+use spectral_workflow::report::Machine;
 
 /// What a run of benchmarks gave; the JSON form is a contract.
 #[derive(Debug, Serialize)]

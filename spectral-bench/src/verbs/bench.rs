@@ -1,13 +1,15 @@
 //! `bench [SUITE ...]`
 
 use crate::bench::{self, Rival};
-use crate::context::Context;
-use crate::output::{Answer, note};
 use crate::{Failure, Result};
+use clap::{ArgMatches, Args, Command};
+use spectral_workflow::Context;
+use spectral_workflow::output::{Answer, note};
+use spectral_workflow::{Extra, cli};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+struct Options {
     /// Suites to run (all but set-large, if none is named): dense, spectral, train, sparse-infer, grid, sparse-train,
     /// set, set-large, compact, file, memory
     suites: Vec<String>,
@@ -25,7 +27,13 @@ pub(crate) struct Options {
     strict: bool,
 }
 
-pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
+pub(crate) fn verb() -> Extra {
+    let command = Command::new("bench").about("Benchmarks, side by side with what people use otherwise");
+    Extra::new(Options::augment_args(command), run)
+}
+
+fn run(cx: &Context, matches: &ArgMatches) -> Result<()> {
+    let options: Options = cli::options(matches)?;
     let cx = &cx.preferring(Some("cpu"))?;
     if cx.backend()?.name() != "cpu" {
         return Err(Failure::input("bench measures the backend `cpu` only; leave --backend out"));
@@ -50,5 +58,5 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
         note(&answer.text);
         return Err(Failure::Check(format!("missed the bar: {}", missed.join(", "))));
     }
-    Ok(answer)
+    answer.print(cx.format)
 }

@@ -1,10 +1,10 @@
 //! What every repetition works with: the scale it was asked for, data, measuring, and workers.
 
-use crate::context::Context;
-use crate::progress::{self, Bar};
 use crate::{Failure, Result};
 use spectral_core::{Activation, BackendHandle, Evaluate, Model, Samples, Seed, Trainable};
 use spectral_train::{Evaluator, Trainer};
+use spectral_workflow::Context;
+use spectral_workflow::progress::{self, Bar};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,13 +1,13 @@
 //! What a repetition looks like: text, JSON, Markdown, a page, CSV files.
 
 use super::{Check, Outcome, Published};
-use crate::output::left_columns;
-use crate::report::html::render_tables;
-use crate::report::{Machine, cell_text, seconds};
-use crate::run::write;
 use crate::{Failure, Result};
 use serde_json::{Value, json};
 use spectral_core::Table;
+use spectral_workflow::files::write;
+use spectral_workflow::output::left_columns;
+use spectral_workflow::report::html::render_tables;
+use spectral_workflow::report::{Machine, cell_text, seconds};
 use std::fmt::Write;
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! The plot beside the page: every bar, and where we are.
 
 use super::{BenchReport, Row};
-use crate::report::svg::Svg;
+use spectral_workflow::report::svg::Svg;
 
 /// Looks of the file by itself, for light and dark.
 const STYLE: &str = "<style>text{font:11px sans-serif;fill:#57606a}.e{text-anchor:end}.m{text-anchor:middle}\
@@ -57,7 +57,7 @@ impl BenchReport {
 #[cfg(test)]
 mod tests {
     use crate::bench::{Bar, BenchReport, Row, Times};
-    use crate::report::Machine;
+    use spectral_workflow::report::Machine;
 
     #[test]
     fn every_bar_is_drawn_met_or_not() {

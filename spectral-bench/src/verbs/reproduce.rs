@@ -1,18 +1,21 @@
 //! `reproduce [ID]`
 
-use crate::context::Context;
-use crate::output::{Answer, note};
 use crate::reproduce::{ALL, Lab, Published, Repetition, Scale, find};
-use crate::{Failure, Result, machine, run as chain};
+use crate::{Failure, Result};
+use clap::{ArgMatches, Args, Command};
 use serde_json::json;
 use spectral_core::registry::{self, Unknown};
 use spectral_core::{Activation, Error};
 use spectral_data::DatasetEntry;
+use spectral_workflow::Context;
+use spectral_workflow::files::prepare_folder;
+use spectral_workflow::output::{Answer, note};
+use spectral_workflow::{Extra, cli, machine};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Options {
+struct Options {
     /// Which result; without it they are listed
     id: Option<String>,
     /// A small version that takes less than a minute; its numbers are not judged
@@ -41,13 +44,19 @@ pub(crate) struct Options {
     out: Option<PathBuf>,
 }
 
-pub(crate) fn run(cx: &Context, options: &Options) -> Result<()> {
+pub(crate) fn verb() -> Extra {
+    let command = Command::new("reproduce").about("Repeat a published result and put it beside ours");
+    Extra::new(Options::augment_args(command).arg(cli::json_flag()), run)
+}
+
+fn run(cx: &Context, matches: &ArgMatches) -> Result<()> {
+    let options: Options = cli::options(matches)?;
     let Some(id) = &options.id else { return list().print(cx.format) };
     let published = find(id)?;
-    let lab = Lab { cx, scale: scale(published, options)? };
+    let lab = Lab { cx, scale: scale(published, &options)? };
     let folder = format!("target/spectral/reproduce-{}", published.id);
     let out = options.out.clone().unwrap_or_else(|| Path::new(&folder).into());
-    chain::prepare_folder(&out)?;
+    prepare_folder(&out)?;
     note(format!("{}: {}", published.id, published.title));
     let started = Instant::now();
     // Leaves no empty folder behind; one with files in it stays.

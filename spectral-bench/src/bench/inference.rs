@@ -3,12 +3,13 @@
 use super::contest::{Burst, Contest, repeated, same};
 use super::train::name;
 use super::{Arena, Bar, Row};
-use crate::{Result, stage};
+use crate::Result;
 use ndarray::Array2;
 use spectral_core::{Activation, BackendHandle, Mask, Model, Plan, Seed, Session};
 use spectral_layers::Network;
 use spectral_prune::{Prune, compact as remove_units};
 use spectral_sparse::{Policy, sparsify};
+use spectral_workflow::stage;
 
 const WIDTHS: [usize; 5] = [784, 1000, 800, 400, 10];
 

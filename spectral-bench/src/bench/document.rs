@@ -78,7 +78,7 @@ fn line(row: &Row) -> String {
 #[cfg(test)]
 mod tests {
     use crate::bench::{Bar, BenchReport, Row, Times};
-    use crate::report::Machine;
+    use spectral_workflow::report::Machine;
 
     #[test]
     fn losses_are_printed_like_wins() {
