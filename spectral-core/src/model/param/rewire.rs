@@ -58,6 +58,7 @@ impl Params {
             other => other.clone(),
         };
         let param = &mut self.entries[id.index()];
+        param.zero.take();
         (param.value, param.pruned, param.trainable, param.pattern) = (value, pruned, trainable, Some(pattern));
         self.mask_version += 1;
         Ok(new.len())
