@@ -57,14 +57,9 @@ pub trait Backend: SpectralKernels + SparseKernels + Unitwise + ConvKernels + Re
         self.name().into()
     }
 
-    /// How far results of a family have the same bits again.
+    /// How reproducible the results of a family are.
     fn determinism(&self, _family: Family) -> Determinism {
         Determinism::AnyThreads
-    }
-
-    /// Runs `work` where the backend's threads are at hand; loops over many kernels belong inside.
-    fn within(&self, work: &mut (dyn FnMut() + Send)) {
-        work();
     }
 }
 

@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 /// The CPU as a [`Backend`]. Cloning shares the threads.
 ///
-/// Results depend on the [`Simd`] level, but not on the number of threads. Loops over many kernels belong inside
-/// [`Backend::within`]: then no kernel has to hand its work to another thread first, and none allocates once warm.
+/// Results depend on the [`Simd`] level, but not on the number of threads. Kernels allocate nothing once warm.
 #[derive(Clone)]
 pub struct Cpu(Arc<Inner>);
 
@@ -124,12 +123,5 @@ mod tests {
         assert_eq!(cpu.name(), "cpu");
         assert!(cpu.describe().ends_with("1 thread"), "{}", cpu.describe());
         assert!((entry.open)(&BackendOptions { threads: Some(0) }).is_err());
-    }
-
-    #[test]
-    fn within_runs_the_closure_once() {
-        let mut count = 0;
-        Cpu::with_threads(2).unwrap().within(&mut || count += 1);
-        assert_eq!(count, 1);
     }
 }

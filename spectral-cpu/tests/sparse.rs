@@ -222,7 +222,7 @@ fn spectral_weights_and_gradients() {
     check_spectral(300, 411);
 }
 
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 7] = [
     Rule::Sgd { momentum: 0.0, nesterov: false },
     Rule::Sgd { momentum: 0.9, nesterov: false },
     Rule::Sgd { momentum: 0.9, nesterov: true },
@@ -230,8 +230,6 @@ const RULES: [Rule; 9] = [
     Rule::Adamax { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
     Rule::RmsProp { rho: 0.99, epsilon: 1e-8, epsilon_inside: false },
     Rule::RmsProp { rho: 0.99, epsilon: 1e-8, epsilon_inside: true },
-    Rule::SignAgreement { friction: 0.9 },
-    Rule::MomentumRestart { friction: 0.9, epsilon: 1e-7, start: 1 },
 ];
 
 fn check_update(len: usize) {

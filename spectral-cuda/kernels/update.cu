@@ -1,7 +1,7 @@
 // One step of an optimiser on one parameter, in one pass over memory, and constraints.
 
 // The numbers of Rule, as the launcher counts them.
-enum { SGD, ADAM, ADAMAX, RMS_PROP, SIGN_AGREEMENT, MOMENTUM_RESTART };
+enum { SGD, ADAM, ADAMAX, RMS_PROP };
 
 // Decaying values below this become zero, as in spectral-core.
 DEVICE real cut(real x) { return fabs(x) < real(1e-30) ? real(0) : x; }
@@ -44,14 +44,6 @@ KERNEL update(real *__restrict__ w, const real *__restrict__ gradient, real *__r
         case RMS_PROP:
             x = (real)p * x + (real)(1 - p) * g * g;
             step = g / (flag ? sqrt(x + (real)q) : sqrt(x) + (real)q);
-            break;
-        case SIGN_AGREEMENT:
-            x = (x * sign(g) > 0 ? (real)p * x : real(0)) + sign(g);
-            step = fabs(x) * g;
-            break;
-        case MOMENTUM_RESTART:
-            step = g + x;
-            x = flag ? (g * x > -(real)q ? (real)p * x : real(0)) + g : real(0);
             break;
         }
         w[i] = cut(value - lr * (real)decay * value - lr * step);

@@ -12,8 +12,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SparseTraining {
-    /// In layers that keep so few that it is faster: at most the share that the backend names, see
-    /// [`trains_stored_up_to`](spectral_core::SparseKernels::trains_stored_up_to).
+    /// In layers that keep so few weights that it is faster: at most 30 % on the backend `cpu`, none on others.
     #[default]
     Auto,
     /// In no layer.
@@ -91,7 +90,7 @@ impl<'a> SparseTrainer<'a> {
         hooks: &mut [&mut dyn TrainHook],
     ) -> spectral_core::Result<(History, Vec<TrainedLayer>)> {
         let most = match self.when {
-            SparseTraining::Auto => model.backend().trains_stored_up_to(),
+            SparseTraining::Auto => faster_up_to(model.backend().name()),
             SparseTraining::Never => 0.0,
             SparseTraining::Always => 1.0,
         };
@@ -120,6 +119,20 @@ impl Train for SparseTrainer<'_> {
         hooks: &mut [&mut dyn TrainHook],
     ) -> spectral_core::Result<History> {
         Ok(self.fit(model, data, hooks)?.0)
+    }
+}
+
+/// The share of kept weights up to which a layer trains faster on them than as a whole matrix with a mask; 0 where that
+/// was never measured.
+///
+/// A constant of the backend, never measured at run time: which kernel trains must depend on the model alone. For `cpu`
+/// it was measured on networks from 64-32-10 to 3072-1024-512-10 with Adam and momentum, in batches of 100, on one and
+/// two threads of an AVX-512 Xeon: steps on stored entries take as long as masked ones at about 50 %; at 30 % they are at
+/// least 1.3 times as fast.
+fn faster_up_to(backend: &str) -> f64 {
+    match backend {
+        "cpu" => 0.3,
+        _ => 0.0,
     }
 }
 

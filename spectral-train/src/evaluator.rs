@@ -40,9 +40,7 @@ impl Evaluator {
     /// The batch is 0, the data does not fit the model, or the device failed.
     pub fn run(&self, model: &Model, data: &Samples) -> Result<Metrics> {
         let mut feed = self.feed(self.loss, model, data)?;
-        let mut result = Ok(Metrics::default());
-        model.backend().within(&mut || result = feed.measure(model, data));
-        result
+        feed.measure(model, data)
     }
 
     /// What the network puts out for `data` before a final softmax, if it has one: accuracy among the first k,
@@ -53,19 +51,15 @@ impl Evaluator {
     pub fn logits(&self, model: &Model, data: &Samples) -> Result<Logits> {
         let mut feed = self.feed(Loss::CrossEntropy, model, data)?;
         let mut values = Array2::zeros((data.len(), data.targets().outputs()));
-        let mut result = Ok(());
         let rows: Vec<usize> = (0..data.len()).collect();
-        model.backend().within(&mut || {
-            result = rows.chunks(feed.workspace.capacity()).try_for_each(|rows| {
-                feed.forward(model, data, rows, Mode::Infer, 0)?;
-                let outputs = model.backend().download(feed.workspace.output(feed.node))?;
-                for (i, value) in outputs.into_iter().enumerate() {
-                    values[[rows[i % rows.len()], i / rows.len()]] = value;
-                }
-                Ok(())
-            });
-        });
-        result.map(|()| Logits::new(values))
+        for rows in rows.chunks(feed.workspace.capacity()) {
+            feed.forward(model, data, rows, Mode::Infer, 0)?;
+            let outputs = model.backend().download(feed.workspace.output(feed.node))?;
+            for (i, value) in outputs.into_iter().enumerate() {
+                values[[rows[i % rows.len()], i / rows.len()]] = value;
+            }
+        }
+        Ok(Logits::new(values))
     }
 
     fn feed(&self, loss: Loss, model: &Model, data: &Samples) -> Result<Feed> {

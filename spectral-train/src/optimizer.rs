@@ -2,7 +2,9 @@
 
 mod adam;
 mod adamax;
+mod entrywise;
 mod fused;
+mod range;
 mod rmsprop;
 mod sgd;
 mod sign;

@@ -75,10 +75,8 @@ impl DistanceTracker {
     /// # Errors
     /// The data does not fit the model, or the device failed.
     pub fn look(&mut self, model: &Model, epoch: usize) -> Result<()> {
-        let backend = model.backend().clone();
-        let mut layers = Ok(Vec::new());
-        backend.within(&mut || layers = self.measure(model));
-        self.checkpoints.push(Checkpoint { epoch, layers: layers? });
+        let layers = self.measure(model)?;
+        self.checkpoints.push(Checkpoint { epoch, layers });
         Ok(())
     }
 

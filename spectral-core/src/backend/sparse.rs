@@ -85,14 +85,6 @@ pub trait Packed: std::fmt::Debug + Send + Sync {
 
 /// Sparse products.
 pub trait SparseKernels: Elementwise + Memory {
-    /// The share of stored entries up to which a layer trains faster on them than as a whole matrix with a mask.
-    ///
-    /// A constant of the kernels, never measured at run time: which kernel trains depends on the model alone. 0 says
-    /// that none is known.
-    fn trains_stored_up_to(&self) -> f64 {
-        0.0
-    }
-
     /// `y = act(W x + b)`, and `pre = W x + b` where asked for.
     ///
     /// # Errors

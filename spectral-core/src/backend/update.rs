@@ -51,21 +51,6 @@ pub enum Rule {
         /// Add epsilon under the root.
         epsilon_inside: bool,
     },
-    /// `a = friction a + sign(g)` where `a` has the sign of `g`, else `a = sign(g)`; `w -= lr |a| g`. Sparana F4.
-    SignAgreement {
-        /// Share of the old agreement that is kept, in `0..1`.
-        friction: f64,
-    },
-    /// `w -= lr (g + v)`; then `v = friction v + g` where `g v > -epsilon`, else `v = g`, and `v = 0` before step
-    /// `start`. Sparana F5.
-    MomentumRestart {
-        /// Share of the old velocity that is kept, in `0..1`.
-        friction: f64,
-        /// How far a gradient may oppose the velocity before that is dropped.
-        epsilon: f64,
-        /// The first step that leaves a velocity behind.
-        start: u64,
-    },
 }
 
 impl Rule {
@@ -73,7 +58,7 @@ impl Rule {
     pub fn slots(&self) -> usize {
         match self {
             Self::Sgd { momentum, .. } => usize::from(*momentum != 0.0),
-            Self::RmsProp { .. } | Self::SignAgreement { .. } | Self::MomentumRestart { .. } => 1,
+            Self::RmsProp { .. } => 1,
             Self::Adam { .. } | Self::Adamax { .. } => 2,
         }
     }
@@ -222,17 +207,6 @@ pub trait UpdateKernels: DenseKernels + SparseKernels {
                 Rule::RmsProp { rho, epsilon, epsilon_inside } => {
                     s[0][i] = rho * s[0][i] + (1.0 - rho) * g * g;
                     g / if epsilon_inside { (s[0][i] + epsilon).sqrt() } else { s[0][i].sqrt() + epsilon }
-                }
-                Rule::SignAgreement { friction } => {
-                    let kept = if s[0][i] * sign(g) > 0.0 { friction * s[0][i] } else { 0.0 };
-                    s[0][i] = kept + sign(g);
-                    s[0][i].abs() * g
-                }
-                Rule::MomentumRestart { friction, epsilon, start } => {
-                    let v = s[0][i];
-                    let kept = if g * v > -epsilon { friction * v } else { 0.0 };
-                    s[0][i] = if op.step < start { 0.0 } else { kept + g };
-                    g + v
                 }
             };
             w[i] = cut(w[i] - op.rate * op.decay * w[i] - op.rate * step);

@@ -13,7 +13,7 @@ use crate::backend::{Backend, Constrain, Constraint, Penalty, Rows, Rule, Update
 use crate::base::{Error, Result};
 use crate::tensor::{Mask, Pattern, Shape, Tensor};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Which entries of a parameter training may move. The others are frozen, not zero.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub struct Param {
     pub trainable: Trainable,
     pruned: Option<Mask>,
     value: Tensor,
+    /// Whether every value is 0, once somebody asked; forgotten whenever a value may change.
+    zero: OnceLock<bool>,
     constraint: Constraint,
     averaged: Option<f64>,
     stored: Stored,
@@ -62,6 +64,7 @@ impl Param {
             trainable: Trainable::All,
             pruned: None,
             value,
+            zero: OnceLock::new(),
             constraint: Constraint::None,
             averaged: None,
             stored: Stored::Full,
@@ -86,6 +89,28 @@ impl Param {
     /// The values.
     pub fn value(&self) -> &Tensor {
         &self.value
+    }
+
+    /// Whether every value is 0. Fetches the values from the device at most once between two changes of them.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn is_zero(&self, backend: &dyn Backend) -> Result<bool> {
+        if let Some(&known) = self.zero.get() {
+            return Ok(known);
+        }
+        let zero = match (self.value.host::<f32>(), self.value.host::<f64>()) {
+            (Ok(v), _) => v.iter().all(|v| *v == 0.0),
+            (_, Ok(v)) => v.iter().all(|v| *v == 0.0),
+            _ => backend.download(&self.value)?.iter().all(|v| *v == 0.0),
+        };
+        Ok(*self.zero.get_or_init(|| zero))
+    }
+
+    /// The values, to be changed.
+    fn value_mut(&mut self) -> &mut Tensor {
+        self.zero.take();
+        &mut self.value
     }
 
     /// The entries that are zero for good, if any.
@@ -119,7 +144,7 @@ impl Param {
     /// The mask is over another number of entries, or the device failed.
     pub fn prune(&mut self, backend: &dyn Backend, mask: Option<Mask>) -> Result<()> {
         if let Some(mask) = &mask {
-            backend.zero_where(mask, &mut self.value)?;
+            backend.zero_where(mask, self.value_mut())?;
         }
         self.pruned = mask.filter(|m| m.count() > 0);
         Ok(())
@@ -139,6 +164,7 @@ impl Param {
             trainable: self.trainable.clone(),
             pruned: self.pruned.clone(),
             value: self.value.duplicate()?,
+            zero: self.zero.clone(),
             constraint: self.constraint,
             averaged: self.averaged,
             stored: self.stored,
@@ -220,7 +246,7 @@ impl Params {
         change: impl FnOnce(&mut Tensor) -> Result<T>,
     ) -> Result<T> {
         let param = &mut self.entries[id.index()];
-        let result = change(&mut param.value);
+        let result = change(param.value_mut());
         if let Some(mask) = &param.pruned {
             backend.zero_where(mask, &mut param.value)?;
         }
@@ -243,6 +269,7 @@ impl Params {
         change: impl FnOnce(&mut Tensor, ParamView<'_>) -> Result<()>,
     ) -> Result<()> {
         let param = &mut self.entries[id.index()];
+        param.zero.take();
         let view = ParamView {
             name: &param.name,
             role: param.role,
@@ -276,6 +303,7 @@ impl Params {
     /// The shapes differ, or the device failed.
     pub fn average(&mut self, backend: &dyn Backend, id: ParamId, keep: f64, seen: &Tensor) -> Result<()> {
         let param = &mut self.entries[id.index()];
+        param.zero.take();
         let trainable = match &param.trainable {
             Trainable::All => None,
             Trainable::None => return Ok(()),
@@ -438,6 +466,28 @@ mod tests {
         });
         assert!(failed.is_err());
         assert_eq!(params.get(id).value().host::<f32>().unwrap(), [0.0; 6]);
+    }
+
+    #[test]
+    fn whether_all_values_are_zero_follows_every_change() {
+        let (mut params, id) = arena();
+        let zero = |params: &Params| params.get(id).is_zero(&Reference).unwrap();
+        assert!(zero(&params));
+        params.edit(&Reference, id, |t| Reference.fill(1.0, t)).unwrap();
+        assert!(!zero(&params) && !params.get(id).duplicate().unwrap().is_zero(&Reference).unwrap());
+        params.prune(&Reference, id, &Mask::all(6)).unwrap();
+        assert!(zero(&params));
+        params.set_pruned(&Reference, id, None).unwrap();
+        params.step(&Reference, id, Masking::Apply, |t, _| Reference.fill(2.0, t)).unwrap();
+        assert!(!zero(&params));
+        params.step(&Reference, id, Masking::Apply, |t, _| Reference.fill(0.0, t)).unwrap();
+        assert!(zero(&params));
+        let seen = Reference.zeros(Shape::matrix(2, 3), DType::F32).and_then(|mut t| {
+            Reference.fill(3.0, &mut t)?;
+            Ok(t)
+        });
+        params.average(&Reference, id, 0.5, &seen.unwrap()).unwrap();
+        assert!(!zero(&params));
     }
 
     #[test]

@@ -164,10 +164,7 @@ impl<'m> Session<'m> {
             let end = (start + self.capacity).min(x.nrows());
             let rows = ndarray::s![start..end, ..];
             self.load(x.slice(rows))?;
-            let backend = self.backend.clone();
-            let mut result = Ok(());
-            backend.within(&mut || result = self.step());
-            result?;
+            self.step()?;
             self.unload(y.slice_mut(rows))?;
         }
         Ok(())

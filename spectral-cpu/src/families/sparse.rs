@@ -17,13 +17,6 @@ use spectral_core::{
 use std::sync::Arc;
 
 impl SparseKernels for Cpu {
-    /// Measured on networks from 64-32-10 to 3072-1024-512-10 with Adam and momentum, in batches of 100, on one and two
-    /// threads of an AVX-512 Xeon: steps on stored entries take as long as masked ones at about 50 %; here they are at
-    /// least 1.3 times as fast.
-    fn trains_stored_up_to(&self) -> f64 {
-        0.3
-    }
-
     fn sparse_linear(&self, op: &SparseLinear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
         op.check("sparse_linear", y.shape())?;
         if let Some(pre) = &pre {

@@ -85,41 +85,6 @@ impl<E: Lanes> Step<E> for RmsProp<E> {
     }
 }
 
-#[derive(Clone, Copy)]
-struct SignAgreement<E> {
-    friction: E,
-}
-#[derive(Clone, Copy)]
-struct MomentumRestart<E> {
-    friction: E,
-    epsilon: E,
-    /// Whether this step leaves a velocity behind.
-    remembers: bool,
-}
-
-impl<E: Lanes> Step<E> for SignAgreement<E> {
-    const SLOTS: usize = 1;
-    #[inline(always)]
-    fn step<V: Vector<Elem = E>>(self, g: V, state: &mut [V; 2]) -> V {
-        let sign = signed(V::splat(E::of(1.0)), g);
-        let kept = V::select(state[0].mul(sign).gt(V::zero()), state[0], V::zero());
-        state[0] = V::splat(self.friction).fma(kept, sign);
-        state[0].abs().mul(g)
-    }
-}
-
-impl<E: Lanes> Step<E> for MomentumRestart<E> {
-    const SLOTS: usize = 1;
-    #[inline(always)]
-    fn step<V: Vector<Elem = E>>(self, g: V, state: &mut [V; 2]) -> V {
-        let step = g.add(state[0]);
-        let limit = V::zero().sub(V::splat(self.epsilon));
-        let kept = V::select(g.mul(state[0]).gt(limit), state[0], V::zero());
-        state[0] = if self.remembers { V::splat(self.friction).fma(kept, g) } else { V::zero() };
-        step
-    }
-}
-
 /// The part of an update from entry `first` on.
 pub(crate) struct Update<'a, E> {
     pub(crate) op: Op<'a>,
@@ -146,14 +111,6 @@ impl<E: Lanes> Kernel<E> for Update<'_, E> {
                 take: E::of(1.0 - rho),
                 epsilon: E::of(epsilon),
                 inside: epsilon_inside,
-            }),
-            Rule::SignAgreement { friction } => {
-                self.masked::<V, _>(SignAgreement { friction: E::of(friction) });
-            }
-            Rule::MomentumRestart { friction, epsilon, start } => self.masked::<V, _>(MomentumRestart {
-                friction: E::of(friction),
-                epsilon: E::of(epsilon),
-                remembers: op.step >= start,
             }),
         }
     }

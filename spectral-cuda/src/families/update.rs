@@ -32,8 +32,6 @@ impl<D: Device> UpdateKernels for Cuda<D> {
             Rule::Adam { beta1, beta2, epsilon } => (1, [beta1, beta2, epsilon], false),
             Rule::Adamax { beta1, beta2, epsilon } => (2, [beta1, beta2, epsilon], false),
             Rule::RmsProp { rho, epsilon, epsilon_inside } => (3, [rho, epsilon, 0.0], epsilon_inside),
-            Rule::SignAgreement { friction } => (4, [friction, 0.0, 0.0], false),
-            Rule::MomentumRestart { friction, epsilon, start } => (5, [friction, epsilon, 0.0], op.step >= start),
         };
         let (pruned, trainable) = (self.mask(op.pruned)?, self.mask(op.trainable)?);
         let call = self.call(Source::Update, "update", value.dtype()).tensor(value).tensor(gradient);

@@ -21,21 +21,12 @@ enum Form {
 
 impl Form {
     fn of(backend: &dyn Backend, params: NodeParams<'_>) -> Result<Self> {
-        let rows = !params.get(LAMBDA_IN).is_trainable() && is_zero(backend, params.value(LAMBDA_IN))?;
+        // Values on a device count as well: every backend must take the same form, or the same model would train to
+        // other bits elsewhere. A frozen parameter does not change, so they are fetched once, not every step.
+        let lambda_in = params.get(LAMBDA_IN);
+        let rows = !lambda_in.is_trainable() && lambda_in.is_zero(backend)?;
         Ok(if rows { Self::Rows } else { Self::Weight })
     }
-}
-
-/// Whether every element is zero. Values on a device are fetched: every backend must take the same form, or the same
-/// model would train to other bits elsewhere.
-fn is_zero(backend: &dyn Backend, t: &Tensor) -> Result<bool> {
-    if let Ok(v) = t.host::<f32>() {
-        return Ok(v.iter().all(|v| *v == 0.0));
-    }
-    if let Ok(v) = t.host::<f64>() {
-        return Ok(v.iter().all(|v| *v == 0.0));
-    }
-    Ok(backend.download(t)?.iter().all(|v| *v == 0.0))
 }
 
 /// Tensors kept from forward to backward, for whichever form: what trains is up to the arena, and may change after the

@@ -1,9 +1,9 @@
 //! One layer in one batch class: dense against stored entries.
 
 use super::{ClassChoice, MeasureOptions, Watch};
+use crate::Result;
 use crate::convert::Entries;
 use crate::measure::{Paired, paired_timed};
-use crate::{Error, Result};
 use spectral_core::{
     Affine, BATCH_CLASSES, Backend, Choice, Kernel, Linear, Model, Packed, PackedLinear, Seed, Shape, SparseLinear,
     Tensor,
@@ -62,28 +62,23 @@ enum Rival<'a> {
     Packed(&'a dyn Packed, PackedLinear<'a>),
 }
 
-/// Times both kernels where the backend's threads are at hand, as inference does.
+/// Times both kernels.
 fn compare(backend: &dyn Backend, dense: &Linear<'_>, rival: &Rival<'_>, watch: Watch<'_>) -> Result<Paired> {
     let shape = Shape::matrix(dense.weight.shape().rows(), dense.x.shape().columns());
     let mut y = [backend.zeros(shape, dense.x.dtype())?, backend.zeros(shape, dense.x.dtype())?];
     let [y_dense, y_rival] = &mut y;
-    let mut result = None;
-    backend.within(&mut || {
-        let run_dense = || {
-            backend.linear(dense, y_dense, None)?;
-            backend.synchronize()
-        };
-        let run_rival = || {
-            match rival {
-                Rival::Stored(op) => backend.sparse_linear(op, y_rival, None)?,
-                Rival::Packed(packed, op) => packed.linear(op, y_rival)?,
-            }
-            backend.synchronize()
-        };
-        result = Some(paired_timed(watch.clock, &watch.options.timing, run_dense, run_rival));
-    });
-    let unfinished = || Error::Measure(format!("backend `{}` did not run the kernels", backend.name()));
-    Ok(result.ok_or_else(unfinished)??)
+    let run_dense = || {
+        backend.linear(dense, y_dense, None)?;
+        backend.synchronize()
+    };
+    let run_rival = || {
+        match rival {
+            Rival::Stored(op) => backend.sparse_linear(op, y_rival, None)?,
+            Rival::Packed(packed, op) => packed.linear(op, y_rival)?,
+        }
+        backend.synchronize()
+    };
+    Ok(paired_timed(watch.clock, &watch.options.timing, run_dense, run_rival)?)
 }
 
 /// The kernel that the numbers speak for, in words.

@@ -94,20 +94,6 @@ fn step(op: &Update<'_>, g: &tch::Tensor, state: &[tch::Tensor]) -> Result<(tch:
             };
             (g.f_div(&root)?, vec![v])
         }
-        (Rule::SignAgreement { friction }, [a, ..]) => {
-            let sign = g.f_sign()?;
-            let disagree = a.f_mul(&sign)?.f_gt(0.0)?.f_logical_not_()?;
-            let a = a.f_mul_scalar(friction)?.f_masked_fill_(&disagree, 0.0)?.f_add_(&sign)?;
-            (a.f_abs()?.f_mul_(g)?, vec![a])
-        }
-        (Rule::MomentumRestart { friction, epsilon, start }, [v, ..]) => {
-            let opposed = g.f_mul(v)?.f_gt(-epsilon)?.f_logical_not_()?;
-            let kept = match op.step < start {
-                true => v.f_zeros_like()?,
-                false => v.f_mul_scalar(friction)?.f_masked_fill_(&opposed, 0.0)?.f_add_(g)?,
-            };
-            (g.f_add(v)?, vec![kept])
-        }
         // Without momentum; the other rules come with their state, which `Update::check` counted.
         (_, _) => (g.shallow_clone(), Vec::new()),
     })

@@ -5,7 +5,7 @@ use super::sparse::{Filling, pattern};
 use spectral_core::backend::{OuterProduct, Rule, SUBNORMAL_CUT, Update, UpdateKernels};
 use spectral_core::{Constrain, Constraint, Mask, Memory, Reference, Result, Rows, Shape, Tensor};
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 8] = [
     Rule::Sgd { momentum: 0.0, nesterov: false },
     Rule::Sgd { momentum: 0.9, nesterov: false },
     Rule::Sgd { momentum: 0.9, nesterov: true },
@@ -14,9 +14,6 @@ const RULES: [Rule; 11] = [
     Rule::Adamax { beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
     Rule::RmsProp { rho: 0.9, epsilon: 1e-7, epsilon_inside: false },
     Rule::RmsProp { rho: 0.9, epsilon: 1e-7, epsilon_inside: true },
-    Rule::SignAgreement { friction: 0.9 },
-    Rule::MomentumRestart { friction: 0.9, epsilon: 1e-7, start: 1 },
-    Rule::MomentumRestart { friction: 0.9, epsilon: 1e-7, start: 3 },
 ];
 
 /// Learning rate of all steps.

@@ -1,7 +1,8 @@
 //! What the optimisers with a fused kernel have in common.
 
+use super::range::Ranges;
 use super::{Optimizer, StepContext, UpdateRule};
-use spectral_core::{Error, Masking, ParamView, Result, Rule, Tensor};
+use spectral_core::{Masking, ParamView, Result, Rule, Tensor};
 
 /// An optimiser that is one [`Rule`] of the backend's update kernel.
 pub(super) trait Fused: std::fmt::Debug + Send + Sync + 'static {
@@ -44,34 +45,19 @@ impl<F: Fused> Optimizer for F {
     }
 
     fn check(&self) -> Result<()> {
-        let require = |holds: bool, parameter: &str, value: f64, requirement: &str| {
-            if holds {
-                return Ok(());
-            }
-            let problem = format!("`{parameter}` is {value}, it must be {requirement}");
-            Err(Error::config(format!("optimizer `{}`", F::NAME), problem))
-        };
-        let at_least_zero =
-            |name: &str, v: f64| require(v.is_finite() && v >= 0.0, name, v, "a finite number, 0 or more");
-        let above_zero = |name: &str, v: f64| require(v.is_finite() && v > 0.0, name, v, "a finite number above 0");
-        let share = |name: &str, v: f64| require((0.0..1.0).contains(&v), name, v, "at least 0 and below 1");
-        at_least_zero("rate", Fused::rate(self))?;
-        at_least_zero("weight_decay", self.decay())?;
+        let ranges = Ranges(F::NAME);
+        ranges.at_least_zero("rate", Fused::rate(self))?;
+        ranges.at_least_zero("weight_decay", self.decay())?;
         match self.rule() {
-            Rule::Sgd { momentum, .. } => share("momentum", momentum),
+            Rule::Sgd { momentum, .. } => ranges.share("momentum", momentum),
             Rule::Adam { beta1, beta2, epsilon } | Rule::Adamax { beta1, beta2, epsilon } => {
-                share("beta1", beta1)?;
-                share("beta2", beta2)?;
-                above_zero("epsilon", epsilon)
+                ranges.share("beta1", beta1)?;
+                ranges.share("beta2", beta2)?;
+                ranges.above_zero("epsilon", epsilon)
             }
             Rule::RmsProp { rho, epsilon, .. } => {
-                share("rho", rho)?;
-                above_zero("epsilon", epsilon)
-            }
-            Rule::SignAgreement { friction } => share("friction", friction),
-            Rule::MomentumRestart { friction, epsilon, .. } => {
-                share("friction", friction)?;
-                above_zero("epsilon", epsilon)
+                ranges.share("rho", rho)?;
+                ranges.above_zero("epsilon", epsilon)
             }
         }
     }

@@ -1,9 +1,11 @@
 //! Optimisers that remember whether the sign of a gradient persists.
 
-use super::fused::Fused;
+use super::entrywise::{self, sign};
+use super::range::Ranges;
+use super::{Optimizer, StepContext};
 use crate::register_optimizer;
 use serde::{Deserialize, Serialize};
-use spectral_core::Rule;
+use spectral_core::{Masking, ParamView, Result, Tensor};
 
 /// Steps that grow while the sign of a gradient persists: `a = friction a + sign(g)` where the agreement `a` has
 /// the sign of `g`, else `a = sign(g)`; `w -= rate |a| g`.
@@ -50,23 +52,73 @@ impl Default for MomentumRestart {
     }
 }
 
-impl Fused for SignAgreement {
-    const NAME: &'static str = "sign_agreement";
+impl Optimizer for SignAgreement {
+    fn slots(&self) -> usize {
+        1
+    }
+
     fn rate(&self) -> f64 {
         self.rate
     }
-    fn rule(&self) -> Rule {
-        Rule::SignAgreement { friction: self.friction }
+
+    fn step(
+        &self,
+        cx: &StepContext<'_>,
+        param: ParamView<'_>,
+        value: &mut Tensor,
+        gradient: &Tensor,
+        state: &mut [Tensor],
+    ) -> Result<()> {
+        entrywise::step(cx, param, value, gradient, state, |g, agreement| {
+            let agrees = agreement * sign(g) > 0.0;
+            let agreement = if agrees { self.friction * agreement } else { 0.0 } + sign(g);
+            (agreement.abs() * g, agreement)
+        })
+    }
+
+    fn masking(&self) -> Masking {
+        Masking::Fused
+    }
+
+    fn check(&self) -> Result<()> {
+        let ranges = Ranges("sign_agreement");
+        ranges.at_least_zero("rate", self.rate)?;
+        ranges.share("friction", self.friction)
     }
 }
 
-impl Fused for MomentumRestart {
-    const NAME: &'static str = "momentum_restart";
+impl Optimizer for MomentumRestart {
+    fn slots(&self) -> usize {
+        1
+    }
+
     fn rate(&self) -> f64 {
         self.rate
     }
-    fn rule(&self) -> Rule {
-        Rule::MomentumRestart { friction: self.friction, epsilon: self.epsilon, start: self.start }
+
+    fn step(
+        &self,
+        cx: &StepContext<'_>,
+        param: ParamView<'_>,
+        value: &mut Tensor,
+        gradient: &Tensor,
+        state: &mut [Tensor],
+    ) -> Result<()> {
+        entrywise::step(cx, param, value, gradient, state, |g, velocity| {
+            let kept = if g * velocity > -self.epsilon { self.friction * velocity } else { 0.0 };
+            (g + velocity, if cx.step < self.start { 0.0 } else { kept + g })
+        })
+    }
+
+    fn masking(&self) -> Masking {
+        Masking::Fused
+    }
+
+    fn check(&self) -> Result<()> {
+        let ranges = Ranges("momentum_restart");
+        ranges.at_least_zero("rate", self.rate)?;
+        ranges.share("friction", self.friction)?;
+        ranges.above_zero("epsilon", self.epsilon)
     }
 }
 

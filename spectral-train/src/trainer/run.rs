@@ -6,8 +6,8 @@ use super::feed::{Feed, Totals};
 use super::{Trainer, finite};
 use crate::{OptimizerState, ParamStep, Result};
 use spectral_core::{
-    DType, EpochRecord, Error, Flow, Gradients, History, Metrics, Mode, Model, Node, ParamId, Penalty, Progress,
-    Samples, Shape, TrainHook,
+    DType, EpochRecord, Flow, Gradients, History, Metrics, Mode, Model, Node, ParamId, Penalty, Progress, Samples,
+    Shape, TrainHook,
 };
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,18 +19,14 @@ pub(super) struct Sets<'a> {
     pub(super) held_out: Option<&'a Samples>,
 }
 
-/// Runs `trainer` where the backend's threads are.
+/// Runs `trainer`.
 pub(super) fn run(
     trainer: &Trainer,
     model: &mut Model,
     sets: Sets<'_>,
     hooks: &mut [&mut dyn TrainHook],
 ) -> Result<History> {
-    let backend = model.backend().clone();
-    let mut result =
-        Err(Error::Backend { backend: backend.name().into(), problem: "did not run the work".into() }.into());
-    backend.within(&mut || result = Run::new(trainer, model, sets).and_then(|mut run| run.train(model, hooks)));
-    result
+    Run::new(trainer, model, sets)?.train(model, hooks)
 }
 
 /// What changes in the course of a run.

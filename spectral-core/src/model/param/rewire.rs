@@ -58,7 +58,9 @@ impl Params {
             other => other.clone(),
         };
         let param = &mut self.entries[id.index()];
-        (param.value, param.pruned, param.trainable, param.pattern) = (value, pruned, trainable, Some(pattern));
+        param.zero.take();
+        *param.value_mut() = value;
+        (param.pruned, param.trainable, param.pattern) = (pruned, trainable, Some(pattern));
         self.mask_version += 1;
         Ok(new.len())
     }

@@ -42,7 +42,8 @@ impl Params {
             other => other.clone(),
         };
         let param = &mut self.entries[id.index()];
-        (param.value, param.pattern, param.trainable) = (value, pattern, trainable);
+        *param.value_mut() = value;
+        (param.pattern, param.trainable) = (pattern, trainable);
         self.set_pruned(backend, id, pruned)
     }
 }
