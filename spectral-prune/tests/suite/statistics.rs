@@ -37,6 +37,7 @@ impl Statistic for OutputTimesGradient {
 }
 
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 struct UnitTaylor {}
 
 impl Pruner for UnitTaylor {
