@@ -1,6 +1,8 @@
 //! What optimisers remember from step to step, and the guard that keeps it clean.
 
+use super::entrywise::sign;
 use super::{Optimizer, StepContext};
+use spectral_core::backend::SUBNORMAL_CUT;
 use spectral_core::{
     Backend, Error, Mask, Masking, Param, ParamGradient, ParamId, Params, Pattern, Penalty, Result, Shape, Tensor,
     Trainable, carry_over,
@@ -63,6 +65,8 @@ pub struct ParamStep<'a> {
     pub gradient_scale: f64,
     /// Added to the penalty that the parameter carries.
     pub penalty: Penalty,
+    /// Decay beside the step of the optimiser: `w -= rate (l2 w + l1 sign(w))`, with `w` as it was before the step.
+    pub decay: Penalty,
 }
 
 impl OptimizerState {
@@ -133,16 +137,35 @@ impl OptimizerState {
         }
         entry.steps += 1;
         let cx = StepContext { backend, rate: op.rate, step: entry.steps, gradient_scale: op.gradient_scale };
+        // Kernels decay by l2 themselves.
+        let mut kernel = optimizer.kernel(cx.step);
+        let beside = match &mut kernel {
+            Some(rule) if op.decay.l1 == 0.0 => {
+                rule.decay += op.decay.l2;
+                Penalty::default()
+            }
+            _ => op.decay,
+        };
         params.step(backend, op.id, optimizer.masking(), |value, mut view| {
             view.penalty.l1 += op.penalty.l1;
             view.penalty.l2 += op.penalty.l2;
             let state = &mut entry.tensors;
-            match (op.gradient, optimizer.kernel()) {
-                (ParamGradient::Written(gradient), _) => optimizer.step(&cx, view, value, gradient, state)?,
+            let before = match beside == Penalty::default() {
+                true => None,
+                false => Some(backend.download(value)?),
+            };
+            match (op.gradient, kernel) {
+                (ParamGradient::Written(gradient), Some(rule)) => {
+                    backend.update(&cx.update(rule, &view), value, gradient, state)?;
+                }
+                (ParamGradient::Written(gradient), None) => optimizer.step(&cx, view, value, gradient, state)?,
                 (ParamGradient::Product(factors), Some(rule)) => {
                     backend.update_product(&cx.update(rule, &view), value, factors, state)?;
                 }
                 (ParamGradient::Product(_), None) => return Err(no_kernel("this optimizer")),
+            }
+            if let Some(before) = before {
+                decay(beside, cx.rate, &before, view.trainable, value, backend)?;
             }
             if let Some((frozen, before)) = &frozen {
                 restore(frozen, before, value, backend)?;
@@ -164,6 +187,25 @@ fn clear(pruned: Option<&Mask>, state: &mut [Tensor], backend: &dyn Backend) -> 
         Some(mask) => state.iter_mut().try_for_each(|t| backend.zero_where(mask, t)),
         None => Ok(()),
     }
+}
+
+/// `w -= rate (l2 before + l1 sign(before))` where entries may move.
+fn decay(
+    by: Penalty,
+    rate: f64,
+    before: &[f64],
+    trainable: &Trainable,
+    value: &mut Tensor,
+    backend: &dyn Backend,
+) -> Result<()> {
+    let mut now = backend.download(value)?;
+    for (i, (now, before)) in now.iter_mut().zip(before).enumerate() {
+        if !matches!(trainable, Trainable::Only(mask) if !mask.contains(i)) {
+            let moved = *now - rate * (by.l2 * before + by.l1 * sign(*before));
+            *now = if moved.abs() < SUBNORMAL_CUT { 0.0 } else { moved };
+        }
+    }
+    backend.write(&now, value)
 }
 
 /// Puts back the entries in `frozen`. Widening and narrowing are exact, so they have the same bits again.

@@ -192,7 +192,8 @@ impl<'a> Run<'a> {
             let Some(gradient) = feed.batches.workspace.gradient(model, id) else { continue };
             let (params, backend) = model.params_mut();
             let penalty = self.trainer.extra(params.get(id).role);
-            let op = ParamStep { id, gradient, rate, gradient_scale, penalty };
+            let decay = self.trainer.decay_of(params.get(id).role);
+            let op = ParamStep { id, gradient, rate, gradient_scale, penalty, decay };
             self.state.step(&*self.trainer.optimizer, params, backend, &op)?;
         }
         Ok(totals)
@@ -213,7 +214,7 @@ impl Buffers {
     fn new(trainer: &Trainer, model: &Model, sets: Sets<'_>) -> Result<Self> {
         let batch = trainer.batch.min(sets.train.len());
         let reads_gradients =
-            trainer.clip_norm.is_some() || trainer.clip_value.is_some() || trainer.optimizer.kernel().is_none();
+            trainer.clip_norm.is_some() || trainer.clip_value.is_some() || trainer.optimizer.kernel(1).is_none();
         let gradients = if reads_gradients { Gradients::Parameters } else { Gradients::Products };
         Ok(Self {
             feed: Feed::new(model, trainer.loss, batch, gradients)?,
