@@ -209,6 +209,7 @@ impl Trainer {
             None => (None, None),
         };
         let sets = run::Sets { train: train.as_ref().unwrap_or(data), held_out: held_out.as_ref() };
+        check_averages(model, self.batch.min(sets.train.len()))?;
         let frozen = Frozen::all_but(&self.only, model)?;
         let result = run::run(self, model, sets, hooks);
         frozen.thaw(model)?;
@@ -262,6 +263,20 @@ impl Trainer {
     pub(crate) fn extra(&self, role: Role) -> Penalty {
         self.penalties.get(&role).copied().unwrap_or_default()
     }
+}
+
+/// Refuses a network that standardises over batches which have nothing to standardise over.
+fn check_averages(model: &Model, batch: usize) -> Result<()> {
+    let graph = model.graph();
+    for node in graph.nodes() {
+        let averages = node.params.iter().any(|&id| model.params().get(id).averaged().is_some());
+        let values = node.inputs.first().map_or(0, |&source| graph.shape(source).columns() * batch);
+        if averages && values == 1 {
+            let requirement = "a layer that standardises over the batch needs 2 or more samples";
+            return Err(Error::setting("batch", format!("1 in front of layer `{}`", node.name), requirement));
+        }
+    }
+    Ok(())
 }
 
 impl Train for Trainer {

@@ -101,8 +101,15 @@ impl OptimizerState {
         Ok(())
     }
 
+    fn entry(&mut self, id: ParamId) -> &mut Entry {
+        if self.entries.len() <= id.index() {
+            self.entries.resize_with(id.index() + 1, Entry::default);
+        }
+        &mut self.entries[id.index()]
+    }
+
     /// Moves one parameter; a running average moves towards its gradient slot instead, without the optimiser, its
-    /// rate, penalties or clipping. Does nothing to a parameter that is frozen as a whole.
+    /// rate, penalties or clipping, and begins with the first value it is given. Does nothing to a parameter that is frozen as a whole.
     ///
     /// # Errors
     /// The optimiser or the device failed.
@@ -116,6 +123,9 @@ impl OptimizerState {
         self.follow_masks(params, backend)?;
         if let Some(keep) = params.get(op.id).averaged() {
             let ParamGradient::Written(seen) = op.gradient else { return Err(no_kernel("a running average")) };
+            let entry = self.entry(op.id);
+            entry.steps += 1;
+            let keep = corrected(keep, entry.steps);
             return params.average(backend, op.id, keep, seen);
         }
         let param = params.get(op.id);
@@ -125,10 +135,7 @@ impl OptimizerState {
             (Trainable::Only(mask), Masking::Apply) => Some((mask.complement(), backend.download(param.value())?)),
             _ => None,
         };
-        if self.entries.len() < params.len() {
-            self.entries.resize_with(params.len(), Entry::default);
-        }
-        let entry = &mut self.entries[op.id.index()];
+        let entry = self.entry(op.id);
         if entry.tensors.len() != optimizer.slots() {
             *entry = Entry { pattern: param.pattern.clone(), ..Entry::default() };
             for _ in 0..optimizer.slots() {
@@ -176,6 +183,13 @@ impl OptimizerState {
             Ok(())
         })
     }
+}
+
+/// The share of a running average that its step number `step` keeps, so that all steps so far have the weights of a
+/// decayed mean that began with nothing: `keep (1 - keep^(step - 1)) / (1 - keep^step)`. The first step keeps nothing.
+fn corrected(keep: f64, step: u64) -> f64 {
+    let missing = |steps: u64| 1.0 - keep.powi(i32::try_from(steps).unwrap_or(i32::MAX));
+    keep * missing(step - 1) / missing(step)
 }
 
 fn no_kernel(what: &str) -> Error {
