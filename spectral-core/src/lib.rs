@@ -17,7 +17,7 @@
 //! | `backend` | what a device must be able to do: [`Backend`] and its families of kernels |
 //! | `samples` | data in memory: [`Samples`], [`Loader`] |
 //! | `model` | [`Layer`], [`Params`], [`Graph`], [`Model`] and what it remembers ([`Meta`]) |
-//! | `run` | [`Workspace`] (training), [`Session`] (inference), [`prove`] |
+//! | `run` | [`Workspace`] (training), [`Batches`], [`Session`] (inference), [`prove`] |
 //! | `extend` | what plug-ins implement: [`Pruner`], [`Strategy`], [`Train`], [`TrainHook`] |
 
 pub mod backend;
@@ -45,9 +45,9 @@ pub use backend::{
 };
 pub use base::{DType, Element, Error, Result, Seed, Stream, Values, hash64};
 pub use extend::{
-    Cell, Distribution, EpochRecord, Evaluate, Flow, History, Metrics, Needs, Plot, Progress, Pruner, PrunerEntry,
-    SpectralFactors, Statistics, Strategy, StrategyCx, StrategyEntry, StrategyReport, Table, Target, Train, TrainHook,
-    Unwatched, Watch,
+    Cell, EpochRecord, Evaluate, Flow, History, InputGram, InputMean, InputMeanAbs, LayerBatch, LayerGradients,
+    LayersWith, Metrics, Needs, Plot, Progress, Pruner, PrunerEntry, SpectralFactors, Statistic, Statistics, Strategy,
+    StrategyCx, StrategyEntry, StrategyReport, Table, Target, Train, TrainHook, Unwatched, Watch, WeightGradient,
 };
 pub use model::{
     Affine, BATCH_CLASSES, Change, Choice, ContentHash, Convolution, DataOrigin, Density, Derive, Forward, Graph,
@@ -56,7 +56,8 @@ pub use model::{
     Saved, Scale, Source, Stored, Trainable, UnitAxis, Units, Users, Vjp, Word, batch_class, carry_over,
 };
 pub use run::{
-    Gradients, Named, ParamGradient, Proof, RANDOM_INPUTS, Session, TOLERANCE_F32, TOLERANCE_F64, Workspace, prove,
+    Batches, Gradients, Named, ParamGradient, Proof, RANDOM_INPUTS, Session, TOLERANCE_F32, TOLERANCE_F64, Workspace,
+    prove,
 };
 pub use samples::{Loader, MixedLoader, Samples, Targets};
 pub use tensor::{ByColumn, HostBuffer, MAX_RANK, Mask, Pattern, Shape, Storage, Tensor};

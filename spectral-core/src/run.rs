@@ -1,9 +1,11 @@
-//! Running a model: training passes, inference sessions, and the proof that two models are the same function.
+//! Running a model: batches of samples, training passes, inference sessions, and the proof that two models are the same function.
 
+mod batches;
 mod proof;
 mod session;
 mod workspace;
 
+pub use batches::Batches;
 pub use proof::{Named, Proof, RANDOM_INPUTS, TOLERANCE_F32, TOLERANCE_F64, prove};
 pub use session::Session;
 pub use workspace::{Gradients, ParamGradient, Workspace};

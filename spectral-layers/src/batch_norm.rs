@@ -15,15 +15,20 @@ use std::sync::Arc;
 /// at inference they are the running averages of what training saw.
 ///
 /// Slots: `gain`, `mean`, `variance`, `bias`, all `[units]`. The averages have the role
-/// [`Statistic`](Role::Statistic): a training step moves them by `momentum`, and neither optimisers nor penalties,
-/// clipping or pruning touch them; freezing them stops that. Where one layer is used twice in a network, they follow
-/// the use that comes first.
+/// [`Statistic`](Role::Statistic), and neither optimisers nor penalties, clipping or pruning touch them; freezing them
+/// stops them. Where one layer is used twice in a network, they follow the use that comes first.
+///
+/// **Averages.** Every training run begins them with its first batch. After step `t` of a run each is
+/// `sum_k momentum^(t - k) seen_k / sum_k momentum^(t - k)` over the steps `k` of the run, so that a short run has
+/// averages that are as unbiased as those of a long one. A batch with one value for each unit (a batch of one sample
+/// without places) has no variance: it is left out of the averages, and a run that would have only such batches is
+/// refused.
 ///
 /// Source: Ioffe & Szegedy, ICML 2015, with the usual values of Keras.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BatchNorm {
-    /// Share of the running averages that a step keeps, in `0..1`.
+    /// Share of the running averages that a step keeps in the long run, in `0..1`.
     pub momentum: f64,
     /// Added to the variance, above 0.
     pub epsilon: f64,
@@ -154,8 +159,10 @@ impl Layer for BatchNorm {
         if cx.mode == Mode::Infer {
             return Ok(());
         }
-        for (slot, seen) in [(MEAN, &*first), (VARIANCE, &*second)] {
-            if let Some(slot) = cx.param_grads.slot(slot) {
+        // One value has no variance.
+        let seen = if standard.shape().columns() > 1 { [Some(&*first), Some(&*second)] } else { [None, None] };
+        for (slot, seen) in [MEAN, VARIANCE].into_iter().zip(seen) {
+            if let (Some(seen), Some(slot)) = (seen, cx.param_grads.slot(slot)) {
                 cx.backend.copy(seen, slot.tensor)?;
             }
         }

@@ -2,9 +2,8 @@
 
 use crate::weighted::choose_layers;
 use crate::{Error, Result};
-use spectral_core::layer::Mode;
 use spectral_core::ndarray::Array2;
-use spectral_core::{Gradients, Model, Samples, Source, Workspace};
+use spectral_core::{Batches, Gradients, Mode, Model, Samples, Source};
 
 /// Samples that run at a time. Fixed, so that results do not depend on the machine.
 const BATCH: usize = 256;
@@ -14,30 +13,19 @@ const BATCH: usize = 256;
 /// # Errors
 /// The data does not fit the model, or a kernel failed.
 pub(crate) fn activities(model: &Model, source: Source, data: &Samples) -> Result<Array2<f64>> {
-    let graph = model.graph();
-    if data.features() != graph.input().len() {
-        let problem =
-            format!("{} has {} features, the model takes {}", data.name, data.features(), graph.input().len());
-        return Err(spectral_core::Error::Data(problem).into());
-    }
-    let units = graph.shape(source).len();
-    let mut workspace = Workspace::new(model, BATCH.min(data.len()), Gradients::None)?;
+    let units = model.graph().shape(source).len();
     let mut all = Array2::zeros((data.len(), units));
-    let rows: Vec<usize> = (0..data.len()).collect();
-    for batch in rows.chunks(workspace.capacity()) {
-        let input = workspace.begin(model, batch.len())?;
-        let mut staged = vec![0.0f64; input.len()];
-        data.gather_inputs(batch, &mut staged);
-        model.backend().write(&staged, input)?;
-        workspace.forward(model, Mode::Infer, 0)?;
+    let mut batches = Batches::new(model, BATCH.min(data.len()), Gradients::None)?;
+    batches.each(model, data, Mode::Infer, |batches, rows| {
         let output = match source {
-            Source::Input => workspace.input(),
-            Source::Node(n) => workspace.output(n),
+            Source::Input => batches.workspace.input(),
+            Source::Node(n) => batches.workspace.output(n),
         };
         for (k, v) in model.backend().download(output)?.into_iter().enumerate() {
-            all[[batch[k % batch.len()], k / batch.len()]] = v;
+            all[[rows[k % rows.len()], k / rows.len()]] = v;
         }
-    }
+        Ok::<_, Error>(())
+    })?;
     Ok(all)
 }
 

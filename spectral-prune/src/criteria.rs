@@ -8,6 +8,7 @@ mod eigenvalue;
 mod gain;
 mod magnitude;
 mod mean_activation_weight;
+mod obs;
 mod outgoing_rank;
 mod random;
 mod sign;
@@ -15,25 +16,13 @@ mod taylor;
 mod value;
 
 pub use activation_weight::ActivationWeight;
-pub use eigenvalue::{Eigenvalue, Link};
+pub use eigenvalue::{Eigenvalue, Link, Pool};
 pub use gain::Gain;
 pub use magnitude::Magnitude;
 pub use mean_activation_weight::MeanActivationWeight;
+pub use obs::Obs;
 pub use outgoing_rank::OutgoingRank;
 pub use random::Random;
 pub use sign::{Negative, Positive};
 pub use taylor::Taylor;
 pub use value::Value;
-
-use spectral_core::{Error, Result, Statistics, Target};
-
-/// The statistic `measured` of a target, or an error that names what is missing.
-fn measured<'a>(
-    target: &Target<'a>,
-    what: &str,
-    measured: impl FnOnce(&'a Statistics) -> &'a Option<Vec<f64>>,
-) -> Result<&'a [f64]> {
-    measured(target.statistics)
-        .as_deref()
-        .ok_or_else(|| Error::config(format!("layer `{}`", target.node), format!("{what} was not measured")))
-}

@@ -6,8 +6,8 @@ use crate::weighted::weighted_layers;
 use spectral_core::{Model, Param, Source, Trainable, Units};
 use std::collections::BTreeMap;
 
-/// By spectral layer and unit, the eigenvalues by which the next spectral layers take the unit in; see
-/// [`SpectralFactors::next`](spectral_core::SpectralFactors).
+/// By weighted layer (its node) and unit, the eigenvalues by which the next spectral layers take the unit in; see
+/// [`Target::next`](spectral_core::Target).
 pub(crate) fn next(model: &Model) -> Result<BTreeMap<usize, Vec<Vec<f64>>>> {
     let graph = model.graph();
     let (coupling, layers) = (Coupling::of(graph), weighted_layers(model));
@@ -22,11 +22,13 @@ pub(crate) fn next(model: &Model) -> Result<BTreeMap<usize, Vec<Vec<f64>>>> {
             Some(param) if param.is_trainable() => Some((trains(param), model.backend().download(param.value())?)),
             _ => None,
         };
+        let untrained = eigenvalues.as_ref().is_some_and(|(_, values)| values.iter().all(|l| *l == 0.0));
         for &source in &node.inputs {
             for unit in 0..graph.shape(source).rows() {
                 let entry = taken.entry(coupling.class_of(source, unit)).or_insert_with(|| Some(Vec::new()));
                 let own = eigenvalues.as_ref().filter(|(trains, _)| trains.get(unit).is_some_and(|t| *t));
                 match (entry.as_mut(), own) {
+                    (Some(_), Some(_)) if untrained => {}
                     (Some(list), Some((_, values))) => list.push(values[unit]),
                     _ => *entry = None,
                 }
@@ -37,8 +39,7 @@ pub(crate) fn next(model: &Model) -> Result<BTreeMap<usize, Vec<Vec<f64>>>> {
         let class = coupling.class_of(Source::Node(node), unit);
         taken.get(&class).cloned().flatten().unwrap_or_default()
     };
-    let spectral = layers.iter().filter(|l| l.eigenvalues.is_some());
-    Ok(spectral.map(|l| (l.node, (0..l.rows).map(|unit| of(l.node, unit)).collect())).collect())
+    Ok(layers.iter().map(|l| (l.node, (0..l.rows).map(|unit| of(l.node, unit)).collect())).collect())
 }
 
 /// Which stored entries of a parameter training may move.

@@ -1,5 +1,7 @@
 //! The one error type of this crate.
 
+use spectral_core::LayersWith;
+
 /// Result with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -109,6 +111,16 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+}
+
+impl Error {
+    /// The criterion cannot score `layers`, which lack what it needs.
+    pub(crate) fn lacks(needed: LayersWith, criterion: String, layers: String) -> Self {
+        match needed {
+            LayersWith::Gain => Self::NotGated { criterion, layers },
+            LayersWith::Eigenvalues | LayersWith::Weights => Self::NotSpectral { criterion, layers },
+        }
+    }
 }
 
 fn hint(nearest: &Option<String>) -> String {

@@ -4,7 +4,7 @@ use crate::groups::Coupling;
 use crate::selection::{Fit, Members, Pool};
 use crate::weighted::Weighted;
 use crate::{Budget, Error, Granularity, Result, Scope};
-use spectral_core::{Distribution, Mask, Model};
+use spectral_core::{Mask, Model};
 use std::collections::BTreeSet;
 
 /// A chosen layer with the score of each of its entries.
@@ -13,8 +13,26 @@ pub(crate) struct Scored {
     pub(crate) layer: Weighted,
     /// By position in the whole matrix, or by unit.
     pub(crate) scores: Vec<f64>,
-    /// What percentiles are taken over, if not the scores.
-    pub(crate) distribution: Option<Distribution>,
+    /// What it adds to the values that percentiles are taken over, if these are not the scores.
+    pub(crate) pool: Option<Vec<f64>>,
+}
+
+/// All chosen layers, scored.
+#[derive(Debug)]
+pub(crate) struct Scores {
+    pub(crate) layers: Vec<Scored>,
+    /// What other layers of the network add to the values that percentiles are taken over.
+    pub(crate) elsewhere: Vec<f64>,
+}
+
+impl Scores {
+    /// What percentiles over `layers` are taken over, if not the scores.
+    fn pool(&self, layers: &[usize], scope: Scope) -> Option<Vec<f64>> {
+        let own = layers.iter().filter_map(|l| self.layers[*l].pool.as_ref()).flatten();
+        let elsewhere = self.elsewhere.iter().filter(|_| scope == Scope::Global);
+        let pool: Vec<f64> = own.chain(elsewhere).copied().collect();
+        (!pool.is_empty()).then_some(pool)
+    }
 }
 
 /// How pools are made and what they must reach.
@@ -66,15 +84,16 @@ impl Cut {
 }
 
 /// Chooses what nothing ties to other layers: single weights, blocks of them, or inputs.
-pub(crate) fn cut_single(model: &Model, chosen: Vec<Scored>, terms: Terms, granularity: Granularity) -> Result<Cut> {
+pub(crate) fn cut_single(model: &Model, scores: &Scores, terms: Terms, granularity: Granularity) -> Result<Cut> {
+    let chosen = &scores.layers;
     let by_input = granularity == Granularity::Input;
-    let mut cut = Cut::new(&chosen, |l| if by_input { l.inputs } else { l.matrix(model).value().len() });
+    let mut cut = Cut::new(chosen, |l| if by_input { l.inputs } else { l.matrix(model).value().len() });
     for layers in shares(chosen.len(), terms.scope, |_| {}) {
         let mut pool = Pool {
-            place: place(&layers, &chosen, terms.scope),
+            place: place(&layers, chosen, terms.scope),
             what: granularity.plural(),
             scores: Vec::new(),
-            distribution: None,
+            percentiles: scores.pool(&layers, terms.scope),
             members: Members::One(Vec::new()),
             spare: Vec::new(),
             total: 0,
@@ -132,8 +151,8 @@ pub(crate) fn cut_single(model: &Model, chosen: Vec<Scored>, terms: Terms, granu
 ///
 /// # Errors
 /// The criterion protects more of them.
-pub(crate) fn cut_n_of_m(model: &Model, chosen: Vec<Scored>, n: usize, m: usize) -> Result<Cut> {
-    let mut cut = Cut::new(&chosen, |l| l.matrix(model).value().len());
+pub(crate) fn cut_n_of_m(model: &Model, chosen: &[Scored], n: usize, m: usize) -> Result<Cut> {
+    let mut cut = Cut::new(chosen, |l| l.matrix(model).value().len());
     for (Scored { layer, scores, .. }, (_, mask)) in chosen.iter().zip(&mut cut.masks) {
         let left: Vec<(usize, usize)> = layer.kept(layer.matrix(model)).collect();
         let place = |&(position, _): &(usize, usize)| (position / layer.columns, position % layer.columns / m);
@@ -160,8 +179,9 @@ pub(crate) fn cut_n_of_m(model: &Model, chosen: Vec<Scored>, n: usize, m: usize)
 }
 
 /// Chooses units, coupled ones together.
-pub(crate) fn cut_units(model: &Model, chosen: Vec<Scored>, terms: Terms) -> Result<Cut> {
-    let groups = free_groups(model, &chosen, terms.named)?;
+pub(crate) fn cut_units(model: &Model, scores: &Scores, terms: Terms) -> Result<Cut> {
+    let chosen = &scores.layers;
+    let groups = free_groups(model, chosen, terms.named)?;
     let rows: Vec<Vec<usize>> = chosen.iter().map(|s| s.layer.kept_per_row(s.layer.matrix(model))).collect();
     let alive_units = |rows: &Vec<usize>| rows.iter().filter(|n| **n > 0).count();
     let spare: Vec<usize> = rows.iter().map(|r| alive_units(r).saturating_sub(terms.min_keep)).collect();
@@ -172,7 +192,7 @@ pub(crate) fn cut_units(model: &Model, chosen: Vec<Scored>, terms: Terms) -> Res
     shares.iter().enumerate().for_each(|(s, layers)| layers.iter().for_each(|&l| share_of[l] = s));
     let mut groups_of = vec![Vec::new(); shares.len()];
     groups.into_iter().for_each(|g| groups_of[share_of[g[0].0]].push(g));
-    let mut cut = Cut::new(&chosen, |l| l.rows);
+    let mut cut = Cut::new(chosen, |l| l.rows);
     for (layers, groups) in shares.iter().zip(groups_of).filter(|(_, g)| !g.is_empty()) {
         let total = groups.iter().map(Vec::len).sum();
         let alive = |g: Vec<(usize, usize)>| g.into_iter().filter(|&(i, unit)| rows[i][unit] > 0).collect();
@@ -183,10 +203,10 @@ pub(crate) fn cut_units(model: &Model, chosen: Vec<Scored>, terms: Terms) -> Res
         let protected = protected.iter().map(Vec::len).sum::<usize>();
         let owners = candidates.iter().map(|g| g.iter().map(|m| m.0 as u32));
         let pool = Pool {
-            place: place(layers, &chosen, terms.scope),
+            place: place(layers, chosen, terms.scope),
             what: Granularity::Unit.plural(),
             scores: candidates.iter().map(mean).collect(),
-            distribution: distribution(&chosen, layers, &candidates),
+            percentiles: scores.pool(layers, terms.scope),
             members: match candidates.iter().all(|g| g.len() == 1) {
                 true => Members::One(owners.flatten().collect()),
                 false => Members::Many(owners.map(Iterator::collect).collect()),
@@ -203,17 +223,6 @@ pub(crate) fn cut_units(model: &Model, chosen: Vec<Scored>, terms: Terms) -> Res
         cut.count(&pool, going.len());
     }
     Ok(cut)
-}
-
-/// What percentiles are taken over, if a criterion says something else than its scores about one of `layers`.
-fn distribution(chosen: &[Scored], layers: &[usize], candidates: &[Vec<(usize, usize)>]) -> Option<Vec<f64>> {
-    layers.iter().find(|l| chosen[**l].distribution.is_some())?;
-    let unit = |&(i, unit): &(usize, usize)| {
-        let Scored { scores, distribution, .. } = &chosen[i];
-        distribution.as_ref().map_or(scores[unit], |d| d.units[unit])
-    };
-    let inputs = layers.iter().filter_map(|l| chosen[*l].distribution.as_ref()).flat_map(|d| &d.inputs);
-    Some(candidates.iter().flatten().map(unit).chain(inputs.copied()).collect())
 }
 
 /// The groups of units that may go, as (chosen layer, unit).

@@ -1,13 +1,14 @@
 //! The builder: criterion x granularity x scope x budget, applied to a model.
 
 use crate::change::{Change, Snapshot};
-use crate::pool::{Cut, Scored, Terms, cut_n_of_m, cut_single, cut_units};
+use crate::pool::{Cut, Scores, Terms, cut_n_of_m, cut_single, cut_units};
 use crate::selection::Fit;
 use crate::weighted::{Weighted, check_unshared, choose_layers, weighted_layers};
 use crate::worth::Worth;
-use crate::{Budget, Error, Granularity, PruneConfig, PruneReport, Result, Schedule, Scope};
+use crate::{Budget, Error, Granularity, PruneConfig, PruneReport, Result, Schedule, Scope, eigenvalues};
 use serde_json::Value;
-use spectral_core::{Model, Pruner, Samples, Seed};
+use spectral_core::{LayersWith, Model, Pruner, Samples, Seed};
+use std::collections::BTreeMap;
 
 /// One pruning step.
 ///
@@ -188,16 +189,18 @@ impl Prune {
     pub(crate) fn plan(&self, model: &Model, calibration: Option<&Samples>, budget: Budget, fit: Fit) -> Result<Cut> {
         budget.check()?;
         let named = !self.config.layers.is_empty();
-        self.cut(model, self.scored(model, calibration)?, Terms { budget, fit, named, ..self.terms() })
+        let percentiles = matches!(budget, Budget::Percentile(_));
+        let scores = self.scored(model, calibration, percentiles)?;
+        self.cut(model, &scores, Terms { budget, fit, named, ..self.terms() })
     }
 
     /// As [`plan`](Self::plan), to the share that `amounts` names for each layer.
     fn plan_by_layer(&self, model: &Model, calibration: Option<&Samples>) -> Result<Cut> {
         let amounts = &self.config.amounts;
-        Cut::all(self.scored(model, calibration)?.into_iter().map(|scored| {
+        Cut::all(self.scored(model, calibration, false)?.layers.into_iter().map(|scored| {
             let share = amounts.get(&scored.layer.name).copied().unwrap_or(0.0);
             let terms = Terms { budget: Budget::Fraction(share), fit: Fit::AtLeast, named: true, ..self.terms() };
-            self.cut(model, vec![scored], terms)
+            self.cut(model, &Scores { layers: vec![scored], elsewhere: Vec::new() }, terms)
         }))
     }
 
@@ -206,20 +209,22 @@ impl Prune {
         Terms { scope, budget: Budget::Fraction(0.0), fit: Fit::Exact, min_keep, named: false }
     }
 
-    fn scored(&self, model: &Model, calibration: Option<&Samples>) -> Result<Vec<Scored>> {
+    fn scored(&self, model: &Model, calibration: Option<&Samples>, percentiles: bool) -> Result<Scores> {
         if let Some(problem) = &self.problem {
             return Err(Error::Config(problem.clone()));
         }
         let pruner = self.config.pruner()?;
         let layers = self.chosen(model, &*pruner)?;
-        self.score(model, &*pruner, layers, calibration)
+        let (name, granularity) = (self.config.criterion.name.as_str(), self.config.granularity);
+        let seed = self.seed.unwrap_or(Seed(model.meta.seed.unwrap_or(0)));
+        Worth { name, pruner: &*pruner, granularity, seed, percentiles }.score(model, layers, calibration)
     }
 
-    fn cut(&self, model: &Model, scored: Vec<Scored>, terms: Terms) -> Result<Cut> {
+    fn cut(&self, model: &Model, scores: &Scores, terms: Terms) -> Result<Cut> {
         match self.config.granularity {
-            Granularity::Unit => cut_units(model, scored, terms),
-            Granularity::NOfM { n, m } => cut_n_of_m(model, scored, n, m),
-            single => cut_single(model, scored, terms, single),
+            Granularity::Unit => cut_units(model, scores, terms),
+            Granularity::NOfM { n, m } => cut_n_of_m(model, &scores.layers, n, m),
+            single => cut_single(model, scores, terms, single),
         }
     }
 
@@ -240,43 +245,33 @@ impl Prune {
             let last = weighted_layers(model).last().map(|l| l.node);
             layers.retain(|l| Some(l.node) != last);
         }
-        let (needs, criterion) = (pruner.needs(), config.criterion.name.clone());
-        let mut require = |needed: bool, has: fn(&Weighted) -> bool, error: fn(String, String) -> Error| {
-            let lacking: Vec<&str> = layers.iter().filter(|l| needed && !has(l)).map(|l| &*l.name).collect();
+        let (needed, criterion) = (pruner.needs().layers, config.criterion.name.clone());
+        let by_eigenvalue = needed == LayersWith::Eigenvalues;
+        let next = match by_eigenvalue && config.granularity == Granularity::Unit {
+            true => eigenvalues::next(model)?,
+            false => BTreeMap::new(),
+        };
+        let taken_in = |l: &Weighted| next.get(&l.node).is_some_and(|units| units.iter().any(|u| !u.is_empty()));
+        let can_score = |l: &Weighted| l.has(needed) || taken_in(l);
+        let trains = |l: &Weighted| match config.granularity {
+            Granularity::Input => l.trains_eigenvalues[0],
+            Granularity::Unit => l.trains_eigenvalues[1] || taken_in(l),
+            Granularity::Weight | Granularity::Block { .. } | Granularity::NOfM { .. } => true,
+        };
+        let mut require = |has: &dyn Fn(&Weighted) -> bool, error: &dyn Fn(String) -> Error| {
+            let lacking: Vec<&str> = layers.iter().filter(|l| !has(l)).map(|l| &*l.name).collect();
             if lacking.len() == layers.len() || !(named.is_empty() || lacking.is_empty()) {
-                return Err(error(criterion.clone(), lacking.join(", ")));
+                return Err(error(lacking.join(", ")));
             }
-            layers.retain(|l| !needed || has(l));
+            layers.retain(has);
             Ok(())
         };
-        require(
-            needs.spectral,
-            |l| l.eigenvalues.is_some(),
-            |criterion, layers| Error::NotSpectral { criterion, layers },
-        )?;
-        for (granularity, trains) in [
-            (Granularity::Input, (|l| l.trains_eigenvalues[0]) as fn(&Weighted) -> bool),
-            (Granularity::Unit, |l| l.trains_eigenvalues[1]),
-        ] {
-            require(needs.spectral && config.granularity == granularity, trains, |criterion, layers| {
-                Error::FrozenEigenvalues { criterion, layers }
-            })?;
+        require(&can_score, &|layers| Error::lacks(needed, criterion.clone(), layers))?;
+        if by_eigenvalue {
+            require(&trains, &|layers| Error::FrozenEigenvalues { criterion: criterion.clone(), layers })?;
         }
-        require(needs.gain, |l| l.gate.is_some(), |criterion, layers| Error::NotGated { criterion, layers })?;
         check_unshared(model, &layers)?;
         Ok(layers)
-    }
-
-    fn score(
-        &self,
-        model: &Model,
-        pruner: &dyn Pruner,
-        layers: Vec<Weighted>,
-        calibration: Option<&Samples>,
-    ) -> Result<Vec<Scored>> {
-        let seed = self.seed.unwrap_or(Seed(model.meta.seed.unwrap_or(0)));
-        let worth = Worth { name: &self.config.criterion.name, pruner, granularity: self.config.granularity, seed };
-        worth.score(model, layers, calibration)
     }
 }
 

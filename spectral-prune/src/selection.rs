@@ -16,8 +16,8 @@ pub(crate) struct Pool {
     pub(crate) what: &'static str,
     /// Score of every candidate, in the order of the network.
     pub(crate) scores: Vec<f64>,
-    /// What percentiles are taken over, if not the scores.
-    pub(crate) distribution: Option<Vec<f64>>,
+    /// What percentiles are taken over, pruned entries included, if not the scores.
+    pub(crate) percentiles: Option<Vec<f64>>,
     /// The layers of every candidate's entries.
     pub(crate) members: Members,
     /// How many entries each layer may lose.
@@ -69,12 +69,14 @@ impl Pool {
             Budget::Count(count) => self.by_count(&[count], fit)?,
             Budget::Threshold(cut) => self.below(cut, true)?,
             Budget::Percentile(percentile) => {
-                let scores =
-                    || (0..self.scores.len()).flat_map(|i| std::iter::repeat_n(self.scores[i], self.size(i))).collect();
-                let mut sorted: Vec<f64> = self.distribution.clone().unwrap_or_else(scores);
+                let scores = (0..self.scores.len()).flat_map(|i| std::iter::repeat_n(self.scores[i], self.size(i)));
+                let (mut sorted, pruned) = match &self.percentiles {
+                    Some(values) => (values.clone(), 0),
+                    None => (scores.collect::<Vec<f64>>(), self.pruned),
+                };
                 sorted.sort_unstable_by(f64::total_cmp);
-                let from_scores = self.distribution.is_none();
-                match percentile_cut(&sorted, self.pruned, percentile) {
+                let from_scores = self.percentiles.is_none();
+                match percentile_cut(&sorted, pruned, percentile) {
                     None => Vec::new(),
                     // A cut between two f32 scores is an f32 (spectraltools, facts from running the originals); means
                     // of them are no f32, and a rounded cut could be above the largest.

@@ -1,47 +1,41 @@
-//! What criteria measure on calibration data.
+//! Measuring on calibration data what criteria ask for.
 
+use crate::Result;
 use crate::weighted::Weighted;
-use crate::{Error, Result};
-use spectral_core::layer::Mode;
 use spectral_core::{
-    Accum, Activation, DType, Element, Gradients, LossKernel, LossKind, Model, Needs, RowSum, Samples, Shape, Source,
-    Statistics, Targets, Tensor, Trainable, Values, Word, Workspace,
+    Activation, Batches, DType, Gradients, LayerBatch, LayerGradients, LossKernel, LossKind, Mode, Model, Samples,
+    Shape, Source, Statistic, Statistics, Targets, Tensor, Trainable, Word,
 };
+use std::sync::Arc;
 
 /// Samples that run at a time. Fixed, so that sums do not depend on the machine.
 const BATCH: usize = 256;
 
-/// Measures what `needs` asks for, for each of `layers`, over all of `data` with dropout off.
+/// Measures `wanted` for each of `layers`, over all of `data`, run as at inference: nothing is drawn, and normalisation
+/// uses its running averages, for gradients too.
 ///
-/// Sums over a batch are taken by the backend, sums over batches in f64. The loss behind gradients is softmax
-/// cross-entropy for classes (from the values before a final softmax layer) and mean squared error otherwise.
+/// The loss behind gradients is softmax cross-entropy for classes (from the values before a final softmax layer) and
+/// mean squared error otherwise.
 ///
 /// # Errors
-/// The data does not fit the model, or a kernel failed.
-pub(crate) fn measure(model: &Model, layers: &[Weighted], data: &Samples, needs: Needs) -> Result<Vec<Statistics>> {
-    let graph = model.graph();
-    if data.features() != graph.input().len() {
-        let problem =
-            format!("{} has {} features, the model takes {}", data.name, data.features(), graph.input().len());
-        return Err(spectral_core::Error::Data(problem).into());
+/// The data does not fit the model, a layer has no such statistic, or a kernel failed.
+pub(crate) fn measure(
+    model: &Model,
+    layers: &[Weighted],
+    data: &Samples,
+    wanted: &[Arc<dyn Statistic>],
+) -> Result<Vec<Statistics>> {
+    let sums = layers.iter().map(|l| wanted.iter().map(|s| vec![0.0; s.len(l.rows, l.columns)]).collect()).collect();
+    let mut run = Run { layers, wanted, sums };
+    if wanted.iter().any(|s| s.needs_gradients()) {
+        // A copy in which every weight has a gradient, frozen or not.
+        let mut copy = model.duplicate()?;
+        layers.iter().try_for_each(|l| copy.params_mut().0.set_trainable(l.matrix, Trainable::All))?;
+        run.with_gradients(&copy, data)?;
+    } else {
+        run.forward_only(model, data)?;
     }
-    if !needs.weight_gradient {
-        return Run::new(model, layers, data, Gradients::None)?.collect(needs, None);
-    }
-    if data.targets().outputs() != graph.output().len() {
-        let problem = format!(
-            "{} has {} targets, the model {} outputs",
-            data.name,
-            data.targets().outputs(),
-            graph.output().len()
-        );
-        return Err(spectral_core::Error::Data(problem).into());
-    }
-    // A copy in which every weight has a gradient, frozen or not.
-    let mut copy = model.duplicate()?;
-    layers.iter().try_for_each(|l| copy.params_mut().0.set_trainable(l.matrix, Trainable::All))?;
-    let loss = loss_of(&copy, data)?;
-    Run::new(&copy, layers, data, Gradients::Parameters)?.collect(needs, Some(loss))
+    Ok(run.means(data.len()))
 }
 
 /// The node whose output the loss takes, and the loss.
@@ -57,120 +51,104 @@ fn loss_of(model: &Model, data: &Samples) -> Result<(usize, LossKind)> {
     }
 }
 
+/// Sums over the samples seen so far.
 struct Run<'a> {
-    model: &'a Model,
     layers: &'a [Weighted],
-    data: &'a Samples,
-    workspace: Workspace,
+    wanted: &'a [Arc<dyn Statistic>],
+    /// By layer and statistic.
+    sums: Vec<Vec<Vec<f64>>>,
 }
 
-impl<'a> Run<'a> {
-    fn new(model: &'a Model, layers: &'a [Weighted], data: &'a Samples, gradients: Gradients) -> Result<Self> {
-        let workspace = Workspace::new(model, BATCH.min(data.len()), gradients)?;
-        Ok(Self { model, layers, data, workspace })
+impl Run<'_> {
+    fn forward_only(&mut self, model: &Model, data: &Samples) -> Result<()> {
+        let mut batches = Batches::new(model, BATCH.min(data.len()), Gradients::None)?;
+        batches.each(model, data, Mode::Infer, |batches, _| {
+            (0..self.layers.len()).try_for_each(|layer| self.add(model, batches, layer, None))
+        })
     }
 
-    fn collect(mut self, needs: Needs, loss: Option<(usize, LossKind)>) -> Result<Vec<Statistics>> {
-        let samples = self.data.len();
-        let zeros = |wanted: bool, len: usize| wanted.then(|| vec![0.0; len]);
-        let mut all: Vec<Statistics> = self
-            .layers
-            .iter()
-            .map(|l| Statistics {
-                input_mean: zeros(needs.input_mean, l.columns),
-                input_mean_abs: zeros(needs.input_mean_abs, l.columns),
-                weight_gradient: zeros(needs.weight_gradient, l.rows * l.columns),
-            })
-            .collect();
-        let rows: Vec<usize> = (0..samples).collect();
-        for batch in rows.chunks(self.workspace.capacity()) {
-            self.forward(batch)?;
-            for (layer, s) in self.layers.iter().zip(&mut all) {
-                for (sums, kind) in [(&mut s.input_mean, RowSum::Plain), (&mut s.input_mean_abs, RowSum::Absolute)] {
-                    if let Some(sums) = sums {
-                        self.add_inputs(layer, kind, sums)?;
-                    }
-                }
-            }
-            let Some((node, kind)) = loss else { continue };
-            self.backward(batch, node, kind)?;
-            for (layer, s) in self.layers.iter().zip(&mut all) {
-                if let Some(sums) = &mut s.weight_gradient {
-                    self.add_products(layer, sums)?;
-                }
-            }
-        }
-        for s in &mut all {
-            for sums in [&mut s.input_mean, &mut s.input_mean_abs, &mut s.weight_gradient].into_iter().flatten() {
-                sums.iter_mut().for_each(|v| *v /= samples as f64);
-            }
-        }
-        Ok(all)
-    }
-
-    /// As at inference, for gradients too: nothing is drawn, and normalisation uses what training came to.
-    fn forward(&mut self, batch: &[usize]) -> Result<()> {
-        let input = self.workspace.begin(self.model, batch.len())?;
-        fill(self.model, input, |v| self.data.gather_inputs(batch, v), |v| self.data.gather_inputs(batch, v))?;
-        Ok(self.workspace.forward(self.model, Mode::Infer, 0)?)
-    }
-
-    fn backward(&mut self, batch: &[usize], node: usize, kind: LossKind) -> Result<()> {
-        let backend = self.model.backend();
-        let shape = Shape::matrix(self.data.targets().outputs(), batch.len());
-        let mut targets = backend.zeros(shape, self.model.dtype())?;
-        fill(self.model, &mut targets, |v| self.data.gather_targets(batch, v), |v| self.data.gather_targets(batch, v))?;
+    fn with_gradients(&mut self, model: &Model, data: &Samples) -> Result<()> {
+        let (backend, (node, kind)) = (&**model.backend(), loss_of(model, data)?);
         let mut totals = backend.zeros(Shape::vector(2), DType::F64)?;
-        let (outputs, slot) = self.workspace.output_and_slot(node);
-        // Gradients of the sum over samples: dividing by their number at the end makes the mean.
-        let op = LossKernel { kind, outputs, targets: &targets, gradient_scale: 1.0 };
-        backend.loss(&op, &mut totals, slot)?;
-        Ok(self.workspace.backward(self.model, node)?)
+        let matrices: Vec<Vec<f64>> =
+            self.layers.iter().map(|l| whole(l, model, l.matrix(model).value())).collect::<Result<_>>()?;
+        let mut batches = Batches::with_targets(model, BATCH.min(data.len()), Gradients::Parameters)?;
+        batches.each(model, data, Mode::Infer, |batches, _| {
+            let (workspace, targets) = batches.with_loss()?;
+            let (outputs, slot) = workspace.output_and_slot(node);
+            // Gradients of the sum over samples: dividing by their number at the end makes the mean.
+            let op = LossKernel { kind, outputs, targets, gradient_scale: 1.0 };
+            backend.loss(&op, &mut totals, slot)?;
+            for index in (0..=node).rev() {
+                let layers: Vec<usize> = (0..self.layers.len()).filter(|&l| self.layers[l].node == index).collect();
+                let output = match (layers.is_empty(), batches.workspace.node_grad(index)) {
+                    (false, Some(gradient)) => Some(gradient.duplicate()?),
+                    _ => None,
+                };
+                batches.workspace.backward_node(model, index)?;
+                for layer in layers {
+                    let own = &self.layers[layer];
+                    let of_weight =
+                        batches.workspace.param_grad(own.matrix).map(|g| whole(own, model, g)).transpose()?;
+                    let gradients = output.as_ref().zip(of_weight.as_deref());
+                    let weight = matrices[layer].as_slice();
+                    let gradients = gradients.map(|(output, of_weight)| LayerGradients { output, weight, of_weight });
+                    self.add(model, batches, layer, gradients)?;
+                }
+            }
+            Ok(())
+        })
     }
 
-    fn add_inputs(&self, layer: &Weighted, kind: RowSum, sums: &mut [f64]) -> Result<()> {
-        let backend = self.model.backend();
-        let x = match self.model.graph().nodes()[layer.node].inputs.first() {
-            Some(Source::Node(n)) => self.workspace.output(*n),
-            _ => self.workspace.input(),
+    fn add(
+        &mut self,
+        model: &Model,
+        batches: &Batches,
+        layer: usize,
+        gradients: Option<LayerGradients<'_>>,
+    ) -> Result<()> {
+        let own = &self.layers[layer];
+        let input = match model.graph().nodes()[own.node].inputs.first() {
+            Some(Source::Node(n)) => batches.workspace.output(*n),
+            _ => batches.workspace.input(),
         };
-        if x.shape().rows() != layer.columns {
-            let problem = format!("layer `{}` takes {}, and statistics need flat inputs", layer.name, x.shape());
-            return Err(Error::Config(problem));
+        let batch = LayerBatch {
+            backend: &**model.backend(),
+            node: &own.name,
+            size: (own.rows, own.columns),
+            input,
+            output: batches.workspace.output(own.node),
+            gradients,
+        };
+        for (statistic, sums) in self.wanted.iter().zip(&mut self.sums[layer]) {
+            let visible = gradients.filter(|_| statistic.needs_gradients());
+            // Where the loss does not depend on a layer, its gradients are zero.
+            if visible.is_some() == statistic.needs_gradients() {
+                statistic.add(&LayerBatch { gradients: visible, ..batch }, sums)?;
+            }
         }
-        let mut part = backend.zeros(Shape::vector(layer.columns), self.model.dtype())?;
-        backend.row_sums(kind, x, &mut part, Accum::Replace)?;
-        sums.iter_mut().zip(backend.download(&part)?).for_each(|(s, p)| *s += p);
         Ok(())
     }
 
-    /// Adds weight times gradient; for a spectral layer basis times its gradient, which is the same number.
-    fn add_products(&self, layer: &Weighted, sums: &mut [f64]) -> Result<()> {
-        let (backend, param) = (self.model.backend(), layer.matrix(self.model));
-        let Some(gradient) = self.workspace.param_grad(layer.matrix) else { return Ok(()) };
-        let (values, gradient) = (backend.download(param.value())?, backend.download(gradient)?);
-        for (position, stored) in layer.kept(param) {
-            sums[position] += values[stored] * gradient[stored];
-        }
-        Ok(())
+    fn means(self, samples: usize) -> Vec<Statistics> {
+        let mean = |mut sums: Vec<f64>| {
+            sums.iter_mut().for_each(|v| *v /= samples as f64);
+            sums
+        };
+        let of_layer = |sums: Vec<Vec<f64>>| {
+            let mut statistics = Statistics::default();
+            self.wanted.iter().zip(sums).for_each(|(s, sums)| statistics.insert(&**s, mean(sums)));
+            statistics
+        };
+        self.sums.into_iter().map(of_layer).collect()
     }
 }
 
-/// Uploads what `gather` writes, in the element type of the tensor.
-pub(crate) fn fill(
-    model: &Model,
-    to: &mut Tensor,
-    narrow: impl FnOnce(&mut [f32]),
-    wide: impl FnOnce(&mut [f64]),
-) -> Result<()> {
-    fn upload<E: Element>(model: &Model, to: &mut Tensor, gather: impl FnOnce(&mut [E])) -> Result<()> {
-        let mut staged = vec![E::zero(); to.len()];
-        gather(&mut staged);
-        let values: Values<'_> = E::values(&staged);
-        Ok(model.backend().upload(values, to)?)
-    }
-    match to.dtype() {
-        DType::F32 => upload(model, to, narrow),
-        DType::F64 => upload(model, to, wide),
-    }
+/// The entries of `stored`, laid out as the matrix of `layer` is, on the host as `[out, in]`; zero where an entry is
+/// pruned or not stored.
+fn whole(layer: &Weighted, model: &Model, stored: &Tensor) -> Result<Vec<f64>> {
+    let values = model.backend().download(stored)?;
+    let mut whole = vec![0.0; layer.rows * layer.columns];
+    layer.kept(layer.matrix(model)).for_each(|(position, stored)| whole[position] = values[stored]);
+    Ok(whole)
 }

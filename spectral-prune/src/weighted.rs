@@ -3,8 +3,8 @@
 use crate::Result;
 use crate::eigenvalues::trains;
 use spectral_core::{
-    DType, Error, Mask, Model, Operand, Param, ParamId, Role, Source, SpectralFactors, Statistics, Target, UnitAxis,
-    Units, Values, registry,
+    DType, Error, LayersWith, Mask, Model, Operand, Param, ParamId, Role, Source, SpectralFactors, Statistics, Target,
+    UnitAxis, Units, Values, registry,
 };
 use std::collections::BTreeMap;
 
@@ -128,6 +128,15 @@ fn gates(model: &Model) -> BTreeMap<usize, (usize, ParamId)> {
 }
 
 impl Weighted {
+    /// Whether it has what a criterion needs.
+    pub(crate) fn has(&self, needed: LayersWith) -> bool {
+        match needed {
+            LayersWith::Weights => true,
+            LayersWith::Eigenvalues => self.eigenvalues.is_some(),
+            LayersWith::Gain => self.gate.is_some(),
+        }
+    }
+
     /// The parameter that holds the matrix.
     pub(crate) fn matrix<'m>(&self, model: &'m Model) -> &'m Param {
         model.params().get(self.matrix)
@@ -166,28 +175,27 @@ impl Weighted {
             let factors = [get(self.matrix)?, get(inner)?, get(outer)?];
             let trains = [inner, outer].map(|id| trains(model.params().get(id)));
             let weight = product(&factors, self.columns);
-            let spectral = Factors { values: factors, trains, next: vec![Vec::new(); self.rows] };
-            return Ok(Loaded { weight, spectral: Some(spectral), gain });
+            let next = vec![Vec::new(); self.rows];
+            return Ok(Loaded { weight, spectral: Some(Factors { values: factors, trains }), gain, next });
         }
         let operands = model.operands(self.node)?;
         let weight = Owned::new(model.dtype(), operands.matrix(self.weight)?.to_dense(backend)?);
-        Ok(Loaded { weight, spectral: None, gain })
+        Ok(Loaded { weight, spectral: None, gain, next: vec![Vec::new(); self.rows] })
     }
 
     /// What a criterion is shown.
     pub(crate) fn target<'a>(&'a self, loaded: &'a Loaded, statistics: &'a Statistics, key: u64) -> Target<'a> {
         let spectral =
-            loaded.spectral.as_ref().map(|Factors { values: [basis, inner, outer], trains, next }| SpectralFactors {
+            loaded.spectral.as_ref().map(|Factors { values: [basis, inner, outer], trains }| SpectralFactors {
                 basis: basis.values(),
                 lambda_in: inner.values(),
                 lambda_out: outer.values(),
                 trains_in: &trains[0],
                 trains_out: &trains[1],
-                next,
             });
         let (rows, columns, weight) = (self.rows, self.columns, loaded.weight.values());
         let gain = loaded.gain.as_ref().map(Owned::values);
-        Target { node: &self.name, rows, columns, weight, spectral, gain, statistics, key }
+        Target { node: &self.name, rows, columns, weight, spectral, gain, next: &loaded.next, statistics, key }
     }
 }
 
@@ -197,6 +205,8 @@ pub(crate) struct Loaded {
     weight: Owned,
     spectral: Option<Factors>,
     gain: Option<Owned>,
+    /// By unit, the eigenvalues by which spectral layers take it in.
+    next: Vec<Vec<f64>>,
 }
 
 impl Loaded {
@@ -209,8 +219,8 @@ impl Loaded {
 impl Loaded {
     /// With the eigenvalues by which other layers take the units in, if there are any.
     pub(crate) fn with_next(mut self, next: Option<Vec<Vec<f64>>>) -> Self {
-        if let (Some(spectral), Some(next)) = (&mut self.spectral, next) {
-            spectral.next = next;
+        if let Some(next) = next {
+            self.next = next;
         }
         self
     }
@@ -222,7 +232,6 @@ struct Factors {
     values: [Owned; 3],
     /// Which eigenvalues of inputs and of outputs training may move.
     trains: [Vec<bool>; 2],
-    next: Vec<Vec<f64>>,
 }
 
 #[derive(Debug)]

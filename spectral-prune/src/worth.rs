@@ -1,9 +1,9 @@
 //! What the entries of layers are worth to a criterion, found out on a model.
 
-use crate::pool::Scored;
-use crate::weighted::Weighted;
+use crate::pool::{Scored, Scores};
+use crate::weighted::{Weighted, weighted_layers};
 use crate::{CriterionConfig, Error, Granularity, Result, eigenvalues, statistics};
-use spectral_core::{Model, Pruner, Samples, Seed};
+use spectral_core::{LayersWith, Model, Pruner, Samples, Seed, Statistics};
 use std::collections::BTreeMap;
 
 /// A criterion, and what it is asked about.
@@ -14,6 +14,8 @@ pub(crate) struct Worth<'a> {
     pub(crate) granularity: Granularity,
     /// What criteria that draw numbers derive from.
     pub(crate) seed: Seed,
+    /// Whether percentiles are asked for, so that what they are taken over must be known.
+    pub(crate) percentiles: bool,
 }
 
 impl Worth<'_> {
@@ -21,27 +23,26 @@ impl Worth<'_> {
     ///
     /// # Errors
     /// Data is needed and missing or does not fit, or a score is NaN.
-    pub(crate) fn score(
-        &self,
-        model: &Model,
-        layers: Vec<Weighted>,
-        calibration: Option<&Samples>,
-    ) -> Result<Vec<Scored>> {
+    pub(crate) fn score(&self, model: &Model, layers: Vec<Weighted>, calibration: Option<&Samples>) -> Result<Scores> {
         let (name, pruner, needs) = (self.name, self.pruner, self.pruner.needs());
         let statistics = match (needs.any(), calibration) {
-            (false, _) => vec![Default::default(); layers.len()],
+            (false, _) => vec![Statistics::default(); layers.len()],
             (true, None) => return Err(Error::NeedsCalibration { criterion: name.into() }),
-            (true, Some(data)) => statistics::measure(model, &layers, data, needs)?,
+            (true, Some(data)) => statistics::measure(model, &layers, data, &needs.statistics)?,
         };
-        let by_unit = self.granularity == Granularity::Unit;
-        let mut next = match by_unit && needs.spectral {
+        let pools = self.percentiles && matches!(self.granularity, Granularity::Unit | Granularity::Input);
+        let mut next = match self.granularity == Granularity::Unit && needs.layers == LayersWith::Eigenvalues {
             true => eigenvalues::next(model)?,
             false => BTreeMap::new(),
+        };
+        let elsewhere = match pools {
+            true => self.elsewhere(model, &layers)?,
+            false => Vec::new(),
         };
         let mut scored = Vec::with_capacity(layers.len());
         for (layer, statistics) in layers.into_iter().zip(&statistics) {
             let loaded = layer.load(model)?.with_next(next.remove(&layer.node));
-            let target = layer.target(&loaded, statistics, self.seed.key("prune", layer.node as u64));
+            let target = layer.target(&loaded, statistics, self.key(&layer));
             let param = layer.matrix(model);
             let of_whole =
                 |kept: Vec<usize>, scores: &[f64]| (0..kept.len()).find(|&u| kept[u] > 0 && scores[u].is_nan());
@@ -67,10 +68,30 @@ impl Worth<'_> {
             if let Some(entry) = nan {
                 return Err(Error::Score { criterion: name.into(), layer: layer.name.clone(), entry });
             }
-            let distribution = if by_unit { pruner.distribution(&target)? } else { None };
-            scored.push(Scored { layer, scores, distribution });
+            let pool = if pools { pruner.pool(&target)? } else { None };
+            scored.push(Scored { layer, scores, pool });
         }
-        Ok(scored)
+        Ok(Scores { layers: scored, elsewhere })
+    }
+
+    /// What layers other than `chosen` add to the pool of percentiles.
+    fn elsewhere(&self, model: &Model, chosen: &[Weighted]) -> Result<Vec<f64>> {
+        let needed = self.pruner.needs().layers;
+        let mut pool = Vec::new();
+        for layer in weighted_layers(model) {
+            if layer.has(needed) && !chosen.iter().any(|c| c.node == layer.node) {
+                let loaded = layer.load(model)?;
+                let statistics = Statistics::default();
+                pool.extend(
+                    self.pruner.pool(&layer.target(&loaded, &statistics, self.key(&layer)))?.unwrap_or_default(),
+                );
+            }
+        }
+        Ok(pool)
+    }
+
+    fn key(&self, layer: &Weighted) -> u64 {
+        self.seed.key("prune", layer.node as u64)
     }
 }
 
@@ -86,17 +107,12 @@ pub(crate) fn weigh(
     seed: Seed,
 ) -> Result<Vec<Scored>> {
     let pruner = config.build()?;
-    let (needs, criterion) = (pruner.needs(), config.name.clone());
-    let lacking = |needed: bool, has: fn(&Weighted) -> bool| {
-        let lacking: Vec<&str> = layers.iter().filter(|l| needed && !has(l)).map(|l| &*l.name).collect();
-        (!lacking.is_empty()).then(|| lacking.join(", "))
-    };
-    if let Some(layers) = lacking(needs.spectral, |l| l.eigenvalues.is_some()) {
-        return Err(Error::NotSpectral { criterion, layers });
+    let needed = pruner.needs().layers;
+    let lacking: Vec<&str> = layers.iter().filter(|l| !l.has(needed)).map(|l| &*l.name).collect();
+    if !lacking.is_empty() {
+        return Err(Error::lacks(needed, config.name.clone(), lacking.join(", ")));
     }
-    if let Some(layers) = lacking(needs.gain, |l| l.gate.is_some()) {
-        return Err(Error::NotGated { criterion, layers });
-    }
-    let worth = Worth { name: &config.name, pruner: &*pruner, granularity: Granularity::Weight, seed };
-    worth.score(model, layers, calibration)
+    let (granularity, percentiles) = (Granularity::Weight, false);
+    let worth = Worth { name: &config.name, pruner: &*pruner, granularity, seed, percentiles };
+    Ok(worth.score(model, layers, calibration)?.layers)
 }

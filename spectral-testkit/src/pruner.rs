@@ -1,10 +1,13 @@
 //! What core expects of a criterion.
 
 use crate::{Failed, Report};
-use spectral_core::{Pruner, Result, Seed, SpectralFactors, Statistics, Stream, Target, Values};
+use spectral_core::{
+    InputGram, InputMean, InputMeanAbs, Needs, Pruner, Result, Seed, SpectralFactors, Statistics, Stream, Target,
+    Values, WeightGradient,
+};
 
 /// Checks all that core expects of a criterion, on dense and spectral targets, in f32 and f64, with every statistic
-/// measured:
+/// that core has measured, and numbers for those that the criterion brings:
 ///
 /// * scores are finite (or infinite, which protects), all of them are written, and the same target gets the same
 ///   scores twice;
@@ -20,7 +23,8 @@ pub fn conformance(criterion: &dyn Pruner) -> Result<Report, Failed> {
     let mut scored = 0;
     for (rows, columns) in [(1, 1), (1, 7), (5, 1), (6, 9), (33, 17)] {
         for kind in [Kind::Spectral, Kind::Dense] {
-            let sample = Sample::new(rows, columns, kind);
+            let mut sample = Sample::new(rows, columns, kind);
+            sample.measure_own(&criterion.needs());
             for width in [Width::F32, Width::F64] {
                 let what = format!("{kind:?} {width:?} [{rows}, {columns}]");
                 let mut part = Report::new(what);
@@ -69,12 +73,23 @@ impl Sample {
         let (lambda_in, lambda_out) = (draw(columns, &mut stream), draw(rows, &mut stream));
         let input_mean = draw(columns, &mut stream);
         let gain = draw(rows, &mut stream);
-        let statistics = Statistics {
-            input_mean_abs: Some(input_mean.iter().map(|m| m.abs() + 0.1).collect()),
-            input_mean: Some(input_mean),
-            weight_gradient: Some(draw(rows * columns, &mut stream)),
-        };
+        let mut statistics = Statistics::default();
+        statistics.insert(&InputMeanAbs, input_mean.iter().map(|m| m.abs() + 0.1).collect());
+        statistics.insert(&WeightGradient, draw(rows * columns, &mut stream));
+        statistics.insert(&InputGram, gram(columns, &mut stream));
+        statistics.insert(&InputMean, input_mean);
         Self { rows, columns, kind, basis, lambda_in, lambda_out, gain, statistics }
+    }
+
+    /// Numbers for the statistics that the criterion brings with it.
+    fn measure_own(&mut self, needs: &Needs) {
+        for statistic in &needs.statistics {
+            if self.statistics.of(&**statistic).is_err() {
+                let mut stream = Seed(22).stream(statistic.name(), 0);
+                let values = (0..statistic.len(self.rows, self.columns)).map(|_| stream.normal()).collect();
+                self.statistics.insert(&**statistic, values);
+            }
+        }
     }
 
     fn weight(&self) -> Vec<f64> {
@@ -100,7 +115,6 @@ impl Sample {
             lambda_out: values(3),
             trains_in: &trains[..self.columns],
             trains_out: &trains[..self.rows],
-            next: &next,
         });
         with(&Target {
             node: "layer",
@@ -109,10 +123,19 @@ impl Sample {
             weight: values(0),
             spectral,
             gain: Some(values(4)),
+            next: &next,
             statistics: &self.statistics,
             key: 0x5eed,
         })
     }
+}
+
+/// The mean of `x x^T` over some vectors that were drawn.
+fn gram(columns: usize, stream: &mut Stream) -> Vec<f64> {
+    let samples = 2 * columns + 1;
+    let x: Vec<f64> = (0..samples * columns).map(|_| stream.normal()).collect();
+    let entry = |i: usize, j: usize| x.chunks(columns).map(|x| x[i] * x[j]).sum::<f64>() / samples as f64;
+    (0..columns * columns).map(|k| entry(k / columns, k % columns)).collect()
 }
 
 /// Scores of weights, units and inputs, over buffers that hold NaN.
@@ -163,9 +186,9 @@ fn pruned(criterion: &dyn Pruner, sample: &Sample, width: Width, before: &[Vec<f
     let is_cut = |i: usize| i % 3 == 1;
     cut.basis.iter_mut().enumerate().filter(|(i, _)| is_cut(*i)).for_each(|(_, b)| *b = 0.0);
     // Weight times gradient is zero where the weight is.
-    if let Some(products) = &mut cut.statistics.weight_gradient {
-        products.iter_mut().enumerate().filter(|(i, _)| is_cut(*i)).for_each(|(_, g)| *g = 0.0);
-    }
+    let mut products = sample.statistics.of(&WeightGradient).map(<[f64]>::to_vec).unwrap_or_default();
+    products.iter_mut().enumerate().filter(|(i, _)| is_cut(*i)).for_each(|(_, g)| *g = 0.0);
+    cut.statistics.insert(&WeightGradient, products);
     let Some([weights, ..]) = report.attempt("with pruned weights", run(criterion, &cut, width)) else { return };
     let numbers = weights.iter().all(|s| is_score(*s));
     report.expect(numbers, "scores are not numbers once weights are pruned");

@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 /// clip_value = 0.5
 /// only = ["dense3"]
 /// penalty = { basis = { l2 = 1e-5 } }
+/// decay = { weight = { l2 = 1e-4 } }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -58,6 +59,9 @@ pub struct TrainConfig {
     pub only: Vec<String>,
     /// Penalties per role, added to those of the layers.
     pub penalty: BTreeMap<Role, Penalty>,
+    /// Decay beside the step, per role: `w -= rate (l2 w + l1 sign(w))`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub decay: BTreeMap<Role, Penalty>,
 }
 
 impl Default for TrainConfig {
@@ -77,6 +81,7 @@ impl Default for TrainConfig {
             clip_value: None,
             only: Vec::new(),
             penalty: BTreeMap::new(),
+            decay: BTreeMap::new(),
         }
     }
 }
@@ -104,6 +109,7 @@ impl TrainConfig {
         trainer.clip_value = self.clip_value;
         trainer.only = self.only.clone();
         trainer.penalties = self.penalty.clone();
+        trainer.decays = self.decay.clone();
         if self.keep_best {
             trainer = trainer.keep_best();
         }
@@ -128,7 +134,7 @@ mod tests {
             "epochs": 3, "batch": 7, "optimizer": {"name": "rmsprop", "rate": 0.5}, "loss": "mse",
             "schedule": {"name": "step", "every": 2, "factor": 0.1}, "warmup": 4, "validation": 0.25, "patience": 2,
             "min_delta": 0.01, "keep_best": true, "clip_norm": 1.5, "clip_value": 0.75,
-            "only": ["dense2"], "penalty": {"basis": {"l2": 0.5}}
+            "only": ["dense2"], "penalty": {"basis": {"l2": 0.5}}, "decay": {"weight": {"l1": 0.25}}
         }))
         .unwrap();
         let at = |step, epoch| spectral_core::Progress { step, steps: 40, epoch, epochs: 4 };
@@ -138,6 +144,7 @@ mod tests {
         assert_eq!((trainer.clip_value, trainer.only.as_slice()), (Some(0.75), &["dense2".to_owned()][..]));
         assert_eq!(trainer.extra(Role::Basis), Penalty { l1: 0.0, l2: 0.5 });
         assert_eq!(trainer.extra(Role::Bias), Penalty::default());
+        assert_eq!(trainer.decay_of(Role::Weight), Penalty { l1: 0.25, l2: 0.0 });
         assert_eq!((trainer.rate(&at(0, 0)), trainer.rate(&at(30, 3))), (0.125, 0.05));
     }
 
@@ -164,6 +171,7 @@ mod tests {
             (json!({"penalty": {"basis": {"l3": 1.0}}}), vec!["unknown field `l3`"]),
             (json!({"penalty": {"bases": {"l2": 1.0}}}), vec!["bases", "`basis`"]),
             (json!({"penalty": {"basis": {"l2": -1.0}}}), vec!["`penalty` is -1"]),
+            (json!({"decay": {"basis": {"l2": -1.0}}}), vec!["`decay` is -1"]),
         ] {
             match read(config.clone()) {
                 Ok(_) => failures.push(format!("{config} was accepted")),

@@ -51,14 +51,14 @@ impl Evaluator {
     pub fn logits(&self, model: &Model, data: &Samples) -> Result<Logits> {
         let mut feed = self.feed(Loss::CrossEntropy, model, data)?;
         let mut values = Array2::zeros((data.len(), data.targets().outputs()));
-        let rows: Vec<usize> = (0..data.len()).collect();
-        for rows in rows.chunks(feed.workspace.capacity()) {
-            feed.forward(model, data, rows, Mode::Infer, 0)?;
-            let outputs = model.backend().download(feed.workspace.output(feed.node))?;
+        let node = feed.node;
+        feed.batches.each(model, data, Mode::Infer, |batches, rows| {
+            let outputs = model.backend().download(batches.workspace.output(node))?;
             for (i, value) in outputs.into_iter().enumerate() {
                 values[[rows[i % rows.len()], i / rows.len()]] = value;
             }
-        }
+            Ok::<_, Error>(())
+        })?;
         Ok(Logits::new(values))
     }
 

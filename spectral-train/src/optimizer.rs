@@ -46,9 +46,10 @@ pub trait Optimizer: std::fmt::Debug + Send + Sync + 'static {
         state: &mut [Tensor],
     ) -> Result<()>;
 
-    /// The kernel that [`step`](Self::step) is nothing but, for optimisers that are one. It lets a step be computed
-    /// together with the gradient.
-    fn kernel(&self) -> Option<UpdateRule> {
+    /// The fused kernel equivalent to step number `step` (from 1), if there is one. It lets a step be computed together
+    /// with the gradient. There is one for all steps or for none.
+    fn kernel(&self, step: u64) -> Option<UpdateRule> {
+        let _ = step;
         None
     }
 
@@ -188,6 +189,7 @@ mod tests {
             ("adamw", json!({"weight_decay": -1.0}), ["`weight_decay` is -1", "0 or more"]),
             ("adamax", json!({"beta2": -1.0}), ["optimizer `adamax`", "`beta2` is -1"]),
             ("rmsprop", json!({"rho": 1.5}), ["optimizer `rmsprop`", "`rho` is 1.5"]),
+            ("rmsprop", json!({"momentum": 1.0}), ["optimizer `rmsprop`", "`momentum` is 1"]),
             ("sign_agreement", json!({"friction": 1.0}), ["optimizer `sign_agreement`", "`friction` is 1"]),
             ("momentum_restart", json!({"friction": -1.0}), ["optimizer `momentum_restart`", "`friction` is -1"]),
             ("momentum_restart", json!({"epsilon": 0.0}), ["`epsilon` is 0", "above 0"]),

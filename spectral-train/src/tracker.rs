@@ -5,8 +5,8 @@ mod distances;
 pub use distances::ClassDistances;
 
 use spectral_core::{
-    EpochRecord, Error, Flow, Gradients, Mode, Model, Progress, Result, Samples, Seed, Source, Table, TrainHook,
-    Workspace,
+    Batches, EpochRecord, Error, Flow, Gradients, Mode, Model, Progress, Result, Samples, Seed, Source, Table,
+    TrainHook,
 };
 
 /// Samples of the probe that are run at a time.
@@ -75,33 +75,29 @@ impl DistanceTracker {
     /// # Errors
     /// The data does not fit the model, or the device failed.
     pub fn look(&mut self, model: &Model, epoch: usize) -> Result<()> {
-        let layers = self.measure(model)?;
-        self.checkpoints.push(Checkpoint { epoch, layers });
+        self.checkpoints.push(Checkpoint { epoch, layers: self.measure(model)? });
         Ok(())
     }
 
     fn measure(&self, model: &Model) -> Result<Vec<(String, ClassDistances)>> {
         let graph = model.graph();
-        let (features, len) = (graph.input().len(), self.probe.len());
-        if self.probe.features() != features {
-            return Err(Error::shape("class distances", features, self.probe.features()));
-        }
+        let len = self.probe.len();
         let labels = self.probe.labels().unwrap_or_default();
         let classes = self.probe.targets().outputs();
         let width = |node| graph.shape(Source::Node(node)).len();
         let mut sums: Vec<_> = (0..graph.nodes().len()).map(|n| distances::Sums::new(classes, width(n))).collect();
-        let mut workspace = Workspace::new(model, BATCH.min(len), Gradients::None)?;
-        let rows: Vec<usize> = (0..len).collect();
-        for rows in rows.chunks(BATCH) {
-            let mut x = vec![0.0f64; features * rows.len()];
-            self.probe.gather_inputs(rows, &mut x);
-            model.backend().write(&x, workspace.begin(model, rows.len())?)?;
-            workspace.forward(model, Mode::Infer, 0)?;
-            let labels = &labels[rows[0]..rows[0] + rows.len()];
-            for (node, sums) in sums.iter_mut().enumerate() {
-                sums.add(&model.backend().download(workspace.output(node))?, labels);
-            }
-        }
+        Batches::new(model, BATCH.min(len), Gradients::None)?.each(
+            model,
+            &self.probe,
+            Mode::Infer,
+            |batches, rows| {
+                let labels = &labels[rows[0]..rows[0] + rows.len()];
+                for (node, sums) in sums.iter_mut().enumerate() {
+                    sums.add(&model.backend().download(batches.workspace.output(node))?, labels);
+                }
+                Ok::<_, Error>(())
+            },
+        )?;
         Ok(graph.nodes().iter().zip(sums).map(|(node, sums)| (node.name.clone(), sums.distances())).collect())
     }
 

@@ -40,6 +40,7 @@ pub struct Trainer {
     pub(crate) clip_value: Option<f64>,
     pub(crate) only: Vec<String>,
     pub(crate) penalties: BTreeMap<Role, Penalty>,
+    pub(crate) decays: BTreeMap<Role, Penalty>,
 }
 
 /// Which parameters a run leaves behind.
@@ -75,6 +76,7 @@ impl Trainer {
             clip_value: None,
             only: Vec::new(),
             penalties: BTreeMap::new(),
+            decays: BTreeMap::new(),
         }
     }
 
@@ -173,6 +175,14 @@ impl Trainer {
         self
     }
 
+    /// Lets all parameters of one role decay beside every step of the optimiser: `w -= rate (l2 w + l1 sign(w))`, with `w`
+    /// as before the step. Unlike a [`penalty`](Self::penalty) it is not part of the gradient, so momentum and running
+    /// means do not see it.
+    pub fn decay(mut self, role: Role, decay: Penalty) -> Self {
+        self.decays.insert(role, decay);
+        self
+    }
+
     /// Trains `model` on `data`.
     ///
     /// # Errors
@@ -199,6 +209,7 @@ impl Trainer {
             None => (None, None),
         };
         let sets = run::Sets { train: train.as_ref().unwrap_or(data), held_out: held_out.as_ref() };
+        check_averages(model, self.batch.min(sets.train.len()))?;
         let frozen = Frozen::all_but(&self.only, model)?;
         let result = run::run(self, model, sets, hooks);
         frozen.thaw(model)?;
@@ -234,19 +245,38 @@ impl Trainer {
         if let Some(limit) = self.clip_value {
             require(positive(limit), "clip_value", &limit, "it must be a finite number above 0")?;
         }
-        for penalty in self.penalties.values() {
-            for value in [penalty.l1, penalty.l2] {
-                require(not_negative(value), "penalty", &value, "factors must be finite numbers, 0 or more")?;
+        for (setting, by_role) in [("penalty", &self.penalties), ("decay", &self.decays)] {
+            for value in by_role.values().flat_map(|p| [p.l1, p.l2]) {
+                require(not_negative(value), setting, &value, "factors must be finite numbers, 0 or more")?;
             }
         }
         self.optimizer.check()?;
         Ok(self.schedule.check()?)
     }
 
+    /// How parameters of `role` decay beside the step.
+    pub(crate) fn decay_of(&self, role: Role) -> Penalty {
+        self.decays.get(&role).copied().unwrap_or_default()
+    }
+
     /// The penalty this run adds to parameters of `role`.
     pub(crate) fn extra(&self, role: Role) -> Penalty {
         self.penalties.get(&role).copied().unwrap_or_default()
     }
+}
+
+/// Refuses a network that standardises over batches which have nothing to standardise over.
+fn check_averages(model: &Model, batch: usize) -> Result<()> {
+    let graph = model.graph();
+    for node in graph.nodes() {
+        let averages = node.params.iter().any(|&id| model.params().get(id).averaged().is_some());
+        let values = node.inputs.first().map_or(0, |&source| graph.shape(source).columns() * batch);
+        if averages && values == 1 {
+            let requirement = "a layer that standardises over the batch needs 2 or more samples";
+            return Err(Error::setting("batch", format!("1 in front of layer `{}`", node.name), requirement));
+        }
+    }
+    Ok(())
 }
 
 impl Train for Trainer {

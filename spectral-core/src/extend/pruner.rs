@@ -2,6 +2,8 @@
 
 use crate::base::registry::Registered;
 use crate::base::{Result, Values};
+use crate::extend::{Statistic, Statistics};
+use std::sync::Arc;
 
 /// A pruning criterion.
 ///
@@ -48,16 +50,17 @@ pub trait Pruner: std::fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// What percentiles of units are taken over, where that is not their scores.
+    /// What this layer adds to the values that percentiles of units and of inputs are taken over, if these are not the
+    /// scores. Every layer that has what the criterion needs is asked, also those that are not pruned.
     ///
     /// # Errors
     /// As [`score`](Self::score).
-    fn distribution(&self, target: &Target<'_>) -> Result<Option<Distribution>> {
+    fn pool(&self, target: &Target<'_>) -> Result<Option<Vec<f64>>> {
         let _ = target;
         Ok(None)
     }
 
-    /// What must be measured on data before scoring, and which layers can be scored.
+    /// What must be measured on data before scoring, and which layers can be scored: any, without data, by default.
     fn needs(&self) -> Needs {
         Needs::default()
     }
@@ -92,6 +95,10 @@ pub struct Target<'a> {
     pub spectral: Option<SpectralFactors<'a>>,
     /// The factor behind each unit, `[out]`, if a gate or a normalisation follows the layer.
     pub gain: Option<Values<'a>>,
+    /// By unit, the eigenvalues by which the next spectral layers take it in, across merges and whatever leaves units as
+    /// they are. Empty where one of them is frozen, where something that is not spectral takes the unit in too, and
+    /// where the layers that take it in have eigenvalues of zero only, as before they were ever trained.
+    pub next: &'a [Vec<f64>],
     /// What was measured on data, as far as [`Pruner::needs`] asked.
     pub statistics: &'a Statistics,
     /// Key for criteria that draw numbers; depends on the run's seed and the node.
@@ -111,51 +118,51 @@ pub struct SpectralFactors<'a> {
     pub trains_in: &'a [bool],
     /// `[out]`: whether training may move it.
     pub trains_out: &'a [bool],
-    /// `[out]`: the eigenvalues by which the next spectral layers take the unit in, across merges and whatever leaves
-    /// units as they are. Empty where one of them is frozen, or something that is not spectral takes the unit in too.
-    pub next: &'a [Vec<f64>],
 }
 
-/// What percentiles of the units of one layer are taken over; see [`Pruner::distribution`].
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Distribution {
-    /// One value a unit, `[out]`; counts as long as the unit may go.
-    pub units: Vec<f64>,
-    /// More values, which always count.
-    pub inputs: Vec<f64>,
-}
-
-/// What a criterion must be given: statistics over calibration data, and kinds of layers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What a criterion must be given.
+#[derive(Debug, Clone, Default)]
 pub struct Needs {
-    /// [`Statistics::input_mean`].
-    pub input_mean: bool,
-    /// [`Statistics::input_mean_abs`].
-    pub input_mean_abs: bool,
-    /// [`Statistics::weight_gradient`].
-    pub weight_gradient: bool,
-    /// [`Target::spectral`]: layers that are not spectral are left out.
-    pub spectral: bool,
-    /// [`Target::gain`]: layers without one are left out.
-    pub gain: bool,
+    /// What is measured on calibration data.
+    pub statistics: Vec<Arc<dyn Statistic>>,
+    /// Which layers it can score.
+    pub layers: LayersWith,
+}
+
+/// Which layers a criterion can score; it is not asked about others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LayersWith {
+    /// Every layer with a weight matrix.
+    #[default]
+    Weights,
+    /// Layers with trainable eigenvalues ([`Target::spectral`]); for units also layers whose units spectral layers take
+    /// in by trainable eigenvalues ([`Target::next`]).
+    Eigenvalues,
+    /// Layers with a factor behind each unit ([`Target::gain`]).
+    Gain,
 }
 
 impl Needs {
+    /// One statistic.
+    pub fn statistic(statistic: impl Statistic) -> Self {
+        Self::default().and(statistic)
+    }
+
+    /// Certain layers.
+    pub fn layers(layers: LayersWith) -> Self {
+        Self { layers, ..Self::default() }
+    }
+
+    /// One more statistic.
+    pub fn and(mut self, statistic: impl Statistic) -> Self {
+        self.statistics.push(Arc::new(statistic));
+        self
+    }
+
     /// Whether any data is needed.
     pub fn any(&self) -> bool {
-        self.input_mean || self.input_mean_abs || self.weight_gradient
+        !self.statistics.is_empty()
     }
-}
-
-/// What was measured on calibration data for one layer.
-#[derive(Debug, Clone, Default)]
-pub struct Statistics {
-    /// Mean of each input, `[in]`.
-    pub input_mean: Option<Vec<f64>>,
-    /// Mean absolute value of each input, `[in]`.
-    pub input_mean_abs: Option<Vec<f64>>,
-    /// Mean over samples of weight times its gradient, `[out, in]`.
-    pub weight_gradient: Option<Vec<f64>>,
 }
 
 /// A criterion that a crate registered; see [`register_pruner!`](crate::register_pruner).

@@ -1,8 +1,7 @@
 //! What a weight carries on average.
 
-use super::measured;
 use serde::{Deserialize, Serialize};
-use spectral_core::{Needs, Pruner, Result, Target, register_pruner};
+use spectral_core::{InputMeanAbs, Needs, Pruner, Result, Target, register_pruner};
 
 /// Weight `[o, i]`: `mean |x_i| * |w[o, i]|` over the calibration data. Unit: the mean over its incoming weights.
 ///
@@ -14,7 +13,7 @@ pub struct ActivationWeight {}
 
 impl Pruner for ActivationWeight {
     fn score(&self, target: &Target<'_>, scores: &mut [f64]) -> Result<()> {
-        let inputs = measured(target, "the mean absolute input", |s| &s.input_mean_abs)?;
+        let inputs = target.statistics.of(&InputMeanAbs)?;
         for (i, (s, w)) in scores.iter_mut().zip(target.weight.iter()).enumerate() {
             *s = inputs[i % target.columns] * w.abs();
         }
@@ -22,7 +21,7 @@ impl Pruner for ActivationWeight {
     }
 
     fn needs(&self) -> Needs {
-        Needs { input_mean_abs: true, ..Needs::default() }
+        Needs::statistic(InputMeanAbs)
     }
 }
 

@@ -1,24 +1,44 @@
 //! Spectral pruning: the eigenvalues say what a unit is worth.
 
 use serde::{Deserialize, Serialize};
-use spectral_core::{Distribution, Error, Needs, Pruner, Result, SpectralFactors, Target, register_pruner};
+use spectral_core::{Error, LayersWith, Needs, Pruner, Result, SpectralFactors, Target, register_pruner};
 
 /// Unit `o`: `|lambda_out[o]|`. Input `i`: `|lambda_in[i]|`. Weight `[o, i]`: `|lambda_in[i] - lambda_out[o]|`, its
 /// factor on the basis.
 ///
-/// Where spectral layers whose `lambda_in` trains take the unit in, and nothing else does, it is worth the lesser
-/// (`link = "and"`) or the greater (`"or"`) of `|lambda_out|` and the largest of those `|lambda_in|`: it stays if it
-/// passes the cut at both ends, or at one. Percentiles are then taken over all eigenvalues that train, at both ends,
-/// so that a cut means the same for both. spectraltools B2, B4, B5.
+/// **Two ends.** Where spectral layers whose `lambda_in` trains take a unit in, and nothing else does, it has a second
+/// end: the largest `|lambda_in|` by which it is taken in. With `link = "and"` (default) the unit is worth the lesser of
+/// its ends, so that it stays if it passes the cut at both; with `"or"` the greater. A unit of a layer that is not
+/// spectral has the second end only, so a dense layer in front of a spectral one is cut in the same call. Eigenvalues
+/// that are frozen are no end. Nor is a `lambda_in` that is zero throughout, as it is before it was ever trained: it says
+/// nothing about any unit. Units without an end stay.
 ///
-/// Layers without eigenvalues are outside the pool, and so are eigenvalues that are frozen: a layer trained over frozen
-/// eigenvalues is not cut by them. Units of the output are never cut and outside the pool too. Buffoni, Civitelli,
-/// Giambagli, Chicchi, Fanelli, Sci. Rep. 12:11201 (2022); spectraltools C1.
+/// **Percentiles** of units and of inputs are taken over one pool, whatever is cut and however units are coupled: by
+/// default every trainable eigenvalue of every spectral layer of the network, each once, whether it can be cut or not.
+/// With `scope = "layer"` it is every trainable eigenvalue of the layer. Eigenvalues of pruned units are zero and count
+/// as such. See [`Pool`] for other pools.
+///
+/// Sources: Buffoni, Civitelli, Giambagli, Chicchi, Fanelli, Sci. Rep. 12:11201 (2022), and the library spectraltools.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Eigenvalue {
     /// How the two ends of a connection between spectral layers count.
     pub link: Link,
+    /// What percentiles of units and inputs are taken over.
+    pub pool: Pool,
+}
+
+/// What percentiles of units and inputs are taken over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pool {
+    /// Every trainable eigenvalue, of inputs and of outputs.
+    #[default]
+    All,
+    /// Every trainable eigenvalue of outputs, as in spectraltools from 1.0 on.
+    Outputs,
+    /// The scores of what may be cut: then `percentile = 80` cuts about 80 % of it.
+    Scores,
 }
 
 /// How the eigenvalues at the two ends of a connection between spectral layers count.
@@ -43,14 +63,13 @@ impl Pruner for Eigenvalue {
     }
 
     fn score_units(&self, target: &Target<'_>, scores: &mut [f64]) -> Result<()> {
-        let factors = factors(target)?;
-        for (unit, (score, outer)) in scores.iter_mut().zip(factors.lambda_out.iter()).enumerate() {
-            let outer = outer.abs();
-            *score = match (factors.next[unit].iter().map(|l| l.abs()).reduce(f64::max), self.link) {
-                _ if !factors.trains_out[unit] => f64::INFINITY,
-                (None, _) => outer,
-                (Some(inner), Link::And) => outer.min(inner),
-                (Some(inner), Link::Or) => outer.max(inner),
+        for (unit, score) in scores.iter_mut().enumerate() {
+            let own = target.spectral.filter(|f| f.trains_out[unit]).map(|f| f.lambda_out.get(unit).abs());
+            let next = target.next[unit].iter().map(|l| l.abs()).reduce(f64::max);
+            *score = match (own, next, self.link) {
+                (Some(own), Some(next), Link::And) => own.min(next),
+                (Some(own), Some(next), Link::Or) => own.max(next),
+                (one, other, _) => one.or(other).unwrap_or(f64::INFINITY),
             };
         }
         Ok(())
@@ -58,23 +77,29 @@ impl Pruner for Eigenvalue {
 
     fn score_inputs(&self, target: &Target<'_>, scores: &mut [f64]) -> Result<()> {
         let factors = factors(target)?;
-        for ((score, inner), trains) in scores.iter_mut().zip(factors.lambda_in.iter()).zip(factors.trains_in) {
-            *score = if *trains { inner.abs() } else { f64::INFINITY };
+        let trained = inputs(factors);
+        let says_something = trained.iter().flatten().any(|l| *l != 0.0);
+        for (score, trained) in scores.iter_mut().zip(trained) {
+            *score = trained.filter(|_| says_something).unwrap_or(f64::INFINITY);
         }
         Ok(())
     }
 
-    fn distribution(&self, target: &Target<'_>) -> Result<Option<Distribution>> {
-        let factors = factors(target)?;
-        let trained = factors.lambda_in.iter().zip(factors.trains_in).filter(|(_, trains)| **trains);
-        let inputs: Vec<f64> = trained.map(|(l, _)| l.abs()).collect();
-        let one_ended = inputs.is_empty() && factors.next.iter().all(Vec::is_empty);
-        Ok((!one_ended).then(|| Distribution { units: factors.lambda_out.iter().map(f64::abs).collect(), inputs }))
+    fn pool(&self, target: &Target<'_>) -> Result<Option<Vec<f64>>> {
+        let Some(factors) = target.spectral.filter(|_| self.pool != Pool::Scores) else { return Ok(None) };
+        let outer = factors.lambda_out.iter().zip(factors.trains_out).filter(|(_, trains)| **trains);
+        let inner = inputs(factors).into_iter().flatten().filter(|_| self.pool == Pool::All);
+        Ok(Some(outer.map(|(l, _)| l.abs()).chain(inner).collect()))
     }
 
     fn needs(&self) -> Needs {
-        Needs { spectral: true, ..Needs::default() }
+        Needs::layers(LayersWith::Eigenvalues)
     }
+}
+
+/// `|lambda_in|` by input, where it trains.
+fn inputs(factors: SpectralFactors<'_>) -> Vec<Option<f64>> {
+    factors.lambda_in.iter().zip(factors.trains_in).map(|(l, trains)| trains.then_some(l.abs())).collect()
 }
 
 fn factors<'a>(target: &Target<'a>) -> Result<SpectralFactors<'a>> {

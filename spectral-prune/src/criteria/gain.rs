@@ -1,7 +1,7 @@
 //! Pruning by gates: the factor behind a unit says what it is worth.
 
 use serde::{Deserialize, Serialize};
-use spectral_core::{Error, Needs, Pruner, Result, Target, Values, register_pruner};
+use spectral_core::{Error, LayersWith, Needs, Pruner, Result, Target, Values, register_pruner};
 
 /// Unit `o`: `|gain[o]|`. Weight `[o, i]`: `|gain[o] * w[o, i]|`, what the next layer sees of it.
 ///
@@ -29,7 +29,7 @@ impl Pruner for Gain {
     }
 
     fn needs(&self) -> Needs {
-        Needs { gain: true, ..Needs::default() }
+        Needs::layers(LayersWith::Gain)
     }
 }
 

@@ -1,8 +1,7 @@
 //! What a weight adds to its unit on average, signs included.
 
-use super::measured;
 use serde::{Deserialize, Serialize};
-use spectral_core::{Needs, Pruner, Result, Target, register_pruner};
+use spectral_core::{InputMean, Needs, Pruner, Result, Target, register_pruner};
 
 /// Weight `[o, i]`: `|mean over samples of w[o, i] * x_i| = |w[o, i]| * |mean x_i|` over the calibration data. Unit:
 /// the mean over its incoming weights.
@@ -16,7 +15,7 @@ pub struct MeanActivationWeight {}
 
 impl Pruner for MeanActivationWeight {
     fn score(&self, target: &Target<'_>, scores: &mut [f64]) -> Result<()> {
-        let inputs = measured(target, "the mean input", |s| &s.input_mean)?;
+        let inputs = target.statistics.of(&InputMean)?;
         for (i, (s, w)) in scores.iter_mut().zip(target.weight.iter()).enumerate() {
             *s = (inputs[i % target.columns] * w).abs();
         }
@@ -24,7 +23,7 @@ impl Pruner for MeanActivationWeight {
     }
 
     fn needs(&self) -> Needs {
-        Needs { input_mean: true, ..Needs::default() }
+        Needs::statistic(InputMean)
     }
 }
 

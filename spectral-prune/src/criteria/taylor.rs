@@ -1,8 +1,7 @@
 //! What removing a weight would change in the loss, to first order.
 
-use super::measured;
 use serde::{Deserialize, Serialize};
-use spectral_core::{Needs, Pruner, Result, Target, register_pruner};
+use spectral_core::{Needs, Pruner, Result, Target, WeightGradient, register_pruner};
 
 /// Weight: `|mean over samples of w * dL/dw|`. Unit: the same of the sum over its incoming weights.
 ///
@@ -14,13 +13,13 @@ pub struct Taylor {}
 
 impl Pruner for Taylor {
     fn score(&self, target: &Target<'_>, scores: &mut [f64]) -> Result<()> {
-        let products = measured(target, "weight times gradient", |s| &s.weight_gradient)?;
+        let products = target.statistics.of(&WeightGradient)?;
         scores.iter_mut().zip(products).for_each(|(s, p)| *s = p.abs());
         Ok(())
     }
 
     fn score_units(&self, target: &Target<'_>, scores: &mut [f64]) -> Result<()> {
-        let products = measured(target, "weight times gradient", |s| &s.weight_gradient)?;
+        let products = target.statistics.of(&WeightGradient)?;
         for (s, row) in scores.iter_mut().zip(products.chunks(target.columns.max(1))) {
             *s = row.iter().sum::<f64>().abs();
         }
@@ -28,7 +27,7 @@ impl Pruner for Taylor {
     }
 
     fn needs(&self) -> Needs {
-        Needs { weight_gradient: true, ..Needs::default() }
+        Needs::statistic(WeightGradient)
     }
 }
 

@@ -11,7 +11,7 @@ fn pool(scores: Vec<f64>, members: Members, spare: Vec<usize>, pruned: usize) ->
         place: "test".into(),
         what: "units",
         scores,
-        distribution: None,
+        percentiles: None,
         members,
         spare,
         total: entries + pruned,

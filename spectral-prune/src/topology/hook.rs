@@ -3,12 +3,11 @@
 use super::exchange::Stored;
 use super::gradient::DenseGradient;
 use super::{Every, Method, NewWeights, Topology};
-use crate::statistics::fill;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use spectral_core::{
-    DType, EpochRecord, Flow, Gradients, LossKernel, Mode, Model, ParamId, Pattern, Progress, Samples, Seed, Shape,
-    TrainHook, Trainable, Values, Workspace, hash64,
+    Batches, DType, EpochRecord, Flow, Gradients, LossKernel, Mode, Model, ParamId, Pattern, Progress, Samples, Seed,
+    Shape, TrainHook, Trainable, Values, Workspace, hash64,
 };
 use spectral_train::Loss;
 use std::collections::BTreeMap;
@@ -245,20 +244,16 @@ impl Growth<'_> {
         let mut stream = seed.stream("growth", step);
         let drawn = stream.choose(self.data.len() as u64, self.batch.min(self.data.len()));
         let rows: Vec<usize> = drawn.into_iter().map(|row| row as usize).collect();
-        let mut workspace = Workspace::new(model, rows.len(), Gradients::Parameters)?;
-        let input = workspace.begin(model, rows.len())?;
-        fill(model, input, |v| self.data.gather_inputs(&rows, v), |v| self.data.gather_inputs(&rows, v))?;
-        workspace.forward(model, Mode::Train, seed.key("growth", step))?;
-        let shape = Shape::matrix(self.data.targets().outputs(), rows.len());
-        let mut targets = backend.zeros(shape, model.dtype())?;
-        fill(model, &mut targets, |v| self.data.gather_targets(&rows, v), |v| self.data.gather_targets(&rows, v))?;
+        let mut batches = Batches::with_targets(model, rows.len(), Gradients::Parameters)?;
+        batches.forward(model, self.data, &rows, Mode::Train, seed.key("growth", step))?;
         let mut totals = backend.zeros(Shape::vector(2), DType::F64)?;
         let node = self.loss.node(model).map_err(spectral_core::Error::from)?;
+        let (workspace, targets) = batches.with_loss()?;
         let (outputs, slot) = workspace.output_and_slot(node);
         let gradient_scale = 1.0 / rows.len() as f64;
-        let op = LossKernel { kind: self.loss.kind(), outputs, targets: &targets, gradient_scale };
+        let op = LossKernel { kind: self.loss.kind(), outputs, targets, gradient_scale };
         backend.loss(&op, &mut totals, slot)?;
-        Ok((workspace, node))
+        Ok((batches.workspace, node))
     }
 }
 

@@ -199,10 +199,10 @@ fn branches_are_pruned_in_one_graph() {
         .add(&["l", "r"])
         .dense(3, Identity);
     let mut m = build(&mixed, 6);
-    let [root, left_in] = ["root.lambda_out", "left.lambda_in"].map(|n| values(&m, n));
+    let [root, left_in, left] = ["root.lambda_out", "left.lambda_in", "left.lambda_out"].map(|n| values(&m, n));
     eigenvalue("and").percentile(60.0).apply(&mut m, None).unwrap();
-    // `left` is coupled with the dense layer, which is not spectral, and so not in the pool.
-    assert_eq!(dead_units(&m, "root"), below(&root, percentile([root.clone(), left_in].concat(), 60.0)));
+    // `left` is coupled with a dense layer that nothing can judge, so it stays; its eigenvalues count all the same.
+    assert_eq!(dead_units(&m, "root"), below(&root, percentile([root.clone(), left_in, left].concat(), 60.0)));
     assert!(dead_units(&m, "left").is_empty());
 }
 
@@ -231,14 +231,112 @@ fn frozen_eigenvalues_are_outside_the_pool_and_not_cut() {
     assert_eq!(m.content_hash().unwrap(), before);
 }
 
-/// spectraltools A14, B7: a spectral layer at the end was an error; its outputs stay, and are outside the pool.
+/// spectraltools A14, B2, B7: a spectral layer at the end was an error; its outputs stay, and its eigenvalues count.
 #[test]
-fn a_spectral_layer_at_the_end_keeps_its_outputs() {
-    let mut m = build(&Network::new(5).spectral(20, Relu).spectral(3, Identity), 3);
-    let first = values(&m, "spectral1.lambda_out");
+fn a_spectral_layer_at_the_end_keeps_its_outputs_and_is_in_the_pool() {
+    let network = Network::new(5).spectral(20, Relu).spectral(9, Identity);
+    let mut m = build(&network, 3);
+    let [first, last] = ["spectral1.lambda_out", "spectral2.lambda_out"].map(|n| values(&m, n));
     eigenvalue("and").percentile(50.0).apply(&mut m, None).unwrap();
     assert!(dead_units(&m, "spectral2").is_empty());
-    assert_eq!(dead_units(&m, "spectral1"), below(&first, percentile(first.iter().copied(), 50.0)));
+    let cut = percentile([first.clone(), last].concat(), 50.0);
+    assert_eq!(dead_units(&m, "spectral1"), below(&first, cut));
+    assert_ne!(
+        dead_units(&m, "spectral1"),
+        below(&first, percentile(first.iter().copied(), 50.0)),
+        "a case that tells"
+    );
+    // Naming a layer says what is cut, not what the cut is taken over.
+    let mut named = build(&network, 3);
+    eigenvalue("and").layers(&["spectral1"]).percentile(50.0).apply(&mut named, None).unwrap();
+    assert_eq!(dead_units(&named, "spectral1"), dead_units(&m, "spectral1"));
+}
+
+/// spectraltools B2: groups decide who goes together, not where the cut is. Layers that a merge does not touch are cut
+/// as in a network without it.
+#[test]
+fn a_merge_does_not_move_the_cut_of_other_layers() {
+    let branches = Network::new(5)
+        .layer_named("free", Spectral::new(30, Relu))
+        .layer_named("a", Spectral::new(8, Relu))
+        .mark("x")
+        .layer_named("b", Spectral::new(8, Relu))
+        .mark("y");
+    for network in [branches.clone().add(&["x", "y"]).dense(2, Identity), branches.dense(2, Identity)] {
+        let mut m = build(&network, 5);
+        let all = ["free.lambda_out", "a.lambda_out", "b.lambda_out"].map(|n| values(&m, n));
+        eigenvalue("and").percentile(35.0).apply(&mut m, None).unwrap();
+        assert_eq!(dead_units(&m, "free"), below(&all[0], percentile(all.concat(), 35.0)));
+    }
+}
+
+/// spectraltools B2, C1: the pools that can be asked for.
+#[test]
+fn percentiles_of_inputs_and_of_other_pools() {
+    let network = Network::new(5).layer_named("a", two_ended(16)).layer_named("b", two_ended(10)).dense(3, Identity);
+    let names = ["a.lambda_out", "b.lambda_out", "a.lambda_in", "b.lambda_in"];
+    let all = |m: &Model| names.map(|n| values(m, n));
+    let mut m = build(&network, 8);
+    let before = all(&m);
+    Prune::by("eigenvalue").inputs().percentile(40.0).apply(&mut m, None).unwrap();
+    let cut = percentile(before.concat(), 40.0);
+    let dead = |m: &Model, at: usize| pruned(m, names[at]);
+    assert_eq!((dead(&m, 2), dead(&m, 3)), (below(&before[2], cut), below(&before[3], cut)));
+    let mut m = build(&network, 8);
+    let outputs = percentile(before[..2].concat(), 40.0);
+    let by =
+        |pool: &str| eigenvalue("or").parameters(serde_json::json!({ "pool": pool, "link": "or" })).percentile(40.0);
+    by("outputs").apply(&mut m, None).unwrap();
+    let worth: Vec<f64> = (0..16).map(|u| before[0][u].abs().max(before[3][u].abs())).collect();
+    assert_eq!(dead_units(&m, "a"), below(&worth, outputs));
+    let mut m = build(&network, 8);
+    by("scores").apply(&mut m, None).unwrap();
+    let scores = [worth.clone(), before[1].clone()].concat();
+    assert_eq!(dead_units(&m, "a"), below(&worth, percentile(scores, 40.0)));
+}
+
+/// spectraltools B6, and the example of its 0.4.1: a dense layer in front of a spectral one with both vectors is cut in
+/// the same call, by one percentile.
+#[test]
+fn a_dense_layer_is_cut_by_the_spectral_layer_that_takes_it_in() {
+    let dense = || Network::new(30).layer_named("dense", spectral_layers::Dense::new(100, Relu));
+    for between in [dense(), dense().batch_norm().activation(Tanh).dropout(0.2)] {
+        let mut m = built(&between.layer_named("spectral", two_ended(80)).dense(10, Identity), 4);
+        let [inner, outer] = ["spectral.lambda_in", "spectral.lambda_out"].map(|n| values(&m, n));
+        let report = eigenvalue("and").percentile(60.0).apply(&mut m, None).unwrap();
+        assert_eq!(report.total, 100 + 80);
+        let cut = percentile([inner.clone(), outer.clone()].concat(), 60.0);
+        assert_eq!((dead_units(&m, "dense"), dead_units(&m, "spectral")), (below(&inner, cut), below(&outer, cut)));
+        let small = compact(&m).unwrap().model;
+        assert!(equal(&m, &small));
+        assert_eq!(small.widths(), [30, 100 - below(&inner, cut).len(), 80 - below(&outer, cut).len(), 10]);
+    }
+}
+
+/// spectraltools A14: eigenvalues of inputs that were never trained are all zero, and then every unit passed at that
+/// end. They count in the pool, as the original's do.
+#[test]
+fn eigenvalues_of_inputs_that_were_never_trained_say_nothing() {
+    let network = Network::new(5).layer_named("a", Spectral::new(16, Relu)).layer_named("b", two_ended(10));
+    let network = network.dense(3, Identity);
+    for link in ["and", "or"] {
+        let mut m = build(&network, 8);
+        set(&mut m, "b.lambda_in", &[0.0; 16]);
+        let [a, b] = ["a.lambda_out", "b.lambda_out"].map(|n| values(&m, n));
+        eigenvalue(link).percentile(70.0).apply(&mut m, None).unwrap();
+        let cut = percentile([a.clone(), b, vec![0.0; 16]].concat(), 70.0);
+        assert!(cut > 0.0);
+        assert_eq!(dead_units(&m, "a"), below(&a, cut), "{link}");
+        let mut m = build(&network, 8);
+        set(&mut m, "b.lambda_in", &[0.0; 16]);
+        let inputs = Prune::by("eigenvalue").inputs().threshold(0.1).apply(&mut m, None);
+        assert_eq!(inputs.unwrap().removed, 0);
+    }
+    // A dense layer in front of it has no other end, and stays.
+    let network = Network::new(5).dense(6, Relu).layer_named("b", two_ended(10)).dense(3, Identity);
+    let mut m = build(&network, 8);
+    set(&mut m, "b.lambda_in", &[0.0; 6]);
+    assert_eq!(eigenvalue("and").amount(0.5).apply(&mut m, None).unwrap().total, 10);
 }
 
 /// Two layers over the parameters of one.

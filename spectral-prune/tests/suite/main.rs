@@ -20,6 +20,7 @@ mod mixing;
 mod procedures;
 mod selecting;
 mod spectral_layer;
+mod statistics;
 mod steps;
 mod strategies;
 mod submodels;

@@ -160,7 +160,7 @@ fn every_registered_criterion_selects() {
     let gated = spectral_layers::gates::dense(&build(&Network::new(6).dense(8, Tanh).dense(4, Identity), 2)).unwrap();
     let data = samples(40, 6, 4, 1);
     for entry in all::<PrunerEntry>().unwrap() {
-        let needs_gain = (entry.build)((entry.defaults)()).unwrap().needs().gain;
+        let needs_gain = (entry.build)((entry.defaults)()).unwrap().needs().layers == spectral_core::LayersWith::Gain;
         let m = if needs_gain { &gated } else { &plain };
         let layers = if needs_gain { vec!["dense1".to_owned()] } else { Vec::new() };
         let config = SelectConfig { criterion: CriterionConfig::new(entry.name), layers, ..top(0.25) };

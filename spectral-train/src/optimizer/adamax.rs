@@ -33,7 +33,7 @@ impl Fused for Adamax {
     fn rate(&self) -> f64 {
         self.rate
     }
-    fn rule(&self) -> Rule {
+    fn rule(&self, _: u64) -> Rule {
         Rule::Adamax { beta1: self.beta1, beta2: self.beta2, epsilon: self.epsilon }
     }
 }

@@ -58,7 +58,7 @@ impl Fused for Sgd {
     fn rate(&self) -> f64 {
         self.rate
     }
-    fn rule(&self) -> Rule {
+    fn rule(&self, _: u64) -> Rule {
         Rule::Sgd { momentum: 0.0, nesterov: false }
     }
 }
@@ -68,7 +68,7 @@ impl Fused for Momentum {
     fn rate(&self) -> f64 {
         self.rate
     }
-    fn rule(&self) -> Rule {
+    fn rule(&self, _: u64) -> Rule {
         Rule::Sgd { momentum: self.momentum, nesterov: false }
     }
 }
@@ -78,7 +78,7 @@ impl Fused for Nesterov {
     fn rate(&self) -> f64 {
         self.rate
     }
-    fn rule(&self) -> Rule {
+    fn rule(&self, _: u64) -> Rule {
         Rule::Sgd { momentum: self.momentum, nesterov: true }
     }
 }

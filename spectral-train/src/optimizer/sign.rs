@@ -69,10 +69,10 @@ impl Optimizer for SignAgreement {
         gradient: &Tensor,
         state: &mut [Tensor],
     ) -> Result<()> {
-        entrywise::step(cx, param, value, gradient, state, |g, agreement| {
+        entrywise::step(cx, param, value, gradient, state, 0.0, |g, [agreement]| {
             let agrees = agreement * sign(g) > 0.0;
             let agreement = if agrees { self.friction * agreement } else { 0.0 } + sign(g);
-            (agreement.abs() * g, agreement)
+            (agreement.abs() * g, [agreement])
         })
     }
 
@@ -104,9 +104,9 @@ impl Optimizer for MomentumRestart {
         gradient: &Tensor,
         state: &mut [Tensor],
     ) -> Result<()> {
-        entrywise::step(cx, param, value, gradient, state, |g, velocity| {
+        entrywise::step(cx, param, value, gradient, state, 0.0, |g, [velocity]| {
             let kept = if g * velocity > -self.epsilon { self.friction * velocity } else { 0.0 };
-            (g + velocity, if cx.step < self.start { 0.0 } else { kept + g })
+            (g + velocity, [if cx.step < self.start { 0.0 } else { kept + g }])
         })
     }
 

@@ -1,6 +1,8 @@
 //! What optimisers remember from step to step, and the guard that keeps it clean.
 
+use super::entrywise::sign;
 use super::{Optimizer, StepContext};
+use spectral_core::backend::SUBNORMAL_CUT;
 use spectral_core::{
     Backend, Error, Mask, Masking, Param, ParamGradient, ParamId, Params, Pattern, Penalty, Result, Shape, Tensor,
     Trainable, carry_over,
@@ -63,6 +65,8 @@ pub struct ParamStep<'a> {
     pub gradient_scale: f64,
     /// Added to the penalty that the parameter carries.
     pub penalty: Penalty,
+    /// Decay beside the step of the optimiser: `w -= rate (l2 w + l1 sign(w))`, with `w` as it was before the step.
+    pub decay: Penalty,
 }
 
 impl OptimizerState {
@@ -97,8 +101,15 @@ impl OptimizerState {
         Ok(())
     }
 
+    fn entry(&mut self, id: ParamId) -> &mut Entry {
+        if self.entries.len() <= id.index() {
+            self.entries.resize_with(id.index() + 1, Entry::default);
+        }
+        &mut self.entries[id.index()]
+    }
+
     /// Moves one parameter; a running average moves towards its gradient slot instead, without the optimiser, its
-    /// rate, penalties or clipping. Does nothing to a parameter that is frozen as a whole.
+    /// rate, penalties or clipping, and begins with the first value it is given. Does nothing to a parameter that is frozen as a whole.
     ///
     /// # Errors
     /// The optimiser or the device failed.
@@ -112,6 +123,9 @@ impl OptimizerState {
         self.follow_masks(params, backend)?;
         if let Some(keep) = params.get(op.id).averaged() {
             let ParamGradient::Written(seen) = op.gradient else { return Err(no_kernel("a running average")) };
+            let entry = self.entry(op.id);
+            entry.steps += 1;
+            let keep = corrected(keep, entry.steps);
             return params.average(backend, op.id, keep, seen);
         }
         let param = params.get(op.id);
@@ -121,10 +135,7 @@ impl OptimizerState {
             (Trainable::Only(mask), Masking::Apply) => Some((mask.complement(), backend.download(param.value())?)),
             _ => None,
         };
-        if self.entries.len() < params.len() {
-            self.entries.resize_with(params.len(), Entry::default);
-        }
-        let entry = &mut self.entries[op.id.index()];
+        let entry = self.entry(op.id);
         if entry.tensors.len() != optimizer.slots() {
             *entry = Entry { pattern: param.pattern.clone(), ..Entry::default() };
             for _ in 0..optimizer.slots() {
@@ -133,16 +144,35 @@ impl OptimizerState {
         }
         entry.steps += 1;
         let cx = StepContext { backend, rate: op.rate, step: entry.steps, gradient_scale: op.gradient_scale };
+        // Kernels decay by l2 themselves.
+        let mut kernel = optimizer.kernel(cx.step);
+        let beside = match &mut kernel {
+            Some(rule) if op.decay.l1 == 0.0 => {
+                rule.decay += op.decay.l2;
+                Penalty::default()
+            }
+            _ => op.decay,
+        };
         params.step(backend, op.id, optimizer.masking(), |value, mut view| {
             view.penalty.l1 += op.penalty.l1;
             view.penalty.l2 += op.penalty.l2;
             let state = &mut entry.tensors;
-            match (op.gradient, optimizer.kernel()) {
-                (ParamGradient::Written(gradient), _) => optimizer.step(&cx, view, value, gradient, state)?,
+            let before = match beside == Penalty::default() {
+                true => None,
+                false => Some(backend.download(value)?),
+            };
+            match (op.gradient, kernel) {
+                (ParamGradient::Written(gradient), Some(rule)) => {
+                    backend.update(&cx.update(rule, &view), value, gradient, state)?;
+                }
+                (ParamGradient::Written(gradient), None) => optimizer.step(&cx, view, value, gradient, state)?,
                 (ParamGradient::Product(factors), Some(rule)) => {
                     backend.update_product(&cx.update(rule, &view), value, factors, state)?;
                 }
                 (ParamGradient::Product(_), None) => return Err(no_kernel("this optimizer")),
+            }
+            if let Some(before) = before {
+                decay(beside, cx.rate, &before, view.trainable, value, backend)?;
             }
             if let Some((frozen, before)) = &frozen {
                 restore(frozen, before, value, backend)?;
@@ -155,6 +185,13 @@ impl OptimizerState {
     }
 }
 
+/// The share of a running average that its step number `step` keeps, so that all steps so far have the weights of a
+/// decayed mean that began with nothing: `keep (1 - keep^(step - 1)) / (1 - keep^step)`. The first step keeps nothing.
+fn corrected(keep: f64, step: u64) -> f64 {
+    let missing = |steps: u64| 1.0 - keep.powi(i32::try_from(steps).unwrap_or(i32::MAX));
+    keep * missing(step - 1) / missing(step)
+}
+
 fn no_kernel(what: &str) -> Error {
     Error::config("optimizer step", format!("{what} has no kernel for a product; write the gradient down"))
 }
@@ -164,6 +201,25 @@ fn clear(pruned: Option<&Mask>, state: &mut [Tensor], backend: &dyn Backend) -> 
         Some(mask) => state.iter_mut().try_for_each(|t| backend.zero_where(mask, t)),
         None => Ok(()),
     }
+}
+
+/// `w -= rate (l2 before + l1 sign(before))` where entries may move.
+fn decay(
+    by: Penalty,
+    rate: f64,
+    before: &[f64],
+    trainable: &Trainable,
+    value: &mut Tensor,
+    backend: &dyn Backend,
+) -> Result<()> {
+    let mut now = backend.download(value)?;
+    for (i, (now, before)) in now.iter_mut().zip(before).enumerate() {
+        if !matches!(trainable, Trainable::Only(mask) if !mask.contains(i)) {
+            let moved = *now - rate * (by.l2 * before + by.l1 * sign(*before));
+            *now = if moved.abs() < SUBNORMAL_CUT { 0.0 } else { moved };
+        }
+    }
+    backend.write(&now, value)
 }
 
 /// Puts back the entries in `frozen`. Widening and narrowing are exact, so they have the same bits again.

@@ -1,23 +1,18 @@
 //! Batches in, losses out.
 
-use crate::{Loss, Result};
+use crate::{Error, Loss, Result};
 use spectral_core::{
-    Backend, DType, Element, GradSlot, Gradients, LossKernel, Metrics, Mode, Model, Samples, Shape, Tensor, Values,
-    Workspace,
+    Backend, Batches, DType, GradSlot, Gradients, LossKernel, Metrics, Mode, Model, Samples, Shape, Tensor,
 };
 
-/// The buffers of forward and backward passes over batches of samples, allocated once.
+/// A loss over batches of samples. Its buffers are allocated once.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    /// Activations and gradients.
-    pub(crate) workspace: Workspace,
+    pub(crate) batches: Batches,
     /// Node whose output the loss reads.
     pub(crate) node: usize,
     loss: Loss,
-    targets: Tensor,
     totals: Tensor,
-    staged: Option<(Tensor, Tensor)>,
-    rows: Vec<usize>,
 }
 
 /// The loss over one batch.
@@ -32,100 +27,53 @@ pub(crate) struct Totals {
 impl Feed {
     /// Buffers for `model` and batches of up to `batch` samples.
     pub(crate) fn new(model: &Model, loss: Loss, batch: usize, gradients: Gradients) -> Result<Self> {
-        let (backend, graph, dtype) = (model.backend(), model.graph(), model.dtype());
         let node = loss.node(model)?;
-        let workspace = Workspace::new(model, batch, gradients)?;
-        let target_shape = Shape::matrix(graph.output().len(), batch);
-        let targets = backend.zeros(target_shape, dtype)?;
-        let staged = if on_host(&targets) && on_host(workspace.input()) {
-            None
-        } else {
-            let host = |shape| Tensor::host_zeros(shape, dtype);
-            Some((host(graph.input().with_batch(batch)?), host(target_shape)))
-        };
-        let totals = backend.zeros(Shape::vector(2), DType::F64)?;
-        Ok(Self { workspace, node, loss, targets, totals, staged, rows: Vec::with_capacity(batch) })
-    }
-
-    /// Loads the samples at `rows` and runs the network on them. `key` is what random layers draw from.
-    pub(crate) fn forward(
-        &mut self,
-        model: &Model,
-        data: &Samples,
-        rows: &[usize],
-        mode: Mode,
-        key: u64,
-    ) -> Result<()> {
-        match model.dtype() {
-            DType::F32 => self.load::<f32>(model, data, rows)?,
-            DType::F64 => self.load::<f64>(model, data, rows)?,
-        }
-        Ok(self.workspace.forward(model, mode, key)?)
-    }
-
-    fn load<E: Element>(&mut self, model: &Model, data: &Samples, rows: &[usize]) -> Result<()> {
-        let backend = &**model.backend();
-        let outputs = self.targets.shape().rows();
-        let (input, targets) = (self.workspace.begin(model, rows.len())?, &mut self.targets);
-        if targets.shape().columns() != rows.len() {
-            targets.reshape(Shape::matrix(outputs, rows.len()))?;
-        }
-        match &mut self.staged {
-            None => {
-                let table = data.inputs().to_slice().unwrap_or_default();
-                backend.upload_samples(Values::F32(table), &|b| rows[b], input)?;
-                data.gather_targets(rows, targets.host_mut::<E>()?);
-            }
-            Some((host_input, host_targets)) => {
-                if host_targets.shape() != targets.shape() {
-                    host_input.reshape(input.shape())?;
-                    host_targets.reshape(targets.shape())?;
-                }
-                data.gather_inputs(rows, host_input.host_mut::<E>()?);
-                data.gather_targets(rows, host_targets.host_mut::<E>()?);
-                backend.upload(E::values(host_input.host()?), input)?;
-                backend.upload(E::values(host_targets.host()?), targets)?;
-            }
-        }
-        Ok(())
+        let batches = Batches::with_targets(model, batch, gradients)?;
+        let totals = model.backend().zeros(Shape::vector(2), DType::F64)?;
+        Ok(Self { batches, node, loss, totals })
     }
 
     /// The loss of the batch that was run last. With `gradient_scale`, its gradient goes to the loss's node.
     pub(crate) fn loss(&mut self, backend: &dyn Backend, gradient_scale: Option<f64>) -> Result<Totals> {
-        match self.totals.host_mut::<f64>() {
-            Ok(totals) => totals.fill(0.0),
-            Err(_) => backend.fill(0.0, &mut self.totals)?,
-        }
-        let (output, slot) = match gradient_scale {
-            Some(_) => self.workspace.output_and_slot(self.node),
-            None => (self.workspace.output(self.node), None::<GradSlot<'_>>),
-        };
-        let op = LossKernel {
-            kind: self.loss.kind(),
-            outputs: output,
-            targets: &self.targets,
-            gradient_scale: gradient_scale.unwrap_or(1.0),
-        };
-        backend.loss(&op, &mut self.totals, slot)?;
-        let read = |t: &[f64]| Totals { loss: t[0], right: t[1] };
-        match self.totals.host::<f64>() {
-            Ok(totals) => Ok(read(totals)),
-            Err(_) => Ok(read(&backend.download(&self.totals)?)),
-        }
+        let Self { batches, node, loss, totals } = self;
+        take(*loss, *node, totals, batches, backend, gradient_scale)
     }
 
     /// Mean loss and accuracy over all of `data`.
     pub(crate) fn measure(&mut self, model: &Model, data: &Samples) -> Result<Metrics> {
+        let Self { batches, node, loss, totals } = self;
         let mut sum = Totals::default();
-        let mut rows = std::mem::take(&mut self.rows);
-        for start in (0..data.len()).step_by(self.workspace.capacity()) {
-            rows.clear();
-            rows.extend(start..(start + self.workspace.capacity()).min(data.len()));
-            self.forward(model, data, &rows, Mode::Infer, 0)?;
-            sum += self.loss(&**model.backend(), None)?;
-        }
-        self.rows = rows;
+        batches.each(model, data, Mode::Infer, |batches, _| {
+            sum += take(*loss, *node, totals, batches, &**model.backend(), None)?;
+            Ok::<_, Error>(())
+        })?;
         Ok(sum.metrics(data.len()))
+    }
+}
+
+fn take(
+    loss: Loss,
+    node: usize,
+    totals: &mut Tensor,
+    batches: &mut Batches,
+    backend: &dyn Backend,
+    gradient_scale: Option<f64>,
+) -> Result<Totals> {
+    match totals.host_mut::<f64>() {
+        Ok(totals) => totals.fill(0.0),
+        Err(_) => backend.fill(0.0, totals)?,
+    }
+    let (workspace, targets) = batches.with_loss()?;
+    let (outputs, slot) = match gradient_scale {
+        Some(_) => workspace.output_and_slot(node),
+        None => (workspace.output(node), None::<GradSlot<'_>>),
+    };
+    let op = LossKernel { kind: loss.kind(), outputs, targets, gradient_scale: gradient_scale.unwrap_or(1.0) };
+    backend.loss(&op, totals, slot)?;
+    let read = |t: &[f64]| Totals { loss: t[0], right: t[1] };
+    match totals.host::<f64>() {
+        Ok(totals) => Ok(read(totals)),
+        Err(_) => Ok(read(&backend.download(totals)?)),
     }
 }
 
@@ -141,12 +89,5 @@ impl Totals {
     pub(crate) fn metrics(self, samples: usize) -> Metrics {
         let n = samples.max(1) as f64;
         Metrics { loss: self.loss / n, accuracy: self.right / n, samples }
-    }
-}
-
-fn on_host(t: &Tensor) -> bool {
-    match t.dtype() {
-        DType::F32 => t.host::<f32>().is_ok(),
-        DType::F64 => t.host::<f64>().is_ok(),
     }
 }

@@ -120,7 +120,7 @@ impl<'a> Run<'a> {
         // The last update of an epoch is followed by no forward pass that would notice.
         finite::check_parameters(model, self.at.step)?;
         self.at.epoch += 1;
-        let outputs = self.buffers.feed.workspace.output_penalty(model)?;
+        let outputs = self.buffers.feed.batches.workspace.output_penalty(model)?;
         let validation = match self.sets.held_out {
             Some(data) => Some(self.buffers.feed.measure(model, data)?),
             None => None,
@@ -169,30 +169,31 @@ impl<'a> Run<'a> {
     fn step(&mut self, model: &mut Model, rows: &[usize], rate: f64) -> Result<Totals> {
         let Buffers { feed, clip, sizes, .. } = &mut self.buffers;
         let step = self.at.step + 1;
-        feed.forward(model, self.sets.train, rows, Mode::Train, self.trainer.seed.key("step", self.at.step))?;
+        feed.batches.forward(model, self.sets.train, rows, Mode::Train, self.trainer.seed.key("step", self.at.step))?;
         let totals = feed.loss(&**model.backend(), Some(1.0 / rows.len() as f64))?;
         if !totals.loss.is_finite() {
-            return Err(finite::bad_loss(model, &feed.workspace, totals.loss, step)?.into());
+            return Err(finite::bad_loss(model, &feed.batches.workspace, totals.loss, step)?.into());
         }
-        feed.workspace.backward(model, feed.node)?;
-        finite::check_gradients(model, &mut feed.workspace, sizes, step)?;
+        feed.batches.workspace.backward(model, feed.node)?;
+        finite::check_gradients(model, &mut feed.batches.workspace, sizes, step)?;
         if let Some(limit) = self.trainer.clip_value {
             for index in 0..model.params().len() {
-                if let Some(gradient) = feed.workspace.param_grad_mut(ParamId(index as u32)) {
+                if let Some(gradient) = feed.batches.workspace.param_grad_mut(ParamId(index as u32)) {
                     model.backend().clamp(limit, gradient)?;
                 }
             }
         }
         let gradient_scale = match clip {
-            Some(clip) => clip.scale(model, &mut feed.workspace, step)?,
+            Some(clip) => clip.scale(model, &mut feed.batches.workspace, step)?,
             None => 1.0,
         };
         for index in 0..model.params().len() {
             let id = ParamId(index as u32);
-            let Some(gradient) = feed.workspace.gradient(model, id) else { continue };
+            let Some(gradient) = feed.batches.workspace.gradient(model, id) else { continue };
             let (params, backend) = model.params_mut();
             let penalty = self.trainer.extra(params.get(id).role);
-            let op = ParamStep { id, gradient, rate, gradient_scale, penalty };
+            let decay = self.trainer.decay_of(params.get(id).role);
+            let op = ParamStep { id, gradient, rate, gradient_scale, penalty, decay };
             self.state.step(&*self.trainer.optimizer, params, backend, &op)?;
         }
         Ok(totals)
@@ -213,7 +214,7 @@ impl Buffers {
     fn new(trainer: &Trainer, model: &Model, sets: Sets<'_>) -> Result<Self> {
         let batch = trainer.batch.min(sets.train.len());
         let reads_gradients =
-            trainer.clip_norm.is_some() || trainer.clip_value.is_some() || trainer.optimizer.kernel().is_none();
+            trainer.clip_norm.is_some() || trainer.clip_value.is_some() || trainer.optimizer.kernel(1).is_none();
         let gradients = if reads_gradients { Gradients::Parameters } else { Gradients::Products };
         Ok(Self {
             feed: Feed::new(model, trainer.loss, batch, gradients)?,

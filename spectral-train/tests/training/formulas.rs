@@ -40,6 +40,26 @@ fn adam(g: &[f64], b1: f64, b2: f64, epsilon: f64) -> f64 {
     m / (v.sqrt() + epsilon)
 }
 
+/// Keras' and Sparana's: epsilon beside the root as it is. Sparana F2.
+fn adam_hat(g: &[f64], b1: f64, b2: f64, epsilon: f64) -> f64 {
+    let (m, v) = ((1.0 - b1) * faded(g, b1, |g| g), (1.0 - b2) * faded(g, b2, |g| g * g));
+    missing(g, b2).sqrt() / missing(g, b1) * m / (v.sqrt() + epsilon)
+}
+
+/// With the largest `v` so far in the root.
+fn amsgrad(g: &[f64], b1: f64, b2: f64, epsilon: f64) -> f64 {
+    let v = |t: usize| (1.0 - b2) * faded(&g[..t], b2, |g| g * g);
+    let most = (1..=g.len()).map(v).fold(0.0, f64::max);
+    let m = (1.0 - b1) * faded(g, b1, |g| g) / missing(g, b1);
+    m / ((most / missing(g, b2)).sqrt() + epsilon)
+}
+
+/// What RMSprop divides by in a centered step.
+fn deviation(g: &[f64], rho: f64) -> f64 {
+    let (square, mean) = ((1.0 - rho) * faded(g, rho, |g| g * g), (1.0 - rho) * faded(g, rho, |g| g));
+    (square - mean * mean).sqrt()
+}
+
 /// Sparana F4: `|a|` is the sum of a geometric series over the last gradients of one sign.
 fn sign_agreement(g: &[f64], friction: f64) -> f64 {
     let run = g.iter().rev().take_while(|x| x.signum() == last(g).signum()).count();
@@ -60,7 +80,7 @@ fn momentum_restart(g: &[f64], friction: f64, epsilon: f64, start: usize) -> f64
 
 fn cases() -> Vec<Case> {
     let case = |optimizer: Box<dyn Optimizer>, formula: Formula, decay| Case { optimizer, formula, decay };
-    let adamw = AdamW { rate: 0.02, beta1: 0.8, beta2: 0.95, epsilon: 1e-3, weight_decay: 0.3 };
+    let adamw = AdamW { rate: 0.02, beta1: 0.8, beta2: 0.95, epsilon: 1e-3, weight_decay: 0.3, ..AdamW::default() };
     vec![
         case(Box::new(Sgd { rate: 0.1 }), last, 0.0),
         case(Box::new(Momentum { rate: 0.1, momentum: 0.7 }), |g| faded(g, 0.7, |g| g), 0.0),
@@ -76,13 +96,54 @@ fn cases() -> Vec<Case> {
             0.0,
         ),
         case(
-            Box::new(RmsProp { rate: 0.05, rho: 0.9, epsilon: 1e-3, epsilon_inside: false }),
+            Box::new(RmsProp { rate: 0.05, rho: 0.9, epsilon: 1e-3, ..RmsProp::default() }),
             |g| last(g) / ((0.1 * faded(g, 0.9, |g| g * g)).sqrt() + 1e-3),
             0.0,
         ),
         case(
-            Box::new(RmsProp { rate: 0.05, rho: 0.9, epsilon: 1e-3, epsilon_inside: true }),
+            Box::new(RmsProp { rate: 0.05, rho: 0.9, epsilon: 1e-3, epsilon_inside: true, ..RmsProp::default() }),
             |g| last(g) / (0.1 * faded(g, 0.9, |g| g * g) + 1e-3).sqrt(),
+            0.0,
+        ),
+        case(
+            Box::new(Adam { rate: 0.02, epsilon: 0.3, epsilon_hat: true, ..Adam::default() }),
+            |g| adam_hat(g, 0.9, 0.999, 0.3),
+            0.0,
+        ),
+        case(
+            Box::new(AdamW { epsilon_hat: true, beta2: 0.95, epsilon: 0.1, weight_decay: 0.2, ..AdamW::default() }),
+            |g| adam_hat(g, 0.9, 0.95, 0.1),
+            0.2,
+        ),
+        case(
+            Box::new(Adam { rate: 0.02, beta2: 0.6, epsilon: 1e-3, amsgrad: true, ..Adam::default() }),
+            |g| amsgrad(g, 0.9, 0.6, 1e-3),
+            0.0,
+        ),
+        case(
+            Box::new(AdamW { beta2: 0.6, epsilon: 1e-3, amsgrad: true, weight_decay: 0.3, ..AdamW::default() }),
+            |g| amsgrad(g, 0.9, 0.6, 1e-3),
+            0.3,
+        ),
+        case(
+            Box::new(RmsProp { rate: 0.05, epsilon: 0.1, centered: true, ..RmsProp::default() }),
+            |g| last(g) / (deviation(g, 0.9) + 0.1),
+            0.0,
+        ),
+        case(
+            Box::new(RmsProp { rate: 0.05, epsilon: 0.1, momentum: 0.7, centered: true, ..RmsProp::default() }),
+            |g| {
+                let step = |t: usize| last(&g[..t]) / (deviation(&g[..t], 0.9) + 0.1);
+                (1..=g.len()).map(|t| 0.7f64.powi((g.len() - t) as i32) * step(t)).sum()
+            },
+            0.0,
+        ),
+        case(
+            Box::new(RmsProp { epsilon: 1e-3, momentum: 0.5, epsilon_inside: true, ..RmsProp::default() }),
+            |g| {
+                let step = |t: usize| last(&g[..t]) / (0.1 * faded(&g[..t], 0.9, |g| g * g) + 1e-3).sqrt();
+                (1..=g.len()).map(|t| 0.5f64.powi((g.len() - t) as i32) * step(t)).sum()
+            },
             0.0,
         ),
         case(Box::new(SignAgreement { rate: 0.1, friction: 0.7 }), |g| sign_agreement(g, 0.7), 0.0),
@@ -100,7 +161,7 @@ fn cases() -> Vec<Case> {
 }
 
 /// Largest relative difference between `STEPS` steps of the optimiser and of the formula.
-fn difference(case: &Case, backend: &dyn Backend, dtype: DType, penalty: Penalty) -> f64 {
+fn difference(case: &Case, backend: &dyn Backend, dtype: DType, penalty: Penalty, decay: Penalty) -> f64 {
     let (shape, scale) = (Shape::matrix(3, 7), 0.5);
     let mut stream = Seed(11).stream("formulas", 0);
     let round = |v: f64| if dtype == DType::F32 { f64::from(v as f32) } else { v };
@@ -116,7 +177,8 @@ fn difference(case: &Case, backend: &dyn Backend, dtype: DType, penalty: Penalty
         let rate = case.optimizer.rate() / (step + 1) as f64;
         for (w, (g, history)) in expected.iter_mut().zip(gradient.iter().zip(&mut history)) {
             history.push(scale * g + 2.0 * penalty.l2 * *w + penalty.l1 * w.signum());
-            *w -= rate * case.decay * *w + rate * (case.formula)(history);
+            let beside = (case.decay + decay.l2) * *w + decay.l1 * w.signum();
+            *w -= rate * (beside + (case.formula)(history));
         }
         let op = ParamStep {
             id,
@@ -124,6 +186,7 @@ fn difference(case: &Case, backend: &dyn Backend, dtype: DType, penalty: Penalty
             rate,
             gradient_scale: scale,
             penalty: added,
+            decay,
         };
         state.step(&*case.optimizer, &mut params, backend, &op).unwrap();
     }
@@ -131,7 +194,8 @@ fn difference(case: &Case, backend: &dyn Backend, dtype: DType, penalty: Penalty
     got.iter().zip(&expected).map(|(a, b)| (a - b).abs() / b.abs().max(0.1)).fold(0.0, f64::max)
 }
 
-/// Sparana F1, F2, F4, F5: the originals do nothing or fail with an L1 penalty alone, or without an L2 penalty.
+/// Sparana F1, F2, F4, F5: the originals do nothing or fail with an L1 penalty alone, or without an L2 penalty. Theirs
+/// decays beside the step.
 #[test]
 fn every_optimiser_follows_its_formula_on_every_backend_with_any_penalties() {
     let cpu = Cpu::with_threads(2).unwrap();
@@ -141,10 +205,14 @@ fn every_optimiser_follows_its_formula_on_every_backend_with_any_penalties() {
             [(&Reference as &dyn Backend, DType::F64, 1e-12), (&cpu, DType::F64, 1e-12), (&cpu, DType::F32, 2e-5)]
         {
             for (l1, l2) in [(0.0, 0.0), (0.03, 0.0), (0.0, 0.25), (0.03, 0.25)] {
-                let difference = difference(&case, backend, dtype, Penalty { l1, l2 });
-                if difference.is_nan() || difference > tolerance {
-                    let name = backend.name();
-                    failures.push(format!("{:?} {name} {dtype} l1 {l1} l2 {l2}: {difference:e}", case.optimizer));
+                let (by, none) = (Penalty { l1, l2 }, Penalty::default());
+                // In the gradient, or beside the step.
+                for (penalty, decay) in [(by, none), (none, by)] {
+                    let difference = difference(&case, backend, dtype, penalty, decay);
+                    if difference.is_nan() || difference > tolerance {
+                        let (name, optimizer) = (backend.name(), &case.optimizer);
+                        failures.push(format!("{optimizer:?} {name} {dtype} {penalty:?} {decay:?}: {difference:e}"));
+                    }
                 }
             }
         }
@@ -164,6 +232,7 @@ fn path(optimizer: &dyn Optimizer, gradients: &[f64], penalty: Penalty) -> Vec<f
             rate: 1.0,
             gradient_scale: 1.0,
             penalty,
+            decay: Penalty::default(),
         };
         state.step(optimizer, &mut params, &Reference, &op).unwrap();
         params.get(id).value().host::<f64>().unwrap()[0]
@@ -218,6 +287,7 @@ fn steps_are_counted_per_parameter() {
             rate: 0.1,
             gradient_scale: 1.0,
             penalty: Penalty::default(),
+            decay: Penalty::default(),
         };
         state.step(&Adam::default(), params, &Reference, &op).unwrap();
     };

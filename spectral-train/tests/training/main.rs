@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod averages;
 mod constraints;
 mod device;
 mod follow;

@@ -63,6 +63,7 @@ fn random_step(
         rate: 0.01,
         gradient_scale: 1.0,
         penalty,
+        decay: Penalty::default(),
     };
     state.step(optimizer, params, backend, &op).unwrap();
 }
@@ -147,6 +148,7 @@ fn momentum_from_before_pruning_does_not_revive_an_entry_that_grows_back() {
         rate: 0.1,
         gradient_scale: 1.0,
         penalty: Penalty::default(),
+        decay: Penalty::default(),
     };
     state.step(&optimizer, &mut params, &Reference, &op).unwrap();
     assert_eq!(params.get(id).value().host::<f32>().unwrap()[4].to_bits(), 0);
@@ -167,6 +169,7 @@ fn state_starts_anew_where_a_parameter_changes_its_shape() {
         rate: 0.1,
         gradient_scale: 1.0,
         penalty: Penalty::default(),
+        decay: Penalty::default(),
     };
     state.step(&optimizer, &mut params, &Reference, &op).unwrap();
     OptimizerState::new().step(&optimizer, &mut other, &Reference, &op).unwrap();

@@ -37,6 +37,7 @@ fn step(state: &mut OptimizerState, optimizer: &dyn Optimizer, params: &mut Para
         rate: 0.01,
         gradient_scale: 1.0,
         penalty: Penalty::default(),
+        decay: Penalty::default(),
     };
     state.step(optimizer, params, &Reference, &op).unwrap();
 }

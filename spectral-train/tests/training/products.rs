@@ -35,7 +35,7 @@ fn written(trainer: &Trainer) -> Trainer {
 fn every_optimiser_takes_the_same_steps_by_products_as_by_written_gradients() {
     let data = blobs(61, 3, 1);
     // A plug-in of another test has no kernel.
-    let own = |entry: &&OptimizerEntry| (entry.build)((entry.defaults)()).unwrap().kernel().is_some();
+    let own = |entry: &&OptimizerEntry| (entry.build)((entry.defaults)()).unwrap().kernel(1).is_some();
     for entry in all::<OptimizerEntry>().unwrap().into_iter().filter(own) {
         for (batch, dtype) in [(1, DType::F32), (2, DType::F32), (7, DType::F64), (20, DType::F32)] {
             let optimizer = (entry.build)((entry.defaults)()).unwrap();
