@@ -34,10 +34,32 @@ fn check(folder: &Path, criterion: &str) {
     assert_eq!(ran.json()["pruning"][0]["criterion"], criterion);
 }
 
-/// Both in one test, because they share a target folder.
+/// A layer appears in `plugins` and in recipes, and is pruned, compacted, stored and proven like a built-in one.
+fn check_layer(folder: &Path) {
+    let listed = cargo(folder, &["run", "--quiet", "--", "plugins"]);
+    assert!(listed.code == 0 && listed.out.contains("weight_norm"), "{}{}", listed.out, listed.err);
+    let work = tempfile::tempdir().unwrap();
+    let (recipe, out) = (work.path().join("recipe.toml"), work.path().join("out"));
+    let spectral = r#"{ kind = "spectral", units = 40, activation = "relu" },"#;
+    let own = r#"{ kind = "weight_norm", units = 40 }, { kind = "activation", activation = "relu" },"#;
+    assert!(SMALL.contains(spectral));
+    std::fs::write(&recipe, SMALL.replace(spectral, own)).unwrap();
+    let args = ["run", "--quiet", "--", "run", recipe.to_str().unwrap(), "--out", out.to_str().unwrap(), "--json"];
+    let ran = cargo(folder, &args);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let report = ran.json();
+    assert_eq!(report["verdict"]["equal"]["ok"], true);
+    let units = report["stages"].as_array().unwrap().iter().find(|s| s["name"] == "compact").unwrap()["units"].clone();
+    assert!(units[1].as_u64().unwrap() < 40, "units of the layer went: {units}");
+    let dense = cargo(folder, &["run", "--quiet", "--", "inspect", out.join("dense.spectral").to_str().unwrap()]);
+    assert!(dense.code == 0 && dense.out.contains("weight_norm"), "{}{}", dense.out, dense.err);
+}
+
+/// All in one test, because they share a target folder.
 #[test]
-fn a_criterion_outside_the_workspace_is_a_full_citizen() {
+fn a_criterion_and_a_layer_outside_the_workspace_are_full_citizens() {
     check(&root().join("examples/plugin"), "energy");
+    check_layer(&root().join("examples/layer"));
 
     let folder = tempfile::tempdir().unwrap();
     let made = folder.path().join("least-used");

@@ -71,7 +71,9 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     }
     // Where the end-to-end tests have built it already.
     let target = root.join("target/plugin").display().to_string();
-    cargo(&root.join("examples/plugin"), &["test", "--quiet"], Some(("CARGO_TARGET_DIR", &target)))
+    ["plugin", "layer"].iter().try_for_each(|example| {
+        cargo(&root.join("examples").join(example), &["test", "--quiet"], Some(("CARGO_TARGET_DIR", &target)))
+    })
 }
 
 /// Checks that dependencies only point where the crate map says.
