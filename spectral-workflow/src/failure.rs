@@ -64,6 +64,11 @@ impl Failure {
         Self::File { path: path.into(), source, advice: "check free space and permissions, or choose another --out" }
     }
 
+    /// Standard output could not be written to.
+    pub(crate) fn printing(source: std::io::Error) -> Self {
+        Self::File { path: "standard output".into(), source, advice: "check free space where it is redirected to" }
+    }
+
     /// 1 for a check or a run that failed, 2 for anything the user can mend by asking differently.
     pub fn exit_code(&self) -> u8 {
         let core = match self {

@@ -2,15 +2,18 @@
 
 use crate::Result;
 use crate::report::{Latency, Stage};
-use spectral_core::{Evaluate, Model, Plan, Samples, Source, Units};
+use spectral_core::{Evaluate, Metrics, Model, Plan, Samples, Source, Units};
 use spectral_sparse::measure::{self, LatencyOptions};
 use spectral_train::{Evaluator, Loss};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Measures a model: accuracy and sizes; latencies are measured apart.
+/// Measures a model: quality and sizes; latencies are measured apart.
+///
+/// # Errors
+/// The outputs of the model are not finite, the data does not fit, or the device failed.
 pub(crate) fn measure(name: &str, model: &Model, test: &Samples) -> Result<Stage> {
-    let metrics = Evaluator::new(loss_of(model)).evaluate(model, test)?;
+    let metrics = evaluate(model, test)?;
     let counts = count(model)?;
     Ok(Stage {
         name: name.into(),
@@ -25,10 +28,23 @@ pub(crate) fn measure(name: &str, model: &Model, test: &Samples) -> Result<Stage
     })
 }
 
-/// The loss a model was last trained with; the usual one if it does not say.
-fn loss_of(model: &Model) -> Loss {
+/// How a model does on `data`, by the loss it was trained with.
+///
+/// # Errors
+/// A loss that is not finite is one: a share of right labels means nothing then.
+pub(crate) fn evaluate(model: &Model, data: &Samples) -> Result<Metrics> {
+    let metrics = Evaluator::new(loss_of(model)).evaluate(model, data)?;
+    if metrics.loss.is_finite() {
+        return Ok(metrics);
+    }
+    let what = format!("the loss of the model ({})", metrics.loss);
+    Err(spectral_core::Error::NonFinite { what, at: format!("the samples of {}", data.name) }.into())
+}
+
+/// The loss a model was last trained with, if it says.
+pub(crate) fn loss_of(model: &Model) -> Option<Loss> {
     let named = model.meta.history.iter().rev().find_map(|e| e.detail.get("loss")?.as_str());
-    named.and_then(|name| Loss::named(name).ok()).unwrap_or_default()
+    named.and_then(|name| Loss::named(name).ok())
 }
 
 /// p50 and p95 for each batch class.
