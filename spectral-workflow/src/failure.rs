@@ -79,6 +79,15 @@ impl Failure {
             | Self::Sparse(spectral_sparse::Error::Core(e)) => Some(e),
             _ => None,
         };
-        if matches!(core, Some(spectral_core::Error::NonFinite { .. })) { 1 } else { 2 }
+        match core {
+            Some(spectral_core::Error::NonFinite { .. }) => 1,
+            Some(spectral_core::Error::Plugin { source, .. }) if is_missed(&**source) => 1,
+            _ => 2,
+        }
     }
+}
+
+/// Whether a training run ended without what it promised.
+fn is_missed(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(spectral_prune::Error::Unreached { .. }))
 }

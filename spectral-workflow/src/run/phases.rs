@@ -46,7 +46,8 @@ impl Sets {
         let (train, held_out) = match (remembered, share) {
             (Some((rest, held_out)), _) => (rest, Some(held_out.into())),
             (None, Some(share)) => {
-                let (record, rest, held_out) = HeldOut::draw(share, Seed(seed), &train)?;
+                let drawn = HeldOut::draw(share, Seed(seed), &train);
+                let (record, rest, held_out) = drawn.map_err(|e| Failure::input(format!("validation: {e}")))?;
                 model.meta.held_out = Some(record);
                 (rest, Some(held_out.into()))
             }
