@@ -37,8 +37,8 @@ pub(crate) fn evaluate(model: &Model, data: &Samples) -> Result<Metrics> {
     if metrics.loss.is_finite() {
         return Ok(metrics);
     }
-    let what = format!("the loss of the model ({})", metrics.loss);
-    Err(spectral_core::Error::NonFinite { what, at: format!("the samples of {}", data.name) }.into())
+    let (what, at) = ("the loss of the model".into(), format!("evaluation on {}", data.name));
+    Err(spectral_core::Error::NonFinite { what, at }.into())
 }
 
 /// The loss a model was last trained with, if it says.
@@ -88,4 +88,26 @@ pub(crate) fn hidden_units(model: &Model) -> usize {
     let nodes = model.graph().nodes();
     let own: Vec<usize> = (0..nodes.len()).filter(|&i| nodes[i].units() == Units::Own).collect();
     own.iter().rev().skip(1).map(|&i| model.graph().shape(Source::Node(i)).rows()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spectral_core::{Reference, Seed, Targets};
+    use spectral_layers::prelude::*;
+
+    /// `eval` and `run` measure by this: a share of right labels of a model of NaN would be that of the first class.
+    #[test]
+    fn a_model_of_nan_is_a_failed_check() {
+        let inputs = spectral_core::ndarray::Array2::zeros((4, 2));
+        let data = Samples::new("four", inputs, Targets::Classes { labels: vec![0, 0, 0, 1], classes: 2 }).unwrap();
+        let mut model = Network::new(2).dense(2, Identity).build(&Reference, Seed(1)).unwrap();
+        measure("dense", &model, &data).unwrap();
+        let (params, backend) = model.params_mut();
+        let id = params.iter().map(|(id, _)| id).next().unwrap();
+        params.edit(backend, id, |t| backend.fill(f64::NAN, t)).unwrap();
+        let failure = measure("dense", &model, &data).map(drop).unwrap_err();
+        assert_eq!(failure.exit_code(), 1, "{failure}");
+        assert!(failure.to_string().contains("NaN or infinite at evaluation on four"), "{failure}");
+    }
 }

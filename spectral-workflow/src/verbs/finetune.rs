@@ -50,7 +50,7 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
     let mut model = cx.model(&options.model)?;
     let data = cx.dataset_of(&model, options.data.as_deref())?;
     let share = (config.validation > 0.0).then_some(config.validation);
-    let trained = model.meta.history.iter().any(|entry| entry.detail.get("epochs").is_some());
+    let trained = model.meta.history.iter().any(|entry| entry.detail["epochs"].as_u64() > Some(0));
     let remembered = model.meta.held_out;
     let sets = Sets::of(&mut model, data.train, share, options.seed)?;
     if trained && model.meta.held_out != remembered {
