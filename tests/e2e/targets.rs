@@ -174,3 +174,19 @@ fn a_validation_share_that_rounds_to_none_is_named() {
         done.err
     );
 }
+
+/// A model goes on with the loss it was trained with, unless somebody says otherwise.
+#[test]
+fn fine_tuning_goes_on_with_the_loss_of_the_model() {
+    let folder = folder(&[("epochs = 3\nbatch = 50", "epochs = 3\nbatch = 50\nloss = \"mse\"")]);
+    let at = folder.path();
+    ok(at, &["train", "small.toml", "--out", "m.spectral"]);
+    ok(at, &["finetune", "m.spectral", "--out", "f.spectral", "--epochs", "1"]);
+    let model = spectral::io::load(at.join("f.spectral"), &spectral_core::Reference).unwrap();
+    let losses: Vec<&str> = model.meta.history.iter().map(|e| e.detail["loss"].as_str().unwrap()).collect();
+    assert_eq!(losses, ["mse", "mse"]);
+    ok(at, &["run", "small.toml", "--out", "out", "--set", "verdict.max_drop=1.0"]);
+    let model = spectral::io::load(at.join("out/pruned.spectral"), &spectral_core::Reference).unwrap();
+    let losses: Vec<&str> = model.meta.history.iter().filter_map(|e| e.detail["loss"].as_str()).collect();
+    assert_eq!(losses, ["mse", "mse"]);
+}
