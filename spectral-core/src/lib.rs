@@ -51,7 +51,7 @@ pub use extend::{
 };
 pub use model::{
     Affine, BATCH_CLASSES, Change, Choice, ContentHash, Convolution, DataOrigin, Density, Derive, Forward, Graph,
-    HistoryEntry, Init, Known, Layer, LayerEntry, LeftFactor, Masking, Matrix, Meta, Mode, Model, Node, NodeParams,
+    HeldOut, HistoryEntry, Init, Known, Layer, LayerEntry, LeftFactor, Masking, Matrix, Meta, Mode, Model, Node, NodeParams,
     NodeSpec, Op, Operand, Operands, Param, ParamId, ParamSpec, ParamView, Params, Plan, Preprocessing, Rewrite, Role,
     Saved, Scale, Source, Stored, Trainable, UnitAxis, Units, Users, Vjp, Word, batch_class, carry_over,
 };

@@ -139,12 +139,13 @@ impl Samples {
         Self::new(self.name.clone(), self.inputs.select(ndarray::Axis(0), rows), targets)
     }
 
-    /// Splits off a share of the samples, the same share of every class (to the sample), chosen by `seed`.
+    /// Splits off a share of the samples, the same share of every class (to the sample), chosen by `seed`. The last
+    /// sample of a class stays with the rest, so that every class can be trained.
     ///
     /// Returns (rest, share); both keep the original order.
     ///
     /// # Errors
-    /// The share is not inside `0..1`, or one side would be empty.
+    /// The share is not inside `0..1`, or it comes to no sample.
     pub fn split(&self, share: f64, seed: Seed) -> Result<(Self, Self)> {
         if !(share > 0.0 && share < 1.0) {
             return Err(Error::Data(format!(
@@ -166,9 +167,20 @@ impl Samples {
         for (class, group) in groups.iter_mut().enumerate() {
             seed.stream("split", class as u64).shuffle(group);
             due += share * group.len() as f64;
-            let take = ((due.round() as usize).saturating_sub(taken)).min(group.len());
+            let take = ((due.round() as usize).saturating_sub(taken)).min(group.len().saturating_sub(1));
             taken += take;
             group[..take].iter().for_each(|&i| chosen[i] = true);
+        }
+        if taken == 0 {
+            let samples = match self.len() {
+                1 => "its only sample".to_string(),
+                n => format!("its {n} samples"),
+            };
+            let problem = match groups.iter().all(|g| g.len() < 2) {
+                true => format!("a share of {share} of {samples} cannot be split off: no class has a second sample"),
+                false => format!("a share of {share} of {samples} rounds to none; take a larger share or more samples"),
+            };
+            return Err(Error::Data(format!("{}: {problem}", self.name)));
         }
         let rows = |side: bool| (0..self.len()).filter(|&i| chosen[i] == side).collect::<Vec<_>>();
         Ok((self.subset(&rows(false))?, self.subset(&rows(true))?))
@@ -236,6 +248,27 @@ mod tests {
         assert_eq!(all, (0..997).map(|i| i * 10).collect::<Vec<_>>());
         assert_eq!(s.split(0.2, Seed(1)).unwrap().1.inputs(), test.inputs());
         assert_ne!(s.split(0.2, Seed(2)).unwrap().1.inputs(), test.inputs());
+    }
+
+    #[test]
+    fn every_class_keeps_a_sample_to_train_on() {
+        let labels = [vec![0; 1], vec![1; 3], vec![2; 100]].concat();
+        let inputs = Array2::from_shape_fn((labels.len(), 1), |(i, _)| i as f32);
+        let s = Samples::new("rare", inputs, Targets::Classes { labels, classes: 3 }).unwrap();
+        for share in [0.1, 0.5, 0.9, 0.99] {
+            let (rest, part) = s.split(share, Seed(3)).unwrap();
+            let present = |class| rest.labels().unwrap().contains(&class);
+            assert!((0..3).all(present), "{share}");
+            assert!(part.len().abs_diff((share * 104.0).round() as usize) <= 3, "{share}: {}", part.len());
+        }
+    }
+
+    #[test]
+    fn a_share_that_comes_to_no_sample_is_named() {
+        let error = set(4, 2).split(0.1, Seed(1)).unwrap_err().to_string();
+        assert!(error.contains("a share of 0.1 of its 4 samples rounds to none"), "{error}");
+        let error = set(1, 2).split(0.5, Seed(1)).unwrap_err().to_string();
+        assert!(error.contains("no class has a second sample"), "{error}");
     }
 
     #[test]

@@ -31,6 +31,25 @@ impl Snapshot {
     }
 }
 
+/// The weighted layers that both models have, by name, with what each has left in `before` and in `after`.
+pub fn layers_between(before: &Model, after: &Model) -> Vec<LayerReport> {
+    let after: BTreeMap<String, Vec<usize>> = Snapshot::of(after).layers.into_iter().collect();
+    let both = Snapshot::of(before).layers.into_iter();
+    both.filter_map(|(name, rows)| after.get(&name).map(|left| layer_report(name, &rows, left))).collect()
+}
+
+/// What a layer had and has, by the number of entries of each of its units.
+fn layer_report(name: String, before: &[usize], after: &[usize]) -> LayerReport {
+    let units = |rows: &[usize]| rows.iter().filter(|n| **n > 0).count();
+    LayerReport {
+        name,
+        units_before: units(before),
+        units_after: units(after),
+        weights_before: before.iter().sum(),
+        weights_after: after.iter().sum(),
+    }
+}
+
 /// What a cut is part of.
 #[derive(Debug)]
 pub(crate) struct Change<'a> {
@@ -70,14 +89,7 @@ impl Prune {
             removed_weights: BTreeMap::new(),
         };
         for ((name, before), (_, after)) in pairs {
-            let units = |rows: &[usize]| rows.iter().filter(|n| **n > 0).count();
-            let layer = LayerReport {
-                name: name.clone(),
-                units_before: units(before),
-                units_after: units(after),
-                weights_before: before.iter().sum(),
-                weights_after: after.iter().sum(),
-            };
+            let layer = layer_report(name.clone(), before, after);
             let gone = (0..before.len()).filter(|&u| before[u] > 0 && after[u] == 0);
             let gone: Vec<u32> = gone.map(|u| model.meta.origin(name, u) as u32).collect();
             if !gone.is_empty() {

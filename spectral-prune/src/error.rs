@@ -5,7 +5,8 @@ use spectral_core::LayersWith;
 /// Result with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong in pruning and compaction. The model is unchanged after any of them.
+/// What can go wrong in pruning and compaction. The model is unchanged after any of them but
+/// [`Unreached`](Self::Unreached).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -87,6 +88,22 @@ pub enum Error {
         place: String,
         /// Why it cannot be done.
         reason: String,
+    },
+    /// Training ended before a gradual schedule had pruned all that it promised. Unlike after other errors the model is
+    /// pruned as far as the schedule came.
+    #[error(
+        "gradual pruning was to reach an amount of {asked} and reached {reached:.4}: training ended after step {ended}, \
+         and the schedule ends with step {end}; lower `end`, or take `patience` and whatever else stops training out"
+    )]
+    Unreached {
+        /// The share that was to be pruned.
+        asked: f64,
+        /// The share that is.
+        reached: f64,
+        /// The step after which training ended.
+        ended: u64,
+        /// The step after which all is pruned.
+        end: u64,
     },
     /// Options that make no sense, alone or together.
     #[error("{0}")]

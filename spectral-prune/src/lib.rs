@@ -38,6 +38,7 @@ mod worth;
 
 pub use activities::activated_weights;
 pub use budget::Budget;
+pub use change::layers_between;
 pub use compact::{COMPACT, CompactLayer, CompactReport, Compacted, compact};
 pub use config::{CriterionConfig, PruneConfig};
 pub use error::{Error, Result};
@@ -47,7 +48,7 @@ pub use history::{ExplainLayer, ExplainRow, explain};
 pub use mix::{MixConfig, MixRule, Mixer};
 pub use pick::{Gaussian, Pick};
 pub use prune::Prune;
-pub use report::{LayerReport, PRUNE, PruneDetail, PruneReport};
+pub use report::{LayerReport, PRUNE, PruneDetail, PruneReport, collapsed};
 pub use schedule::{Gradual, GradualPruning, Iterative, Schedule, Spacing};
 pub use select::{SelectConfig, Selected, Selection, Subset, WasTrainable};
 pub use submodel::{SubLayer, SubModel, SubModelConfig};

@@ -185,6 +185,32 @@ impl Prune {
         Ok(self.carry_out(model, &cut, change)?.0)
     }
 
+    /// Finds what would stop [`apply`](Self::apply) from pruning a model of this form, whatever the values of its
+    /// parameters: options, names of layers, layers without what the criterion reads, missing data, numbers that cannot
+    /// be hit. To be called before a long training.
+    ///
+    /// # Errors
+    /// The first problem.
+    pub fn check_for<'a>(&self, model: &Model, calibration: impl Into<Option<&'a Samples>>) -> Result<()> {
+        self.config.check()?;
+        let plan = match self.config.amounts.is_empty() {
+            true => self.plan(model, calibration.into(), self.config.budget()?, Fit::Exact),
+            false => self.plan_by_layer(model, calibration.into()),
+        };
+        match plan {
+            Ok(_) => Ok(()),
+            // These depend on values, and training changes them.
+            Err(Error::Score { .. } | Error::Core(spectral_core::Error::NonFinite { .. })) => Ok(()),
+            Err(Error::Infeasible { .. }) if self.cuts_by_score() => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Whether how many entries go depends on their scores.
+    fn cuts_by_score(&self) -> bool {
+        self.config.threshold.is_some() || self.config.percentile.is_some()
+    }
+
     /// Decides what is cut, without touching the model.
     pub(crate) fn plan(&self, model: &Model, calibration: Option<&Samples>, budget: Budget, fit: Fit) -> Result<Cut> {
         budget.check()?;

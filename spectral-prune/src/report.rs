@@ -46,6 +46,29 @@ pub struct LayerReport {
     pub weights_after: usize,
 }
 
+impl PruneReport {
+    /// The layers that this step all but cut through; see [`collapsed`].
+    pub fn collapsed(&self) -> Vec<&LayerReport> {
+        collapsed(&self.layers)
+    }
+}
+
+/// A layer this much thinner than the network as a whole is nearly cut through.
+const THIN: f64 = 0.1;
+
+/// The layers that pruning all but cut through: a single unit of several is left, or less than a tenth of the share of
+/// weights that all layers together keep. What passes through a network passes through every layer, so a global
+/// ranking that empties one of them ruins all; `scope = "layer"` or a higher `min_keep` prevents it.
+pub fn collapsed(layers: &[LayerReport]) -> Vec<&LayerReport> {
+    let sum = |of: fn(&LayerReport) -> usize| layers.iter().map(of).sum::<usize>() as f64;
+    let kept = sum(|l| l.weights_after) / sum(|l| l.weights_before).max(1.0);
+    let thin = |l: &&LayerReport| {
+        let single = l.units_before > 1 && l.units_after <= 1;
+        single || (l.weights_after as f64) < THIN * kept * l.weights_before as f64
+    };
+    layers.iter().filter(thin).collect()
+}
+
 /// What the history of a model keeps of a pruning step: [`HistoryEntry::detail`] of action [`PRUNE`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PruneDetail {

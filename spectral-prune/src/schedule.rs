@@ -102,6 +102,21 @@ impl Gradual {
         t == self.end || (t >= self.start && t < self.end && (t - self.start).is_multiple_of(self.every))
     }
 
+    /// Checks that the window ends within a training run of so many steps.
+    ///
+    /// # Errors
+    /// It does not, so that the amount would not be reached.
+    pub fn check_fits(&self, steps: u64) -> Result<()> {
+        if self.end <= steps {
+            return Ok(());
+        }
+        Err(Error::Config(format!(
+            "a gradual schedule that ends with step {} needs as many, and the training phase it runs in has {steps}; \
+             lower `end`, or train for more epochs",
+            self.end
+        )))
+    }
+
     fn check(&self) -> Result<()> {
         if self.start >= self.end || self.every == 0 || !(0.0..=1.0).contains(&self.from) {
             let problem = "a gradual schedule needs `start` below `end`, `every` above 0 and `from` between 0 and 1";

@@ -20,8 +20,9 @@ pub struct SubnetworkConfig {
     pub batch: usize,
     /// What it is judged by.
     pub judge: Judge,
-    /// The loss, where that is what it is judged by.
-    pub loss: Loss,
+    /// The loss, where that is what it is judged by; [`Loss::for_targets`], if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Loss>,
 }
 
 /// What a sub-network is judged by.
@@ -37,7 +38,7 @@ pub enum Judge {
 
 impl Default for SubnetworkConfig {
     fn default() -> Self {
-        Self { draws: 200, keep: 0.5, batch: 250, judge: Judge::Loss, loss: Loss::default() }
+        Self { draws: 200, keep: 0.5, batch: 250, judge: Judge::Loss, loss: None }
     }
 }
 
@@ -96,7 +97,10 @@ impl SubnetworkConfig {
             let metrics = evaluator.run(&trial, &batch).map_err(spectral_core::Error::from)?;
             let result = match self.judge {
                 Judge::Loss => metrics.loss,
-                Judge::Accuracy => metrics.accuracy,
+                Judge::Accuracy => metrics.accuracy.ok_or_else(|| {
+                    let problem = "the targets are values, which have no accuracy; set `judge = \"loss\"`";
+                    Error::Config(format!("{}: {problem}", data.name))
+                })?,
             };
             let gain = if draw == 0 { 0.0 } else { self.judge.gain(result, mean) };
             mean += (result - mean) / (draw + 1) as f64;

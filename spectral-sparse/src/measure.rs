@@ -10,7 +10,7 @@ mod paired;
 
 pub use clock::{Clock, Monotonic};
 pub(crate) use latency::Runner;
-pub use latency::{Latency, LatencyOptions, latency};
+pub use latency::{Latency, LatencyOptions, latency, paired_latency};
 pub use paired::{Paired, Timing, paired, paired_timed};
 
 /// The value below which a share `q` of ascending `sorted` values lies, by linear interpolation; 0 for none.

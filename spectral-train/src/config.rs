@@ -33,13 +33,15 @@ pub struct TrainConfig {
     pub batch: usize,
     /// A registered optimiser.
     pub optimizer: ByName,
-    /// What is made small.
-    pub loss: Loss,
+    /// What is made small; [`Loss::for_targets`], if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Loss>,
     /// A registered learning-rate schedule.
     pub schedule: ByName,
     /// How long the learning rate rises first.
     pub warmup: Warmup,
-    /// Share of the samples that is held out and measured; 0 holds out none.
+    /// Share of the samples that is held out and measured; 0 holds out none. Drawn once in the life of a model: see
+    /// [`Trainer::validation`].
     pub validation: f64,
     /// Epochs without a lower loss after which training stops.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,7 +72,7 @@ impl Default for TrainConfig {
             epochs: 10,
             batch: 100,
             optimizer: ByName::new("adam"),
-            loss: Loss::default(),
+            loss: None,
             schedule: ByName::new("constant"),
             warmup: Warmup::default(),
             validation: 0.0,
@@ -138,7 +140,7 @@ mod tests {
         }))
         .unwrap();
         let at = |step, epoch| spectral_core::Progress { step, steps: 40, epoch, epochs: 4 };
-        assert_eq!((trainer.epochs, trainer.batch, trainer.loss), (3, 7, Loss::MeanSquaredError));
+        assert_eq!((trainer.epochs, trainer.batch, trainer.loss), (3, 7, Some(Loss::MeanSquaredError)));
         assert_eq!((trainer.validation, trainer.patience, trainer.min_delta), (Some(0.25), Some(2), 0.01));
         assert_eq!((trainer.keep, trainer.clip_norm), (crate::trainer::Keep::Best, Some(1.5)));
         assert_eq!((trainer.clip_value, trainer.only.as_slice()), (Some(0.75), &["dense2".to_owned()][..]));

@@ -4,28 +4,29 @@ mod outputs;
 
 pub use outputs::Logits;
 
+use crate::loss::check_sizes;
 use crate::trainer::Feed;
 use crate::{Error, Loss, Result};
 use spectral_core::ndarray::Array2;
 use spectral_core::{Evaluate, Gradients, Metrics, Mode, Model, Samples};
 
-/// Loss and accuracy of a model, run batch by batch on its own backend in its own element type.
+/// Loss and, where targets are classes, accuracy of a model, run batch by batch on its own backend in its own element type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Evaluator {
-    loss: Loss,
+    loss: Option<Loss>,
     batch: usize,
 }
 
 impl Default for Evaluator {
     fn default() -> Self {
-        Self::new(Loss::default())
+        Self::new(None)
     }
 }
 
 impl Evaluator {
-    /// Measures `loss`, 256 samples at a time.
-    pub fn new(loss: Loss) -> Self {
-        Self { loss, batch: 256 }
+    /// Measures `loss`, or with `None` the one that suits the targets ([`Loss::for_targets`]), 256 samples at a time.
+    pub fn new(loss: impl Into<Option<Loss>>) -> Self {
+        Self { loss: loss.into(), batch: 256 }
     }
 
     /// Samples that are run at a time, at least 1. Changes the speed, and the result by no more than rounding.
@@ -34,13 +35,15 @@ impl Evaluator {
         self
     }
 
-    /// Loss and accuracy of `model` on `data`.
+    /// Loss of `model` on `data`, and accuracy where the targets are classes.
     ///
     /// # Errors
-    /// The batch is 0, the data does not fit the model, or the device failed.
+    /// The batch is 0, the data does not fit the model or the loss, or the device failed. A loss that is NaN is no
+    /// error; see [`Metrics::accuracy`].
     pub fn run(&self, model: &Model, data: &Samples) -> Result<Metrics> {
-        let mut feed = self.feed(self.loss, model, data)?;
-        feed.measure(model, data)
+        let loss = self.loss.unwrap_or_else(|| Loss::for_targets(data.targets()));
+        loss.check(model, data)?;
+        self.feed(loss, model, data)?.measure(model, data)
     }
 
     /// What the network puts out for `data` before a final softmax, if it has one: accuracy among the first k,
@@ -49,6 +52,7 @@ impl Evaluator {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn logits(&self, model: &Model, data: &Samples) -> Result<Logits> {
+        check_sizes(model, data)?;
         let mut feed = self.feed(Loss::CrossEntropy, model, data)?;
         let mut values = Array2::zeros((data.len(), data.targets().outputs()));
         let node = feed.node;
@@ -66,7 +70,6 @@ impl Evaluator {
         if self.batch == 0 {
             return Err(Error::setting("batch", 0, "at least 1 sample must be run at a time"));
         }
-        loss.check(model, data)?;
         Feed::new(model, loss, self.batch.min(data.len()), Gradients::None)
     }
 }

@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use spectral_core::registry::Unknown;
-use spectral_core::{Activation, LossKind, Model, Samples, Source, Word};
+use spectral_core::{Activation, LossKind, Model, Samples, Source, Targets, Word};
 
 /// A loss. Every one has a fused kernel that gives value and gradient in one pass.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,15 @@ impl Loss {
         }
     }
 
+    /// The loss for targets of this kind where none is chosen: cross-entropy for classes, the mean squared error for
+    /// values.
+    pub fn for_targets(targets: &Targets) -> Self {
+        match targets {
+            Targets::Classes { .. } => Self::CrossEntropy,
+            Targets::Values(_) => Self::MeanSquaredError,
+        }
+    }
+
     /// The kernel that computes it.
     pub fn kind(self) -> LossKind {
         match self {
@@ -72,19 +81,31 @@ impl Loss {
         }
     }
 
-    /// Checks that `data` has the sizes of `model`.
+    /// Checks that `data` has the sizes of `model` and targets that this loss compares with.
     pub(crate) fn check(self, model: &Model, data: &Samples) -> Result<()> {
-        let graph = model.graph();
-        for (what, expected, got) in [
-            ("features", graph.input().len(), data.features()),
-            ("outputs", graph.output().len(), data.targets().outputs()),
-        ] {
-            if expected != got {
-                return Err(Error::Mismatch { data: data.name.clone(), what, expected, got });
+        check_sizes(model, data)?;
+        match (self, data.targets()) {
+            (Self::CrossEntropy, Targets::Values(_)) => {
+                let problem = format!("it compares classes, and the targets of `{}` are values; take `mse`", data.name);
+                Err(Error::Loss { loss: self.name(), problem })
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// Checks that `data` has the sizes of `model`.
+pub(crate) fn check_sizes(model: &Model, data: &Samples) -> Result<()> {
+    let graph = model.graph();
+    for (what, expected, got) in [
+        ("features", graph.input().len(), data.features()),
+        ("outputs", graph.output().len(), data.targets().outputs()),
+    ] {
+        if expected != got {
+            return Err(Error::Mismatch { data: data.name.clone(), what, expected, got });
+        }
+    }
+    Ok(())
 }
 
 impl From<Loss> for String {

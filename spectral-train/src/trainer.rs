@@ -5,6 +5,7 @@ mod clip;
 mod feed;
 mod finite;
 mod frozen;
+mod held_out;
 mod run;
 
 pub(crate) use feed::Feed;
@@ -28,11 +29,12 @@ pub struct Trainer {
     pub(crate) optimizer: Arc<dyn Optimizer>,
     pub(crate) schedule: Arc<dyn Schedule>,
     pub(crate) warmup: Warmup,
-    pub(crate) loss: Loss,
+    pub(crate) loss: Option<Loss>,
     pub(crate) epochs: usize,
     pub(crate) batch: usize,
     pub(crate) seed: Seed,
     pub(crate) validation: Option<f64>,
+    pub(crate) held_out: Option<Arc<Samples>>,
     pub(crate) patience: Option<usize>,
     pub(crate) min_delta: f64,
     pub(crate) keep: Keep,
@@ -53,7 +55,8 @@ pub(crate) enum Keep {
 }
 
 impl Trainer {
-    /// One epoch of cross-entropy in batches of 100, at a constant rate; every other setting by the methods below.
+    /// One epoch in batches of 100, at a constant rate, of the loss that suits the targets; every other setting by the
+    /// methods below.
     pub fn new(optimizer: impl Optimizer) -> Self {
         Self::with_optimizer(Box::new(optimizer))
     }
@@ -64,11 +67,12 @@ impl Trainer {
             optimizer: optimizer.into(),
             schedule: Arc::new(Constant {}),
             warmup: Warmup::default(),
-            loss: Loss::default(),
+            loss: None,
             epochs: 1,
             batch: 100,
             seed: Seed(0),
             validation: None,
+            held_out: None,
             patience: None,
             min_delta: 0.0,
             keep: Keep::Last,
@@ -98,9 +102,9 @@ impl Trainer {
         self
     }
 
-    /// What is made small.
-    pub fn loss(mut self, loss: Loss) -> Self {
-        self.loss = loss;
+    /// What is made small. Without it, or with `None`: [`Loss::for_targets`].
+    pub fn loss(mut self, loss: impl Into<Option<Loss>>) -> Self {
+        self.loss = loss.into();
         self
     }
 
@@ -123,8 +127,19 @@ impl Trainer {
 
     /// Share of the samples, inside `0..1`, that is not trained on but measured after every epoch; the same share
     /// of every class.
+    ///
+    /// They are drawn once in the life of a model, by the seed of the trainer that first asks for some.
+    /// [`Meta::held_out`](spectral_core::Meta::held_out) remembers them, and every later run on the same data leaves
+    /// out the same ones, whatever its own share and seed: samples that were once trained on tell nothing.
     pub fn validation(mut self, share: f64) -> Self {
         self.validation = Some(share);
+        self
+    }
+
+    /// Measures these samples after every epoch and trains on all that [`fit`](Self::fit) is given, instead of holding
+    /// out a [share](Self::validation) of it.
+    pub fn validate_on(mut self, held_out: impl Into<Arc<Samples>>) -> Self {
+        self.held_out = Some(held_out.into());
         self
     }
 
@@ -199,21 +214,39 @@ impl Trainer {
     /// # Errors
     /// As [`fit`](Self::fit), or a hook failed.
     pub fn fit_with(&self, model: &mut Model, data: &Samples, hooks: &mut [&mut dyn TrainHook]) -> Result<History> {
-        self.check()?;
-        self.loss.check(model, data)?;
-        let (train, held_out) = match self.validation {
-            Some(share) => {
-                let (rest, share) = data.split(share, self.seed)?;
-                (Some(rest), Some(share))
-            }
-            None => (None, None),
-        };
-        let sets = run::Sets { train: train.as_ref().unwrap_or(data), held_out: held_out.as_ref() };
+        self.check_for(model, data)?;
+        let sets = held_out::Sets::of(self, model, data)?;
         check_averages(model, self.batch.min(sets.train.len()))?;
         let frozen = Frozen::all_but(&self.only, model)?;
-        let result = run::run(self, model, sets, hooks);
+        let result = run::run(self, model, &sets, hooks);
         frozen.thaw(model)?;
         result
+    }
+
+    /// The loss that is made small on `data`.
+    pub(crate) fn loss_on(&self, data: &Samples) -> Loss {
+        self.loss.unwrap_or_else(|| Loss::for_targets(data.targets()))
+    }
+
+    /// Optimiser steps that a run on this many samples takes, held-out ones not counted.
+    pub fn steps(&self, samples: usize) -> u64 {
+        self.epochs as u64 * samples.div_ceil(self.batch.max(1)) as u64
+    }
+
+    /// Finds everything that would stop [`fit`](Self::fit) from training `model` on `data`, without training: settings
+    /// out of range, sizes and targets that do not fit, unknown layers.
+    ///
+    /// # Errors
+    /// The first problem.
+    pub fn check_for(&self, model: &Model, data: &Samples) -> Result<()> {
+        self.check()?;
+        let loss = self.loss_on(data);
+        loss.check(model, data)?;
+        if let Some(held_out) = &self.held_out {
+            loss.check(model, held_out)?;
+        }
+        check_averages(model, self.batch.min(data.len()))?;
+        frozen::check(&self.only, model)
     }
 
     /// Learning rate of the step after `at`.

@@ -1,7 +1,7 @@
 //! The command line: what can be asked, and the exit code of the answer.
 
 use crate::context::{Common, Context};
-use crate::output::{Format, note};
+use crate::output::{Format, note, visible};
 use crate::{Build, Failure, Result, verbs};
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use spectral_core::registry::{self, Registered};
@@ -107,10 +107,13 @@ pub fn main_with(program: Program) -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
+    let extra = program.extras.iter().any(|e| e.asked(&matches).is_some());
     match dispatch(&matches, program) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            note(format!("error: {failure}"));
+            // One sentence, whatever the names in it hold; checks of developers list what they found.
+            let text = if extra { failure.to_string() } else { visible(&failure.to_string()) };
+            note(format!("error: {text}"));
             ExitCode::from(failure.exit_code())
         }
     }
@@ -124,7 +127,9 @@ fn command(extras: &[Extra]) -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true);
-    let base = Common::augment_args(Verb::augment_subcommands(base));
+    // The options that every verb takes bring a description of their own.
+    let about = base.get_about().cloned().unwrap_or_default();
+    let base = Common::augment_args(Verb::augment_subcommands(base)).about(about).long_about(None);
     let criteria = names::<PrunerEntry>("Criteria");
     let strategies = names::<StrategyEntry>("Strategies");
     let base = base
@@ -229,6 +234,15 @@ mod tests {
             ("Text under".into(), "Json under".into())
         );
         assert_eq!(extras()[1].summary(), ("setup speed".into(), "of setup".into()));
+    }
+
+    #[test]
+    fn help_begins_with_what_the_program_does() {
+        for mut command in [command(&[])] {
+            for text in [command.render_help(), command.render_long_help()].map(|help| help.to_string()) {
+                assert!(text.starts_with("Prune, shrink for real, measure, and prove it\n"), "{text}");
+            }
+        }
     }
 
     #[test]

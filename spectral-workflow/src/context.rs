@@ -46,12 +46,19 @@ impl Context {
             return Err(Failure::input("--threads must be at least 1"));
         }
         common.backend.as_deref().map_or(Ok(()), backends::check)?;
+        let limit = common.threads.map(|asked| {
+            let most = machine::most_threads();
+            if asked > most {
+                note(format!("--threads {asked} is more than this machine has use for; using {most}"));
+            }
+            asked.min(most)
+        });
         Ok(Self {
             asked: common.backend.clone(),
             opened: OnceLock::new(),
             build,
-            limit: common.threads,
-            threads: common.threads.unwrap_or_else(machine::default_threads),
+            limit,
+            threads: limit.unwrap_or_else(machine::default_threads),
             format,
             data_dir: common.data_dir.clone(),
         })

@@ -64,6 +64,11 @@ impl Failure {
         Self::File { path: path.into(), source, advice: "check free space and permissions, or choose another --out" }
     }
 
+    /// Standard output could not be written to.
+    pub(crate) fn printing(source: std::io::Error) -> Self {
+        Self::File { path: "standard output".into(), source, advice: "check free space where it is redirected to" }
+    }
+
     /// 1 for a check or a run that failed, 2 for anything the user can mend by asking differently.
     pub fn exit_code(&self) -> u8 {
         let core = match self {
@@ -74,6 +79,15 @@ impl Failure {
             | Self::Sparse(spectral_sparse::Error::Core(e)) => Some(e),
             _ => None,
         };
-        if matches!(core, Some(spectral_core::Error::NonFinite { .. })) { 1 } else { 2 }
+        match core {
+            Some(spectral_core::Error::NonFinite { .. }) => 1,
+            Some(spectral_core::Error::Plugin { source, .. }) if is_missed(&**source) => 1,
+            _ => 2,
+        }
     }
+}
+
+/// Whether a training run ended without what it promised.
+fn is_missed(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(spectral_prune::Error::Unreached { .. }))
 }

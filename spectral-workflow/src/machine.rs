@@ -16,6 +16,12 @@ pub(crate) fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+/// The most threads that are ever used. More than there are cores help nobody; a few more are there to try out that
+/// results do not depend on them.
+pub(crate) fn most_threads() -> usize {
+    (4 * default_threads()).max(16)
+}
+
 fn cpu_name() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = info.lines().find_map(|l| l.strip_prefix("model name"));

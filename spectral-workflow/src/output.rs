@@ -30,16 +30,20 @@ impl Answer {
     /// Prints the answer. A closed pipe is not an error: whoever read had enough.
     pub fn print(&self, format: Format) -> Result<()> {
         let text = match format {
-            Format::Text => self.text.trim_end().to_string(),
+            Format::Text => self.text.trim_end().lines().map(visible).collect::<Vec<_>>().join("\n"),
             Format::Json => serde_json::to_string_pretty(&self.json).unwrap_or_default(),
         };
         match writeln!(std::io::stdout(), "{text}") {
-            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-                Err(Failure::writing(std::path::Path::new("standard output"), e))
-            }
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::printing(e)),
             _ => Ok(()),
         }
     }
+}
+
+/// Text in one line, with control characters as escapes: names out of files can hold anything.
+pub(crate) fn visible(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
 }
 
 /// A line for people on standard error.
@@ -59,6 +63,7 @@ pub fn left_columns(header: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 fn aligned(header: &[&str], rows: &[Vec<String>], left: impl Fn(usize) -> bool) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| visible(cell)).collect()).collect();
     let width = |c: usize| {
         rows.iter()
             .filter_map(|r| r.get(c))
@@ -77,7 +82,7 @@ fn aligned(header: &[&str], rows: &[Vec<String>], left: impl Fn(usize) -> bool) 
         padded.collect::<Vec<_>>().join("  ").trim_end().to_string()
     };
     let mut text = line(header.to_vec());
-    for row in rows {
+    for row in &rows {
         text.push('\n');
         text.push_str(&line(row.iter().map(String::as_str).collect()));
     }
@@ -89,6 +94,12 @@ pub(crate) use crate::report::bytes;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_cannot_break_lines_or_move_the_cursor() {
+        let text = columns(&["name", "n"], &[vec!["a\nb\u{1b}[2J".into(), "1".into()]]);
+        assert_eq!(text, "name             n\na\\nb\\u{1b}[2J  1");
+    }
 
     #[test]
     fn columns_align() {

@@ -58,10 +58,9 @@ impl TrainHook for Bar {
 
     fn after_epoch(&mut self, _: &mut Model, at: &Progress, record: &EpochRecord) -> spectral_core::Result<Flow> {
         let accuracy = record.validation.unwrap_or(record.train).accuracy;
-        self.bar.set_message(format!(
-            "epoch {}/{}  loss {:.4}  accuracy {:.4}",
-            at.epoch, at.epochs, record.train.loss, accuracy
-        ));
+        let accuracy = accuracy.map_or_else(String::new, |a| format!("  accuracy {a:.4}"));
+        let loss = record.train.loss;
+        self.bar.set_message(format!("epoch {}/{}  loss {loss:.4}{accuracy}", at.epoch, at.epochs));
         Ok(Flow::Continue)
     }
 }

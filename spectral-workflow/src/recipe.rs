@@ -66,6 +66,9 @@ pub struct Recipe {
     /// How equality is proven.
     #[serde(default)]
     pub prove: ProveSection,
+    /// What counts as good enough.
+    #[serde(default)]
+    pub verdict: VerdictSection,
     /// What the report looks into besides.
     #[serde(default)]
     pub report: ReportSection,
@@ -80,8 +83,9 @@ pub struct DataSection {
     /// Seed of the train/test split of sets that come in one piece.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_seed: Option<u64>,
-    /// Share of the training data that strategies measure on and nothing trains on; without strategies it stays with
-    /// the training data.
+    /// Share of the training data that strategies measure on and nothing trains on. Without strategies it stays with
+    /// the training data, unless a training phase asks for `validation`. A run has one held-out set: of all shares that
+    /// its parts ask for, the largest.
     #[serde(default = "a_tenth")]
     pub validation: f64,
     /// Share of the samples to judge by, of sets that come in one piece.
@@ -121,6 +125,16 @@ pub struct ProveSection {
     /// Largest relative difference that counts as equal (1e-5 for f32 and 1e-12 for f64, if absent).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<f64>,
+}
+
+/// `[verdict]`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VerdictSection {
+    /// How much worse than the dense network the fine-tuned one may be on the test set: accuracy as a difference of
+    /// shares (0.02, two points, if absent), another metric as a share of its value (0.05, if absent).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_drop: Option<f64>,
 }
 
 /// `[report]`.
@@ -193,6 +207,9 @@ impl Recipe {
         for text in overrides {
             overrides::apply(&mut table, text)?;
         }
+        if let Some((key, value)) = keys::not_finite(&table) {
+            return Err(bad(format!("`{key}` is {value}; it must be a finite number")));
+        }
         let text = toml::to_string(&table).map_err(|e| bad(e.to_string()))?;
         let recipe: Self = toml::from_str(&text).map_err(|e| bad(keys::explain(&e, &text)))?;
         recipe.check().map_err(bad)?;
@@ -215,10 +232,25 @@ impl Recipe {
         if let Some(share) = self.report.sweep.iter().find(|s| !(0.0..1.0).contains(*s)) {
             return Err(format!("report.sweep: {share} is not between 0 and 1"));
         }
+        if let Some(drop) = self.verdict.max_drop.filter(|d| !(0.0..=1.0).contains(d)) {
+            return Err(format!("verdict.max_drop: {drop} is not between 0 and 1; 2 points of accuracy are 0.02"));
+        }
         if let Some(t) = self.prove.tolerance.filter(|t| !(*t > 0.0 && t.is_finite())) {
             return Err(format!("prove.tolerance: {t} is not above 0"));
         }
         Ok(())
+    }
+
+    /// The phase in which a gradual schedule prunes.
+    pub(crate) fn gradual_phase(&self) -> &TrainConfig {
+        self.finetune.as_ref().unwrap_or(&self.train)
+    }
+
+    /// The share of the training data that the whole run holds out, if any part of it measures on some.
+    pub(crate) fn held_out(&self) -> Option<f64> {
+        let phases = [Some(&self.train), self.finetune.as_ref()].into_iter().flatten().map(|phase| phase.validation);
+        let strategies = (!self.strategy.is_empty()).then_some(self.data.validation);
+        phases.chain(strategies).filter(|share| *share > 0.0).reduce(f64::max)
     }
 
     /// The recipe with everything that was left out filled in, as TOML.
@@ -267,6 +299,17 @@ mod tests {
                 vec!["`sparse_training`", "unknown variant `sometimes`", "`auto`, `never`, `always`"],
             ),
             ("[prune]", "[prune", vec!["line"]),
+            ("rate = 2e-3", "rate = nan", vec!["`train.optimizer.rate` is NaN", "finite"]),
+            (
+                "seed = 7",
+                "seed = 7\nprune = [{ criterion = \"magnitude\", amount = inf }]",
+                vec!["`prune.0.amount` is inf"],
+            ),
+            (
+                "seed = 7",
+                "seed = 7\nverdict = { max_drop = 2.0 }",
+                vec!["verdict.max_drop: 2", "points of accuracy are 0.02"],
+            ),
         ] {
             let text = digits.replacen(from, to, 1);
             assert_ne!(text, digits, "{from} is not in the recipe");
@@ -283,8 +326,11 @@ mod tests {
         assert_eq!(set("seed=11").unwrap().seed, 11);
         assert_eq!(set("data.split_seed=3").unwrap().data.split_seed, Some(3));
         assert!(set("network.layers.0.units=17").unwrap().resolved().unwrap().contains("units = 17"));
-        for bad in ["seed", "=3", "seed=", "sede=3", "network.layers.9.units=1", "seed.x=1"] {
-            assert!(set(bad).is_err(), "{bad}");
+        let deep = format!("{}=1", "a.".repeat(20_000) + "a");
+        let nested = format!("seed={}", "[".repeat(20_000));
+        for bad in ["seed", "=3", "seed=", "sede=3", "network.layers.9.units=1", "seed.x=1", &deep, &nested] {
+            let error = set(bad).map(drop).unwrap_err().to_string();
+            assert!(error.len() < 400 && !error.contains('\n'), "{error}");
         }
     }
 }

@@ -13,10 +13,11 @@ mod summary;
 pub mod svg;
 mod table;
 
+pub(crate) use format::count as format_count;
 pub use format::{bytes, seconds};
 pub use plots::lines::show as cell_text;
 pub use schema::{
-    Check, Curve, Dataset, Equality, FileTable, Latency, LayerRow, Machine, PruneStep, Report, SCHEMA, Spectrum, Stage,
-    StrategyStep, SweepPoint, TensorRow, Verdict, WeightHistogram,
+    Check, Curve, Dataset, Equality, FileTable, Latency, LayerRow, Machine, Pace, PruneStep, Quality, Report, SCHEMA,
+    Spectrum, Speed, Stage, StrategyStep, SweepPoint, TensorRow, TimeRatio, Verdict, WeightHistogram,
 };
 pub use table::Style;

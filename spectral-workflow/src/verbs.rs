@@ -19,9 +19,15 @@ pub(crate) mod undo;
 
 use crate::context::Context;
 use crate::output::{Answer, bytes};
+use crate::run::difference_found;
 use crate::{Failure, Result};
 use spectral_core::{Model, Named, prove};
 use std::path::Path;
+
+/// Seeds that a recipe can hold: TOML has no larger whole numbers.
+fn seeds() -> clap::builder::RangedU64ValueParser {
+    clap::builder::RangedU64ValueParser::new().range(..=i64::MAX as u64)
+}
 
 /// Saves a model and says how big its file is.
 fn saved(path: &Path, model: &Model, words: &str) -> Result<Answer> {
@@ -40,8 +46,8 @@ fn prove_step(cx: &Context, before: &Model, after: &Model) -> Result<usize> {
     match proofs.iter().find(|p| !p.equal) {
         None => Ok(proofs.iter().map(|p| p.inputs).sum()),
         Some(p) => Err(Failure::Check(format!(
-            "the result is not equal to the model it was made from ({:.1e} relative); nothing was written",
-            p.max_rel_diff
+            "the result is not equal to the model it was made from ({}); nothing was written",
+            difference_found(p)
         ))),
     }
 }

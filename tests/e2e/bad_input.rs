@@ -60,6 +60,9 @@ fn command_lines() {
             case("run small.toml --set epochs", &["key=value"]),
             case("run small.toml --set train.epoch=3", &["epoch", "epochs"]),
             case("run small.toml --seed -1", &["-1"]),
+            case("run small.toml --seed 9223372036854775808", &["9223372036854775808", "--seed"]),
+            case("run small.toml --set finetune.optimizer.rate=nan", &["`finetune.optimizer.rate` is NaN", "finite"]),
+            case("run small.toml --set verdict.max_drop=2", &["verdict.max_drop", "points of accuracy are 0.02"]),
             case("train small.toml --out no/such/folder/m.spectral", &["no/such/folder"]),
             case("run small.toml --out small.toml", &["small.toml", "folder"]),
             case("bench nonsense", &["nonsense", "train"]),
@@ -248,4 +251,32 @@ fn a_full_disk_leaves_nothing_half_written() {
     let done = done(limited.current_dir(at).output().unwrap());
     assert_eq!(done.code, 2, "{}", done.err);
     assert_eq!((done.err.trim().lines().count(), files(at)), (1, before), "{}", done.err);
+}
+
+/// More levels than a parser's stack has room for, more threads than a machine can start, a name of several lines.
+#[test]
+fn absurd_sizes_and_names_are_one_sentence() {
+    let folder = folder(&[]);
+    let at = folder.path();
+    let deep = format!("{}a=1", "a.".repeat(20_000));
+    let nested = format!("seed={}", "[".repeat(20_000));
+    for args in [
+        &["run", "small.toml", "--set", &deep][..],
+        &["run", "small.toml", "--set", &nested],
+        &["eval", "two\nlines.spectral"],
+        &["run", "two\nlines\u{1b}[2J.toml"],
+    ] {
+        let done = xtask(at, args);
+        assert_eq!((done.code, done.err.trim().lines().count()), (2, 1), "{:?}: {}", args[1], done.err);
+        assert!(done.err.len() < 600 && !done.err.contains('\u{1b}'), "{}", done.err);
+    }
+    let threads = ["train", "small.toml", "--out", "m.spectral", "--set", "train.epochs=0", "--threads"];
+    for absurd in ["18446744073709551615", "30000"] {
+        let done = ok(at, &[&threads[..], &[absurd]].concat());
+        assert!(
+            done.err.contains(&format!("--threads {absurd} is more than this machine has use for")),
+            "{}",
+            done.err
+        );
+    }
 }

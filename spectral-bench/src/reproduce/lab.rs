@@ -81,7 +81,8 @@ impl Lab<'_> {
 
 /// Share of `data` that `model` labels right, in per cent.
 pub(crate) fn accuracy(model: &Model, data: &Samples) -> Result<f64> {
-    Ok(100.0 * Evaluator::default().evaluate(model, data)?.accuracy)
+    let values = || Failure::input(format!("{}: its targets are values, not classes", data.name));
+    Ok(100.0 * Evaluator::default().evaluate(model, data)?.accuracy.ok_or_else(values)?)
 }
 
 /// Entries that training may move.

@@ -83,6 +83,13 @@ impl From<f64> for Cell {
     }
 }
 
+/// Nothing is an empty text.
+impl From<Option<f64>> for Cell {
+    fn from(n: Option<f64>) -> Self {
+        n.map_or_else(|| Self::Text(String::new()), Self::Number)
+    }
+}
+
 impl From<usize> for Cell {
     fn from(n: usize) -> Self {
         Self::Number(n as f64)

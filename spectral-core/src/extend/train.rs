@@ -15,6 +15,9 @@ pub trait Train {
 }
 
 /// Something that happens during training: a pruning schedule, a progress bar, a tracker.
+///
+/// Calls come in this order: [`start`](Self::start), then [`after_step`](Self::after_step) for every step and
+/// [`after_epoch`](Self::after_epoch) for every epoch, then [`end`](Self::end).
 pub trait TrainHook: Send {
     /// Called once before the first step.
     ///
@@ -41,6 +44,15 @@ pub trait TrainHook: Send {
     fn after_epoch(&mut self, model: &mut Model, at: &Progress, record: &EpochRecord) -> Result<Flow> {
         let _ = (model, at, record);
         Ok(Flow::Continue)
+    }
+
+    /// Called once after the last step, also where patience or a hook ended the run early; not after an error.
+    ///
+    /// # Errors
+    /// What the hook promised was not reached: the run fails.
+    fn end(&mut self, model: &mut Model, at: &Progress) -> Result<()> {
+        let _ = (model, at);
+        Ok(())
     }
 }
 
@@ -71,10 +83,34 @@ pub struct Progress {
 pub struct Metrics {
     /// Mean loss per sample, without penalties.
     pub loss: f64,
-    /// Share of samples whose largest output is the right one.
-    pub accuracy: f64,
+    /// Share of samples whose largest output is the right one. `None` where the targets are values and not classes;
+    /// NaN where the loss is, because an output that is not a number ranks nowhere.
+    pub accuracy: Option<f64>,
     /// Samples looked at.
     pub samples: usize,
+}
+
+impl Metrics {
+    /// The mean of several measurements, and the samples of all; zeros for none.
+    pub fn mean(all: &[Self]) -> Self {
+        let n = all.len().max(1) as f64;
+        let accuracies: Option<Vec<f64>> = all.iter().map(|m| m.accuracy).collect();
+        Self {
+            loss: all.iter().map(|m| m.loss).sum::<f64>() / n,
+            accuracy: accuracies.map(|a| a.iter().sum::<f64>() / n),
+            samples: all.iter().map(|m| m.samples).sum(),
+        }
+    }
+}
+
+impl std::fmt::Display for Metrics {
+    /// `accuracy 0.9750` where there are classes, `loss 0.0812` otherwise.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.accuracy {
+            Some(accuracy) => write!(f, "accuracy {accuracy:.4}"),
+            None => write!(f, "loss {:.4}", self.loss),
+        }
+    }
 }
 
 /// Measures a model on data.

@@ -1,7 +1,8 @@
 //! What a model remembers besides its function: where it comes from and what was done to it.
 
-use crate::base::Result;
+use crate::base::{Result, Seed};
 use crate::model::Plan;
+use crate::samples::Samples;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -20,6 +21,9 @@ pub struct Meta {
     pub history: Vec<HistoryEntry>,
     /// For nodes that lost units: the index each remaining unit had in the original network.
     pub origins: BTreeMap<String, Vec<u32>>,
+    /// The training samples that are held out to measure on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<HeldOut>,
     /// Kernels that were measured for its layers; a hint that holds on the machine it was made on.
     pub plan: Option<Plan>,
 }
@@ -44,6 +48,38 @@ pub struct DataOrigin {
     /// The column with the labels, if it is not the usual one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+}
+
+/// The training samples that are held out to measure on. They are drawn once, and everything that continues the model
+/// leaves out the same ones: what a model was trained on tells nothing about how well it generalises.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct HeldOut {
+    /// Share of the samples.
+    pub share: f64,
+    /// Seed of the draw.
+    pub seed: u64,
+    /// How many samples they were drawn from. A set of another size is other data.
+    pub of: usize,
+}
+
+impl HeldOut {
+    /// Draws a share of `data`; returns the record, what is left to train on, and what is held out.
+    ///
+    /// # Errors
+    /// As [`Samples::split`].
+    pub fn draw(share: f64, seed: Seed, data: &Samples) -> Result<(Self, Samples, Samples)> {
+        let (rest, held_out) = data.split(share, seed)?;
+        Ok((Self { share, seed: seed.0, of: data.len() }, rest, held_out))
+    }
+
+    /// The same samples again: what is left to train on, and what is held out. `None` if they were drawn from other
+    /// data.
+    ///
+    /// # Errors
+    /// As [`Samples::split`].
+    pub fn again(&self, data: &Samples) -> Result<Option<(Samples, Samples)>> {
+        (data.len() == self.of).then(|| data.split(self.share, Seed(self.seed))).transpose()
+    }
 }
 
 /// `x' = (x * scale - mean) / deviation`, on every raw value.

@@ -65,7 +65,7 @@ impl Model {
             }
             rewrite.replace(index, Arc::clone(&layer), ids)?;
         }
-        let mut meta = Meta { data: None, plan: None, ..self.meta.clone() };
+        let mut meta = Meta { data: None, held_out: None, plan: None, ..self.meta.clone() };
         meta.origins.remove(&cut.name);
         let parent: ContentHash = self.content_hash()?;
         let detail = serde_json::json!({ "layer": cut.name, "outputs": outputs, "seed": seed.0 });

@@ -25,7 +25,7 @@ pub struct Proof {
     pub b: String,
     /// Inputs compared.
     pub inputs: usize,
-    /// Largest `|a - b|` over all outputs.
+    /// Largest `|a - b|` over all outputs; infinite where one of them is not finite.
     pub max_abs_diff: f64,
     /// Largest over samples of `max |a - b| / size`; the size of a sample is `max |a|`, but at least the mean of
     /// `max |a|` over all samples and 1e-6.
@@ -131,19 +131,25 @@ fn compare<E: Element>(a_name: &str, b_name: &str, a: &Array2<E>, b: &Array2<E>,
         equal: true,
         worst_input: 0,
     };
-    let mut finite = true;
     let largest = |row: ndarray::ArrayView1<'_, E>| row.iter().fold(0.0, |m: f64, v| m.max(v.wide().abs()));
     // Rounding is relative to the terms of a sum. Where they cancel, an output is small and its rounding is not: what
     // outputs usually are is the scale then.
-    let usual = (a.rows().into_iter().map(largest).sum::<f64>() / a.nrows().max(1) as f64).max(1e-6);
+    let sizes: Vec<f64> = a.rows().into_iter().map(largest).filter(|size| size.is_finite()).collect();
+    let usual = (sizes.iter().sum::<f64>() / sizes.len().max(1) as f64).max(1e-6);
     for (i, (a, b)) in a.rows().into_iter().zip(b.rows()).enumerate() {
         let size = largest(a).max(usual);
         let a: Vec<f64> = a.iter().map(|v| v.wide()).collect();
         let b: Vec<f64> = b.iter().map(|v| v.wide()).collect();
-        finite &= a.iter().chain(&b).all(|v| v.is_finite());
-        let diff = a.iter().zip(&b).fold(0.0, |m: f64, (a, b)| m.max((a - b).abs()));
-        if diff / size > proof.max_rel_diff {
-            proof.max_rel_diff = diff / size;
+        // Comparisons with NaN are false: what is not finite counts as infinitely far from everything.
+        let (diff, relative) = match a.iter().chain(&b).all(|v| v.is_finite()) {
+            true => {
+                let diff = a.iter().zip(&b).fold(0.0, |m: f64, (a, b)| m.max((a - b).abs()));
+                (diff, diff / size)
+            }
+            false => (f64::INFINITY, f64::INFINITY),
+        };
+        if relative > proof.max_rel_diff {
+            proof.max_rel_diff = relative;
             proof.worst_input = i;
         }
         proof.max_abs_diff = proof.max_abs_diff.max(diff);
@@ -151,7 +157,7 @@ fn compare<E: Element>(a_name: &str, b_name: &str, a: &Array2<E>, b: &Array2<E>,
         let clear = second.is_none_or(|s| a[top] - a[s] > tolerance * size);
         proof.labels_differ += usize::from(clear && top_two(&b).0 != top);
     }
-    proof.equal = finite && proof.max_rel_diff <= tolerance && proof.labels_differ == 0;
+    proof.equal = proof.max_rel_diff <= tolerance && proof.labels_differ == 0;
     proof
 }
 
@@ -198,7 +204,12 @@ mod tests {
 
     #[test]
     fn nan_is_never_equal() {
-        let a = array![[f64::NAN]];
-        assert!(!compare("a", "b", &a, &a.clone(), 1e-5).equal);
+        for bad in [f64::NAN, f64::INFINITY] {
+            let (a, b) = (array![[1.0], [bad], [2.0]], array![[1.0], [2.0], [2.0]]);
+            for (a, b) in [(&a, &a), (&a, &b), (&b, &a)] {
+                let p = compare("a", "b", a, b, 1e-5);
+                assert_eq!((p.equal, p.worst_input, p.max_rel_diff), (false, 1, f64::INFINITY), "{p:?}");
+            }
+        }
     }
 }

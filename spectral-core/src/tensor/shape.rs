@@ -23,8 +23,9 @@ impl Shape {
     /// # Errors
     /// More than [`MAX_RANK`] axes, or a number of elements that overflows.
     pub fn new(extents: &[usize]) -> Result<Self> {
-        // In bytes of the widest element, so that no later size overflows.
-        let elements = extents.iter().try_fold(size_of::<f64>(), |n, &e| n.checked_mul(e));
+        // In bytes of the widest element, so that no later size overflows; nor does one of several axes, where another
+        // has no extent.
+        let elements = extents.iter().try_fold(size_of::<f64>(), |n, &e| n.checked_mul(e.max(1)));
         let elements = elements.filter(|&bytes| bytes <= isize::MAX as usize);
         if extents.len() > MAX_RANK || elements.is_none() {
             return Err(Error::shape("shape", format!("at most {MAX_RANK} axes"), format!("{extents:?}")));
@@ -54,9 +55,9 @@ impl Shape {
         usize::from(self.rank)
     }
 
-    /// Number of elements.
+    /// Number of elements; the largest number there is where there are more, which no memory has room for.
     pub fn len(&self) -> usize {
-        self.extents().iter().product()
+        product(self.extents())
     }
 
     /// Whether there are no elements.
@@ -71,7 +72,7 @@ impl Shape {
 
     /// Elements per row: the product of all extents but the first.
     pub fn columns(&self) -> usize {
-        self.extents[1..].iter().product()
+        product(&self.extents[1..])
     }
 
     /// This shape with a batch axis appended.
@@ -83,6 +84,10 @@ impl Shape {
         extents.push(batch);
         Self::new(&extents)
     }
+}
+
+fn product(extents: &[usize]) -> usize {
+    extents.iter().fold(1, |n: usize, &e| n.saturating_mul(e))
 }
 
 impl std::fmt::Display for Shape {
@@ -108,5 +113,21 @@ impl TryFrom<Vec<u64>> for Shape {
     fn try_from(extents: Vec<u64>) -> Result<Self> {
         let extents: Result<Vec<usize>, _> = extents.iter().map(|&e| usize::try_from(e)).collect();
         Self::new(&extents.map_err(|_| Error::shape("shape", "extents that fit in memory", "a larger one"))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_out_of_files_and_settings_do_not_overflow() {
+        let huge = 1 << 40;
+        for extents in [&[huge, huge][..], &[0, huge, huge], &[huge, 0, huge], &[usize::MAX]] {
+            assert!(Shape::new(extents).is_err(), "{extents:?}");
+        }
+        assert_eq!(Shape::new(&[0, 7, 3]).map(|s| (s.len(), s.columns())).unwrap(), (0, 21));
+        assert_eq!(Shape::matrix(usize::MAX, 2).len(), usize::MAX);
+        assert_eq!(Shape::matrix(2, usize::MAX).columns(), usize::MAX);
     }
 }

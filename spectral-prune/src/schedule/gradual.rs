@@ -10,6 +10,10 @@ use spectral_core::{ContentHash, Flow, Model, Progress, Samples, Seed, TrainHook
 ///
 /// After step `t` the share is [`Gradual::share`] (to the unit below where coupled units cannot hit it, and exactly at
 /// the end). The model's history gets one entry for the whole ascent; its parent is the model at the start.
+///
+/// The amount is a promise. A run with fewer steps than `end` is refused before its first step, and one that ends
+/// earlier than planned (patience, another hook) fails with an error that names the amount asked for and the share
+/// reached; the model is then pruned to that share.
 #[derive(Debug)]
 pub struct GradualPruning {
     prune: Prune,
@@ -17,6 +21,8 @@ pub struct GradualPruning {
     amount: f64,
     calibration: Option<Samples>,
     begun: Option<Begun>,
+    /// Steps after which something was last due.
+    done: u64,
     report: Option<PruneReport>,
 }
 
@@ -53,7 +59,8 @@ impl GradualPruning {
         config.check()?;
         match (config.schedule, config.budget()?) {
             (Schedule::Gradual(window), Budget::Fraction(amount)) => {
-                Ok(Self { prune: Prune::from_config(config), window, amount, calibration, begun: None, report: None })
+                let prune = Prune::from_config(config);
+                Ok(Self { prune, window, amount, calibration, begun: None, done: 0, report: None })
             }
             _ => Err(Error::Config("the schedule is not gradual".into())),
         }
@@ -99,14 +106,24 @@ impl GradualPruning {
 }
 
 impl TrainHook for GradualPruning {
-    fn start(&mut self, model: &mut Model, _: &Progress) -> spectral_core::Result<()> {
+    fn start(&mut self, model: &mut Model, at: &Progress) -> spectral_core::Result<()> {
+        self.window.check_fits(at.steps)?;
         Ok(self.begin(model)?)
     }
 
     fn after_step(&mut self, model: &mut Model, at: &Progress) -> spectral_core::Result<Flow> {
         if self.window.is_due(at.step) {
             self.step(model, at.step)?;
+            self.done = at.step;
         }
         Ok(Flow::Continue)
+    }
+
+    fn end(&mut self, _: &mut Model, at: &Progress) -> spectral_core::Result<()> {
+        if self.done >= self.window.end {
+            return Ok(());
+        }
+        let reached = self.report.as_ref().map_or(0.0, |r| 1.0 - r.kept as f64 / r.total.max(1) as f64);
+        Err(Error::Unreached { asked: self.amount, reached, ended: at.step, end: self.window.end }.into())
     }
 }

@@ -5,7 +5,7 @@ use crate::{Error, Granularity, Prune, PruneConfig, Schedule, compact};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use spectral_core::{
-    Cell, Model, Result, Samples, Seed, Strategy, StrategyCx, StrategyReport, Table, register_strategy,
+    Cell, Metrics, Model, Result, Samples, Seed, Strategy, StrategyCx, StrategyReport, Table, register_strategy,
 };
 use spectral_train::TrainConfig;
 
@@ -79,29 +79,29 @@ impl Strategy for Distil {
         if self.reinitialise {
             found.redraw(Seed(cx.seed.key("reinitialise", 0)))?;
         }
-        let data = cx.train;
+        let data = phase::Data::of(cx);
         phase::train(cx, "fine-tune", &self.finetune, &mut found, data, &mut [])?;
-        let accuracy = self.row(&mut table, "training all", &found, cx.validation)?;
+        let metrics = self.row(&mut table, "training all", &found, cx.validation)?;
         let (removed, kept) = (report.removed, report.kept);
         let summary = format!(
             "trained eigenvalues over frozen bases, pruned {removed} {} and kept {kept}, trained what is left to \
-             accuracy {accuracy:.4}",
+             {metrics}",
             self.prune.granularity.plural()
         );
         *model = found;
         let detail = json!({ "restart": self.restart, "reinitialise": self.reinitialise, "removed": removed,
-            "kept": kept, "accuracy": accuracy });
+            "kept": kept, "accuracy": metrics.accuracy });
         Ok(StrategyReport { summary, detail, tables: vec![table] })
     }
 }
 
 impl Distil {
-    /// Adds what `model` does on `data`, and returns its accuracy.
-    fn row(&self, table: &mut Table, after: &str, model: &Model, data: &Samples) -> Result<f64> {
+    /// Adds what `model` does on `data`, and returns it.
+    fn row(&self, table: &mut Table, after: &str, model: &Model, data: &Samples) -> Result<Metrics> {
         let metrics = phase::measure(&self.finetune, model, data)?;
         let kept = model.params().kept();
         table.push([Cell::from(after), metrics.loss.into(), metrics.accuracy.into(), kept.into()]);
-        Ok(metrics.accuracy)
+        Ok(metrics)
     }
 }
 

@@ -4,7 +4,7 @@ use super::phase;
 use crate::topology::{Topology, TopologyHook, TopologyRecord};
 use serde::{Deserialize, Serialize};
 use spectral_core::{Cell, History, Model, Result, Strategy, StrategyCx, StrategyReport, Table, register_strategy};
-use spectral_train::TrainConfig;
+use spectral_train::{Loss, TrainConfig};
 
 /// Trains layers of kind `sparse` while they exchange stored weights for absent ones.
 ///
@@ -33,19 +33,19 @@ impl Strategy for DynamicSparse {
     }
 
     fn run(&self, model: &mut Model, cx: &mut StrategyCx<'_>) -> Result<StrategyReport> {
-        let data = cx.train;
-        let mut hook = TopologyHook::new(self.method, cx.seed)?.growing_on(data, self.train.loss, self.train.batch);
+        let loss = self.train.loss.unwrap_or_else(|| Loss::for_targets(cx.train.targets()));
+        let mut hook = TopologyHook::new(self.method, cx.seed)?.growing_on(cx.train, loss, self.train.batch);
         let mut trained = model.duplicate()?;
+        let data = phase::Data::of(cx);
         let history = phase::train(cx, "dynamic_sparse", &self.train, &mut trained, data, &mut [&mut hook])?;
         let measured = phase::measure(&self.train, &trained, cx.validation)?;
         let (stored, positions) = stored(&trained);
         let summary = format!(
-            "{} of {positions} weights stored ({:.2} %), {} updates exchanged {} of them, validation accuracy {:.4}",
+            "{} of {positions} weights stored ({:.2} %), {} updates exchanged {} of them, validation {measured}",
             stored,
             100.0 * stored as f64 / (positions as f64).max(1.0),
             hook.records().len(),
             hook.records().iter().map(|r| r.exchanged).sum::<usize>(),
-            measured.accuracy,
         );
         let detail = serde_json::json!({
             "method": self.method,
@@ -83,7 +83,7 @@ fn epochs(history: &History, records: &[TopologyRecord], end: (usize, u64)) -> T
             Cell::from(epoch.epoch),
             stored.into(),
             epoch.train.accuracy.into(),
-            epoch.validation.map_or(Cell::from(""), |m| m.accuracy.into()),
+            epoch.validation.and_then(|m| m.accuracy).into(),
             exchanged.into(),
             until.checked_sub(1).map_or(0, |i| records[i].ablated).into(),
         ]);

@@ -21,7 +21,7 @@ pub(super) fn train(
     if restart {
         model.redraw(Seed(cx.seed.key("restart", 0)))?;
     }
-    let data = cx.train;
+    let data = phase::Data::of(cx);
     phase::train(cx, "train eigenvalues", config, model, data, &mut [])?;
     Ok(was)
 }

@@ -58,7 +58,11 @@ impl Split {
     }
 
     fn accuracies(&self, model: &Model, evaluator: &Evaluator) -> Result<[f64; 2]> {
-        Ok([evaluator.evaluate(model, &self.old)?.accuracy, evaluator.evaluate(model, &self.new)?.accuracy])
+        let accuracy = |data: &Samples| {
+            let values = || Error::Data(format!("{}: its targets are values, not classes", data.name));
+            evaluator.evaluate(model, data)?.accuracy.ok_or_else(values)
+        };
+        Ok([accuracy(&self.old)?, accuracy(&self.new)?])
     }
 }
 
@@ -118,7 +122,8 @@ impl Strategy for LearnClasses {
         let lessons = self.lessons(&data, cx.seed)?;
         let evaluator = Evaluator::new(self.learn.loss);
         let mut start = model.duplicate()?;
-        phase::train(cx, "old classes", &self.train, &mut start, &data.old, &mut [])?;
+        let old = phase::Data { train: &data.old, held_out: &held_out.old };
+        phase::train(cx, "old classes", &self.train, &mut start, old, &mut [])?;
         let before = held_out.accuracies(&start, &evaluator)?;
         let selection = self.selection().select(&start, &data.old, cx.seed)?;
 
@@ -136,7 +141,9 @@ impl Strategy for LearnClasses {
             let trained = trainable_entries(&learner);
             let mut recorder = Recorder { split: &held_out, evaluator, epochs: vec![before] };
             let phase = format!("new classes, {arm} parameters");
-            phase::train(cx, &phase, &self.learn, &mut learner, &lessons, &mut [&mut recorder])?;
+            let measured = if self.rehearsal > 0.0 { cx.validation } else { &held_out.new };
+            let new = phase::Data { train: &lessons, held_out: measured };
+            phase::train(cx, &phase, &self.learn, &mut learner, new, &mut [&mut recorder])?;
             for (epoch, [old, new]) in recorder.epochs.into_iter().enumerate() {
                 curve.push([Cell::from(arm), epoch.into(), old.into(), new.into()]);
             }

@@ -33,8 +33,9 @@ pub struct MetricBased {
     pub relative: bool,
     /// Which changes count.
     pub direction: Direction,
-    /// The loss that is measured.
-    pub loss: Loss,
+    /// The loss that is measured; [`Loss::for_targets`], if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Loss>,
     /// Training after each level, which then starts from the trained level before it; none, unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retrain: Option<TrainConfig>,
@@ -70,10 +71,11 @@ impl Metric {
         }
     }
 
-    fn of(self, metrics: Metrics) -> f64 {
+    /// Its value in `metrics`, if there is one.
+    fn of(self, metrics: Metrics) -> Option<f64> {
         match self {
             Self::Accuracy => metrics.accuracy,
-            Self::Loss => metrics.loss,
+            Self::Loss => Some(metrics.loss),
         }
     }
 }
@@ -87,7 +89,7 @@ impl Default for MetricBased {
             max_change: 10.0,
             relative: true,
             direction: Direction::Worse,
-            loss: Loss::default(),
+            loss: None,
             retrain: None,
         }
     }
@@ -130,7 +132,13 @@ impl MetricBased {
     }
 
     fn measure(&self, model: &Model, cx: &StrategyCx<'_>) -> Result<f64> {
-        Ok(self.metric.of(Evaluator::new(self.loss).run(model, cx.validation)?))
+        let metrics = Evaluator::new(self.loss).run(model, cx.validation)?;
+        let without = || {
+            let name = &cx.validation.name;
+            let problem = format!("the targets of {name} are values, which have no accuracy; set `metric = \"loss\"`");
+            Error::Config(problem)
+        };
+        Ok(self.metric.of(metrics).ok_or_else(without)?)
     }
 
     /// The metric at the start, if changes of it can be judged.
@@ -154,8 +162,8 @@ impl MetricBased {
         let config = PruneConfig { percentile: Some(percentile), ..self.prune.clone() };
         Prune::from_config(config).seed(cx.seed).apply(&mut model, cx.train)?;
         if let Some(config) = &self.retrain {
-            let train = cx.train;
-            phase::train(cx, &format!("retrain at percentile {percentile}"), config, &mut model, train, &mut [])?;
+            let data = phase::Data::of(cx);
+            phase::train(cx, &format!("retrain at percentile {percentile}"), config, &mut model, data, &mut [])?;
         }
         Ok(model)
     }

@@ -4,7 +4,9 @@ use super::phase;
 use crate::{MixConfig, Mixer};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use spectral_core::{Cell, Error, Model, Result, Strategy, StrategyCx, StrategyReport, Table, register_strategy};
+use spectral_core::{
+    Cell, Error, Metrics, Model, Result, Strategy, StrategyCx, StrategyReport, Table, register_strategy,
+};
 use spectral_train::TrainConfig;
 
 /// Trains several copies of the model, each on data or in an order of its own, and leaves their mix.
@@ -59,28 +61,29 @@ impl Strategy for Mix {
         let mut row = |name: String, samples: usize, model: &Model, cx: &StrategyCx<'_>| {
             let m = phase::measure(&self.train, model, cx.validation)?;
             table.push([Cell::from(name), samples.into(), m.loss.into(), m.accuracy.into()]);
-            Ok::<f64, Error>(m.accuracy)
+            Ok::<Metrics, Error>(m)
         };
         let start = row("start".into(), 0, model, cx)?;
         let mut mixer = Mixer::new(self.mix.clone(), cx.seed)?;
-        let mut accuracies = Vec::new();
+        let mut all = Vec::new();
         for (index, part) in parts.iter().enumerate() {
             let mut copy = model.duplicate()?;
             let name = format!("model {}", index + 1);
-            phase::train(cx, &format!("mix, {name}"), &self.train, &mut copy, part, &mut [])?;
-            accuracies.push(row(name, part.len(), &copy, cx)?);
+            let data = phase::Data { train: part, held_out: cx.validation };
+            phase::train(cx, &format!("mix, {name}"), &self.train, &mut copy, data, &mut [])?;
+            all.push(row(name, part.len(), &copy, cx)?);
             mixer.add(&copy, part)?;
         }
         let mixed = mixer.mix()?;
-        let accuracy = row("mix".into(), cx.train.len(), &mixed, cx)?;
+        let mix = row("mix".into(), cx.train.len(), &mixed, cx)?;
         *model = mixed;
-        let mean = accuracies.iter().sum::<f64>() / accuracies.len() as f64;
+        let mean = Metrics::mean(&all);
         Ok(StrategyReport {
             summary: format!(
-                "{} models of accuracy {mean:.4} on average mix to one of {accuracy:.4} (started at {start:.4})",
+                "{} models with {mean} on average mix to one with {mix} (started with {start})",
                 self.models
             ),
-            detail: json!({ "models": accuracies, "mix": accuracy }),
+            detail: json!({ "models": all.iter().map(|m| m.accuracy).collect::<Vec<_>>(), "mix": mix.accuracy }),
             tables: vec![table],
         })
     }

@@ -63,7 +63,7 @@ impl Strategy for Pretrain {
             found.redraw(Seed(cx.seed.key("reinitialise", 0)))?;
         }
         if let Some(config) = &self.finetune {
-            let data = cx.train;
+            let data = phase::Data::of(cx);
             phase::train(cx, "fine-tune", config, &mut found, data, &mut [])?;
         }
         *model = found;

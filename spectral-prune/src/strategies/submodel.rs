@@ -48,7 +48,14 @@ impl Strategy for TrainSubModel {
         let (seen, unseen) = (sub.inputs(model, cx.train)?, sub.inputs(model, cx.validation)?);
         row("sub-model", &sub.model, phase::measure(&self.train, &sub.model, &unseen)?, 0.0);
         let started = Instant::now();
-        phase::train(cx, "sub-model", &self.train, &mut sub.model, &seen, &mut [])?;
+        phase::train(
+            cx,
+            "sub-model",
+            &self.train,
+            &mut sub.model,
+            phase::Data { train: &seen, held_out: &unseen },
+            &mut [],
+        )?;
         let seconds = started.elapsed().as_secs_f64();
         row("sub-model, trained", &sub.model, phase::measure(&self.train, &sub.model, &unseen)?, seconds);
         let mut result = model.duplicate()?;
@@ -58,16 +65,14 @@ impl Strategy for TrainSubModel {
         if self.compare {
             let mut whole = model.duplicate()?;
             let started = Instant::now();
-            phase::train(cx, "whole model", &self.train, &mut whole, cx.train, &mut [])?;
+            phase::train(cx, "whole model", &self.train, &mut whole, phase::Data::of(cx), &mut [])?;
             let seconds = started.elapsed().as_secs_f64();
             row("original, trained as a whole", &whole, phase::measure(&self.train, &whole, cx.validation)?, seconds);
         }
         let parameters = sub.model.params().kept();
         let summary = format!(
-            "a sub-model of {parameters} of {} parameters was trained and put back: accuracy {:.4}, before {:.4}",
-            model.params().kept(),
-            after.accuracy,
-            before.accuracy
+            "a sub-model of {parameters} of {} parameters was trained and put back: {after}, before: {before}",
+            model.params().kept()
         );
         *model = result;
         let detail = json!({ "layers": sub.layers, "before": before.accuracy, "after": after.accuracy });

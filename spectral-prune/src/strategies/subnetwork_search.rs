@@ -4,7 +4,9 @@ use super::phase;
 use crate::SubnetworkConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use spectral_core::{Cell, Error, Model, Result, Strategy, StrategyCx, StrategyReport, Table, register_strategy};
+use spectral_core::{
+    Cell, Error, Metrics, Model, Result, Strategy, StrategyCx, StrategyReport, Table, register_strategy,
+};
 use spectral_train::TrainConfig;
 
 /// Draws random sub-networks, and keeps the weights that the better ones had. Sparana F6-F8.
@@ -60,7 +62,7 @@ impl Strategy for SubnetworkSearch {
         let mut row = |name: &str, model: &Model, cx: &StrategyCx<'_>| {
             let m = phase::measure(measured, model, cx.validation)?;
             table.push([Cell::from(name), model.params().kept().into(), m.loss.into(), m.accuracy.into()]);
-            Ok::<f64, Error>(m.accuracy)
+            Ok::<Metrics, Error>(m)
         };
         let before = row("before", model, cx)?;
         let scores = self.search.search(model, cx.train, cx.seed)?;
@@ -75,21 +77,21 @@ impl Strategy for SubnetworkSearch {
             Then::Freeze => Some(chosen.freeze_others(&mut result)?),
         };
         if let Some(train) = &self.train {
-            phase::train(cx, "sub-network", train, &mut result, cx.train, &mut [])?;
+            phase::train(cx, "sub-network", train, &mut result, phase::Data::of(cx), &mut [])?;
             row("trained", &result, cx)?;
         }
         if let Some(was) = frozen {
             was.restore(&mut result)?;
         }
-        let after = phase::measure(measured, &result, cx.validation)?.accuracy;
+        let after = phase::measure(measured, &result, cx.validation)?;
         *model = result;
         let weights: usize = chosen.layers.iter().map(|l| l.mask.count()).sum();
         Ok(StrategyReport {
             summary: format!(
-                "{weights} weights chosen by {} random sub-networks: accuracy {after:.4}, before {before:.4}",
+                "{weights} weights chosen by {} random sub-networks: {after}, before: {before}",
                 self.search.draws
             ),
-            detail: json!({ "weights": weights, "before": before, "after": after, "mean": scores.mean }),
+            detail: json!({ "weights": weights, "before": before.accuracy, "after": after.accuracy, "mean": scores.mean }),
             tables: vec![table, chosen.table()],
         })
     }

@@ -1,9 +1,10 @@
 //! The gradual schedule, driven by hand.
 
 use crate::support::*;
-use spectral_core::{Activation::*, Flow, Model, Progress, TrainHook};
+use spectral_core::{Activation::*, Flow, Model, Progress, Samples, Targets, TrainHook};
 use spectral_layers::Network;
 use spectral_prune::{Gradual, GradualPruning, PRUNE, PruneConfig, explain};
+use spectral_train::{Sgd, Trainer};
 
 fn model() -> Model {
     build(&Network::new(10).spectral(30, Relu).spectral(20, Relu).dense(4, Identity), 3)
@@ -71,4 +72,49 @@ fn a_prepruned_model_waits_until_the_cubic_overtakes_it() {
     assert_eq!(m.meta.history.len(), 2);
     let report = hook.report().unwrap();
     assert_eq!((report.step, report.kept), (2, report.total - (0.9 * report.total as f64).round_ties_even() as usize));
+}
+
+/// A promised amount is reached, or refused before the first step, or an error says what was reached.
+#[test]
+fn a_schedule_that_ends_after_the_phase_is_refused_before_it() {
+    let config = PruneConfig { amount: Some(0.9), ..PruneConfig::new("magnitude") };
+    let mut hook = GradualPruning::new(config, (0, 101), 1, None).unwrap();
+    let mut m = model();
+    let before = m.content_hash().unwrap();
+    let error = hook.start(&mut m, &at(0)).unwrap_err().to_string();
+    assert!(error.contains("ends with step 101") && error.contains("has 100"), "{error}");
+    assert_eq!(m.content_hash().unwrap(), before);
+}
+
+/// Stops training after a step.
+struct Stop(u64);
+
+impl TrainHook for Stop {
+    fn after_step(&mut self, _: &mut Model, at: &Progress) -> spectral_core::Result<Flow> {
+        Ok(if at.step == self.0 { Flow::Stop } else { Flow::Continue })
+    }
+}
+
+#[test]
+fn a_phase_that_ends_early_names_what_was_asked_for_and_what_was_reached() {
+    let inputs = ndarray::Array2::from_shape_fn((40, 10), |(i, j)| ((i * 7 + j * 3) % 11) as f32 / 11.0);
+    let labels = (0..40).map(|i| i % 4).collect();
+    let data = Samples::new("forty", inputs, Targets::Classes { labels, classes: 4 }).unwrap();
+    let config = || PruneConfig { amount: Some(0.9), ..PruneConfig::new("magnitude") };
+    // 10 epochs of 4 steps. Nothing gets better, so that patience ends it two epochs after masks last changed.
+    let trainer = Trainer::new(Sgd { rate: 0.0 }).epochs(10).batch(10);
+    for (patience, stop, every) in [(None, 13, 1), (Some(2), 0, 12)] {
+        let trainer = patience.map_or(trainer.clone(), |epochs| trainer.clone().patience(epochs).min_delta(1.0));
+        let mut hook = GradualPruning::new(config(), (0, 40), every, None).unwrap();
+        let mut m = model();
+        let error = trainer.fit_with(&mut m, &data, &mut [&mut hook, &mut Stop(stop)]).unwrap_err().to_string();
+        let reached = 1.0 - hook.report().unwrap().kept as f64 / hook.report().unwrap().total as f64;
+        assert!(reached > 0.1 && reached < 0.9, "{reached}");
+        let words = ["an amount of 0.9", &format!("reached {reached:.4}"), "ends with step 40", "`patience`"];
+        assert!(words.iter().all(|w| error.contains(w)), "{error}");
+    }
+    let mut hook = GradualPruning::new(config(), (0, 40), 1, None).unwrap();
+    trainer.fit_with(&mut model(), &data, &mut [&mut hook]).unwrap();
+    let report = hook.report().unwrap();
+    assert_eq!(report.total - report.kept, (0.9 * report.total as f64).round_ties_even() as usize);
 }

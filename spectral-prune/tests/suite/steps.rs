@@ -4,7 +4,7 @@ use crate::support::*;
 use spectral_core::{Activation::*, Reference};
 use spectral_layers::Network;
 use spectral_prune::history::original_indices;
-use spectral_prune::{PRUNE, Prune, compact, explain};
+use spectral_prune::{LayerReport, PRUNE, Prune, collapsed, compact, explain, layers_between};
 
 #[test]
 fn a_pruned_unit_loses_its_row_its_eigenvalue_and_its_bias_and_nothing_else() {
@@ -86,4 +86,52 @@ fn stored_entries_of_a_sparse_layer_are_the_pool_of_what_is_left() {
     assert!(gone.iter().all(|&k| w[k] == 0.0) && least > 0.0);
     let fewer = Prune::by("magnitude").layers(&["s"]).amount(0.5).apply(&mut m, None).unwrap_err().to_string();
     assert!(fewer.contains("36 are pruned already"), "{fewer}");
+}
+
+#[test]
+fn a_layer_that_is_all_but_cut_through_is_named() {
+    let mut m = build(&Network::new(6).dense(12, Relu).dense(9, Relu).dense(2, Identity), 5);
+    let dense = m.duplicate().unwrap();
+    let step = Prune::by("magnitude").units().layers(&["dense2"]).count(8).apply(&mut m, None).unwrap();
+    let names = |layers: Vec<&LayerReport>| layers.iter().map(|l| l.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(step.collapsed()), ["dense2"]);
+    let between = layers_between(&dense, &m);
+    assert_eq!(between, step.layers);
+    assert_eq!((between[1].units_before, between[1].units_after, between[1].weights_after), (9, 1, 12));
+    // Evenly thinned, or as the layers themselves are, nothing collapses.
+    let evenly = Prune::by("magnitude").amount(0.9).per_layer().apply(&mut dense.duplicate().unwrap(), None).unwrap();
+    assert!(evenly.collapsed().is_empty(), "{evenly:?}");
+    let layer = |name: &str, before, after| LayerReport {
+        name: name.into(),
+        units_before: 10,
+        units_after: 5,
+        weights_before: before,
+        weights_after: after,
+    };
+    let layers = [layer("wide", 1000, 200), layer("thin", 1000, 9), layer("thick", 1000, 100)];
+    assert_eq!(names(collapsed(&layers)), ["thin"]);
+    assert!(collapsed(&[]).is_empty());
+}
+
+/// What a later step would refuse is known before a long training.
+#[test]
+fn what_would_stop_a_step_is_found_without_one() {
+    let m = build(&Network::new(6).dense(12, Relu).dense(9, Relu).dense(2, Identity), 5);
+    let before = m.content_hash().unwrap();
+    let by = || Prune::by("magnitude");
+    for (prune, words) in [
+        (by().units().count(20), "`min_keep`"),
+        (by().amount(1.0), "everything"),
+        (by().layers(&["dens1"]).amount(0.5), "did you mean `dense1`"),
+        (by().amounts(&[("dens1", 0.5)]), "did you mean `dense1`"),
+        (Prune::by("eigenvalue").units().amount(0.5), "needs eigenvalues"),
+        (Prune::by("taylor").amount(0.5), "measures on data"),
+    ] {
+        let error = prune.check_for(&m, None).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    by().amount(0.9).check_for(&m, None).unwrap();
+    // Training moves scores, so a cut by score may well be right when it comes.
+    by().threshold(1e9).check_for(&m, None).unwrap();
+    assert_eq!(m.content_hash().unwrap(), before);
 }

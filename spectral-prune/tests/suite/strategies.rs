@@ -1,19 +1,19 @@
 //! Searches by metric, spectral pre-training and distillation, on blobs that a small network learns in no time.
 
 use crate::support::*;
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 use serde_json::{Value, json};
 use spectral_core::registry::{all, find};
 use spectral_core::{
-    Activation::*, Cell, Model, Role, Samples, Seed, StrategyCx, StrategyEntry, StrategyReport, Targets, Trainable,
-    Unwatched,
+    Activation::*, Cell, Model, Role, Samples, Seed, Strategy, StrategyCx, StrategyEntry, StrategyReport, Targets,
+    Trainable, Unwatched,
 };
 use spectral_cpu::Cpu;
 use spectral_layers::{Factors, Network, Spectral};
 use spectral_prune::Prune;
-use spectral_prune::strategies::MetricBased;
+use spectral_prune::strategies::{Metric, MetricBased};
 use spectral_testkit::strategy::{Trial, conformance};
-use spectral_train::{Evaluator, TrainConfig};
+use spectral_train::{Adam, Evaluator, TrainConfig, Trainer};
 
 const CLASSES: usize = 4;
 const FEATURES: usize = 6;
@@ -64,7 +64,7 @@ fn run(name: &str, config: Value, model: &mut Model) -> spectral_core::Result<St
 
 fn metric(name: &str, model: &Model) -> f64 {
     let metrics = Evaluator::default().run(model, &validation()).unwrap();
-    if name == "loss" { metrics.loss } else { metrics.accuracy }
+    if name == "loss" { metrics.loss } else { metrics.accuracy.unwrap() }
 }
 
 fn at(percentile: f64) -> Model {
@@ -343,4 +343,28 @@ fn usual_parameters_are_those_of_the_type() {
     let entry = find::<StrategyEntry>("metric_based").unwrap();
     let usual: MetricBased = serde_json::from_value((entry.defaults)()).unwrap();
     assert_eq!(usual, MetricBased::default());
+}
+
+/// One output has the same "largest output" whatever is left of the network.
+#[test]
+fn values_have_no_accuracy_to_prune_by() {
+    let values = |n, seed| {
+        let blobs = blobs(n, FEATURES, seed);
+        let targets = blobs.inputs().map_axis(Axis(1), |x| x.sum()).insert_axis(Axis(1));
+        Samples::new("sums", blobs.inputs().to_owned(), Targets::Values(targets)).unwrap()
+    };
+    let (train, held_out) = (values(400, 1), values(200, 2));
+    let network = Network::new(FEATURES).spectral(20, Tanh).dense(1, Identity);
+    let mut m = network.build(&spectral_cpu::Cpu::new().unwrap(), Seed(1)).unwrap();
+    Trainer::new(Adam { rate: 1e-2, ..Adam::default() }).epochs(30).batch(20).fit(&mut m, &train).unwrap();
+    let untouched = m.duplicate().unwrap();
+    let mut run = |strategy: MetricBased| {
+        let mut cx = StrategyCx { train: &train, validation: &held_out, seed: Seed(3), watch: &mut Unwatched };
+        strategy.run(&mut m, &mut cx)
+    };
+    let error = run(MetricBased::default()).unwrap_err().to_string();
+    assert!(error.contains("the targets of sums are values") && error.contains("set `metric = \"loss\"`"), "{error}");
+    run(MetricBased { metric: Metric::Loss, max_change: 20.0, ..MetricBased::default() }).unwrap();
+    let loss = |m: &Model| Evaluator::default().run(m, &held_out).unwrap().loss;
+    assert!(loss(&m) <= 1.2 * loss(&untouched), "{} {}", loss(&m), loss(&untouched));
 }

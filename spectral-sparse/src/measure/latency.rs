@@ -1,6 +1,6 @@
 //! How long a network takes to answer.
 
-use super::{Clock, Monotonic, quantile};
+use super::{Clock, Monotonic, Paired, Timing, paired_timed, quantile};
 use crate::{Error, Result};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,28 @@ pub fn latency(model: &Model, plan: &Plan, batch: usize, options: &LatencyOption
         DType::F32 => time_runs(&clock, &mut Runner::<f32>::new(model, plan, batch, options.seed)?, options),
         DType::F64 => time_runs(&clock, &mut Runner::<f64>::new(model, plan, batch, options.seed)?, options),
     }
+}
+
+/// Times `a` and `b`, each under its own plan, in turns on random inputs, uniform in `-1..1`. Above 1 in
+/// [`Paired::ratio_median`] means that `b` is faster.
+///
+/// # Errors
+/// The batch is empty, the models have different element types, or the device failed.
+pub fn paired_latency(a: &Model, b: &Model, batch: usize, timing: &Timing, seed: Seed) -> Result<Paired> {
+    if a.dtype() != b.dtype() {
+        return Err(Error::Measure(format!("models of {} and {} cannot be compared", a.dtype(), b.dtype())));
+    }
+    match a.dtype() {
+        DType::F32 => paired_runs::<f32>(a, b, batch, timing, seed),
+        DType::F64 => paired_runs::<f64>(a, b, batch, timing, seed),
+    }
+}
+
+fn paired_runs<E: Element>(a: &Model, b: &Model, batch: usize, timing: &Timing, seed: Seed) -> Result<Paired> {
+    let plan = |model: &Model| model.meta.plan.clone().unwrap_or_default();
+    let mut a = Runner::<E>::new(a, &plan(a), batch, seed)?;
+    let mut b = Runner::<E>::new(b, &plan(b), batch, seed)?;
+    Ok(paired_timed(&Monotonic::default(), timing, || a.once(), || b.once())?)
 }
 
 fn time_runs<E: Element>(clock: &dyn Clock, run: &mut Runner<'_, E>, options: &LatencyOptions) -> Result<Latency> {

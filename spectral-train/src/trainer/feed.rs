@@ -2,7 +2,7 @@
 
 use crate::{Error, Loss, Result};
 use spectral_core::{
-    Backend, Batches, DType, GradSlot, Gradients, LossKernel, Metrics, Mode, Model, Samples, Shape, Tensor,
+    Backend, Batches, DType, GradSlot, Gradients, LossKernel, Metrics, Mode, Model, Samples, Shape, Targets, Tensor,
 };
 
 /// A loss over batches of samples. Its buffers are allocated once.
@@ -47,7 +47,7 @@ impl Feed {
             sum += take(*loss, *node, totals, batches, &**model.backend(), None)?;
             Ok::<_, Error>(())
         })?;
-        Ok(sum.metrics(data.len()))
+        Ok(sum.metrics(data.len(), data.targets()))
     }
 }
 
@@ -85,9 +85,15 @@ impl std::ops::AddAssign for Totals {
 }
 
 impl Totals {
-    /// Averaged over `samples`; zero where there are none.
-    pub(crate) fn metrics(self, samples: usize) -> Metrics {
+    /// Averaged over `samples` with targets of the kind of `targets`; zero where there are none.
+    pub(crate) fn metrics(self, samples: usize, targets: &Targets) -> Metrics {
         let n = samples.max(1) as f64;
-        Metrics { loss: self.loss / n, accuracy: self.right / n, samples }
+        let accuracy = match targets {
+            // The kernels count labels by comparing outputs, and comparisons with NaN say nothing.
+            Targets::Classes { .. } if self.loss.is_nan() => Some(f64::NAN),
+            Targets::Classes { .. } => Some(self.right / n),
+            Targets::Values(_) => None,
+        };
+        Metrics { loss: self.loss / n, accuracy, samples }
     }
 }

@@ -14,19 +14,7 @@ impl Frozen {
         if nodes.is_empty() {
             return Ok(Self::default());
         }
-        let graph = model.graph();
-        let mut trains = vec![false; model.params().len()];
-        for name in nodes {
-            let index = graph.find(name).ok_or_else(|| {
-                let known: Vec<&str> = graph.nodes().iter().map(|n| n.name.as_str()).collect();
-                Error::from(Unknown::new("layer", name, &known))
-            })?;
-            graph.nodes()[index].params.iter().for_each(|id| trains[id.index()] = true);
-        }
-        if !model.params().iter().any(|(id, p)| trains[id.index()] && p.is_trainable()) {
-            let problem = format!("{nodes:?} have no parameters that may train; name other layers or leave it out");
-            return Err(Error::config("`only`", problem).into());
-        }
+        let trains = trained(nodes, model)?;
         let params = model.params_mut().0;
         let others: Vec<_> = params.iter().map(|(id, _)| id).filter(|id| !trains[id.index()]).collect();
         let mut frozen = Vec::new();
@@ -49,4 +37,30 @@ impl Frozen {
         }
         Ok(())
     }
+}
+
+/// Whether `nodes` can train alone.
+///
+/// # Errors
+/// One of them does not exist, or none has parameters that may train.
+pub(super) fn check(nodes: &[String], model: &Model) -> Result<()> {
+    if nodes.is_empty() { Ok(()) } else { trained(nodes, model).map(drop) }
+}
+
+/// For every parameter, whether it belongs to one of `nodes`.
+fn trained(nodes: &[String], model: &Model) -> Result<Vec<bool>> {
+    let graph = model.graph();
+    let mut trains = vec![false; model.params().len()];
+    for name in nodes {
+        let index = graph.find(name).ok_or_else(|| {
+            let known: Vec<&str> = graph.nodes().iter().map(|n| n.name.as_str()).collect();
+            Error::from(Unknown::new("layer", name, &known))
+        })?;
+        graph.nodes()[index].params.iter().for_each(|id| trains[id.index()] = true);
+    }
+    if !model.params().iter().any(|(id, p)| trains[id.index()] && p.is_trainable()) {
+        let problem = format!("{nodes:?} have no parameters that may train; name other layers or leave it out");
+        return Err(Error::config("`only`", problem).into());
+    }
+    Ok(trains)
 }

@@ -3,27 +3,21 @@
 use super::best::Best;
 use super::clip::Clip;
 use super::feed::{Feed, Totals};
+use super::held_out::Sets;
 use super::{Trainer, finite};
 use crate::{OptimizerState, ParamStep, Result};
 use spectral_core::{
-    DType, EpochRecord, Flow, Gradients, History, Metrics, Mode, Model, Node, ParamId, Penalty, Progress, Samples,
-    Shape, TrainHook,
+    DType, EpochRecord, Flow, Gradients, History, Metrics, Mode, Model, Node, ParamId, Penalty, Progress, Shape,
+    TrainHook,
 };
 use std::sync::Arc;
 use std::time::Instant;
-
-/// The data of a run.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Sets<'a> {
-    pub(super) train: &'a Samples,
-    pub(super) held_out: Option<&'a Samples>,
-}
 
 /// Runs `trainer`.
 pub(super) fn run(
     trainer: &Trainer,
     model: &mut Model,
-    sets: Sets<'_>,
+    sets: &Sets<'_>,
     hooks: &mut [&mut dyn TrainHook],
 ) -> Result<History> {
     Run::new(trainer, model, sets)?.train(model, hooks)
@@ -32,7 +26,7 @@ pub(super) fn run(
 /// What changes in the course of a run.
 struct Run<'a> {
     trainer: &'a Trainer,
-    sets: Sets<'a>,
+    sets: &'a Sets<'a>,
     buffers: Buffers,
     state: OptimizerState,
     best: Best,
@@ -71,8 +65,8 @@ struct Epoch {
 }
 
 impl<'a> Run<'a> {
-    fn new(trainer: &'a Trainer, model: &Model, sets: Sets<'a>) -> Result<Self> {
-        let steps = trainer.epochs as u64 * sets.train.len().div_ceil(trainer.batch) as u64;
+    fn new(trainer: &'a Trainer, model: &Model, sets: &'a Sets<'a>) -> Result<Self> {
+        let steps = trainer.steps(sets.train.len());
         Ok(Self {
             trainer,
             sets,
@@ -93,6 +87,9 @@ impl<'a> Run<'a> {
             self.epoch(model, hooks)?;
         }
         self.history.best_epoch = self.best.restore(model)?;
+        for hook in hooks.iter_mut() {
+            hook.end(model, &self.at)?;
+        }
         Ok(std::mem::take(&mut self.history))
     }
 
@@ -121,13 +118,13 @@ impl<'a> Run<'a> {
         finite::check_parameters(model, self.at.step)?;
         self.at.epoch += 1;
         let outputs = self.buffers.feed.batches.workspace.output_penalty(model)?;
-        let validation = match self.sets.held_out {
+        let validation = match &self.sets.held_out {
             Some(data) => Some(self.buffers.feed.measure(model, data)?),
             None => None,
         };
         let record = EpochRecord {
             epoch: self.at.epoch,
-            train: epoch.sum.metrics(epoch.samples),
+            train: epoch.sum.metrics(epoch.samples, self.sets.train.targets()),
             validation,
             penalty: penalty(self.trainer, model)? + outputs,
             rate: epoch.rate,
@@ -169,7 +166,7 @@ impl<'a> Run<'a> {
     fn step(&mut self, model: &mut Model, rows: &[usize], rate: f64) -> Result<Totals> {
         let Buffers { feed, clip, sizes, .. } = &mut self.buffers;
         let step = self.at.step + 1;
-        feed.batches.forward(model, self.sets.train, rows, Mode::Train, self.trainer.seed.key("step", self.at.step))?;
+        feed.batches.forward(model, &self.sets.train, rows, Mode::Train, self.trainer.seed.key("step", self.at.step))?;
         let totals = feed.loss(&**model.backend(), Some(1.0 / rows.len() as f64))?;
         if !totals.loss.is_finite() {
             return Err(finite::bad_loss(model, &feed.batches.workspace, totals.loss, step)?.into());
@@ -203,7 +200,7 @@ impl<'a> Run<'a> {
     fn follow(&mut self, model: &Model) -> Result<()> {
         let (params, backend) = (model.params(), &**model.backend());
         if !self.buffers.built_for.is(model) {
-            self.trainer.loss.check(model, self.sets.train)?;
+            self.trainer.loss_on(&self.sets.train).check(model, &self.sets.train)?;
             self.buffers = Buffers::new(self.trainer, model, self.sets)?;
         }
         Ok(self.state.follow_masks(params, backend)?)
@@ -211,13 +208,13 @@ impl<'a> Run<'a> {
 }
 
 impl Buffers {
-    fn new(trainer: &Trainer, model: &Model, sets: Sets<'_>) -> Result<Self> {
+    fn new(trainer: &Trainer, model: &Model, sets: &Sets<'_>) -> Result<Self> {
         let batch = trainer.batch.min(sets.train.len());
         let reads_gradients =
             trainer.clip_norm.is_some() || trainer.clip_value.is_some() || trainer.optimizer.kernel(1).is_none();
         let gradients = if reads_gradients { Gradients::Parameters } else { Gradients::Products };
         Ok(Self {
-            feed: Feed::new(model, trainer.loss, batch, gradients)?,
+            feed: Feed::new(model, trainer.loss_on(&sets.train), batch, gradients)?,
             clip: trainer.clip_norm.map(|limit| Clip::new(model, limit)).transpose()?,
             sizes: Vec::new(),
             built_for: Form::of(model),

@@ -17,7 +17,7 @@ fn digits_are_learnt() {
     let trainer = Trainer::new(Adam { rate: 5e-3, ..Adam::default() }).epochs(12).batch(50).seed(Seed(1));
     let history = trainer.fit(&mut model, &digits.train).unwrap();
     let test = Evaluator::default().evaluate(&model, &digits.test).unwrap();
-    assert!(test.accuracy > 0.93, "{test:?}");
+    assert!(test.accuracy.unwrap() > 0.93, "{test:?}");
     assert_eq!((history.epochs.len(), test.samples), (12, digits.test.len()));
     assert!(history.epochs[11].train.loss < 0.3 * history.epochs[0].train.loss);
 }
@@ -75,7 +75,7 @@ fn logits_agree_with_the_accuracy_and_pass_over_a_final_softmax() {
     let data = blobs(53, 3, 2);
     let plain = network(3).build(&Reference, Seed(3)).unwrap();
     let softmax = network(3).softmax().build(&Reference, Seed(3)).unwrap();
-    let accuracy = Evaluator::default().evaluate(&plain, &data).unwrap().accuracy;
+    let accuracy = Evaluator::default().evaluate(&plain, &data).unwrap().accuracy.unwrap();
     let logits = Evaluator::default().logits(&plain, &data).unwrap();
     assert_eq!(logits.top_k_accuracy(&data, 1).unwrap(), accuracy);
     for loss in [Loss::CrossEntropy, Loss::MeanSquaredError] {
@@ -233,4 +233,37 @@ fn a_batch_of_none_is_refused() {
     let error = Trainer::new(Sgd::default()).batch(0).fit(&mut small(2, DType::F32), &data).unwrap_err();
     assert!(error.to_string().contains("`batch` is 0"), "{error}");
     assert!(Evaluator::default().batch(0).evaluate(&small(2, DType::F32), &data).is_err());
+}
+
+/// Losses and metrics follow the kind of target: values have no classes that could be right.
+#[test]
+fn values_are_measured_by_their_error_and_have_no_accuracy() {
+    let data = lines(40, 1);
+    let mut model = Network::new(3).dense(2, Identity).build(&Reference, Seed(2)).unwrap();
+    let history = Trainer::new(Sgd { rate: 0.2 }).epochs(30).batch(10).validation(0.25).fit(&mut model, &data).unwrap();
+    let chosen = Evaluator::default().evaluate(&model, &data).unwrap();
+    assert_eq!(chosen, Evaluator::new(Loss::MeanSquaredError).evaluate(&model, &data).unwrap());
+    assert!(chosen.loss > 0.005 && chosen.loss < 0.05, "{chosen:?}");
+    let validated = history.epochs[29].validation.unwrap();
+    assert_eq!([chosen.accuracy, history.epochs[29].train.accuracy, validated.accuracy], [None; 3]);
+    assert_eq!(chosen.to_string(), format!("loss {:.4}", chosen.loss));
+
+    let trainer = Trainer::new(Sgd { rate: 0.2 }).loss(Loss::CrossEntropy);
+    let evaluator = Evaluator::new(Loss::CrossEntropy);
+    for error in [trainer.fit(&mut model, &data).map(drop), evaluator.run(&model, &data).map(drop)] {
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("the targets of `lines` are values; take `mse`"), "{error}");
+    }
+}
+
+/// Comparisons with NaN are false, so that every sample would count as one of the first class.
+#[test]
+fn a_model_of_nan_has_no_accuracy_either() {
+    let data = blobs(10, 2, 1);
+    let mut model = small(2, DType::F32);
+    let id = model.params().iter().map(|(id, _)| id).last().unwrap();
+    let (params, backend) = model.params_mut();
+    params.edit(backend, id, |t| backend.fill(f64::NAN, t)).unwrap();
+    let metrics = Evaluator::default().evaluate(&model, &data).unwrap();
+    assert!(metrics.loss.is_nan() && metrics.accuracy.unwrap().is_nan(), "{metrics:?}");
 }

@@ -24,6 +24,22 @@ pub(super) fn explain(error: &toml::de::Error, text: &str) -> String {
     format!("{place}{key}{message}")
 }
 
+/// The first number that is not finite, with the key that leads to it. Many settings pass through JSON, which has no
+/// such numbers.
+pub(super) fn not_finite(table: &toml::Table) -> Option<(String, f64)> {
+    fn search(key: String, value: &toml::Value) -> Option<(String, f64)> {
+        match value {
+            toml::Value::Float(v) if !v.is_finite() => Some((key, *v)),
+            toml::Value::Array(list) => {
+                list.iter().enumerate().find_map(|(i, value)| search(format!("{key}.{i}"), value))
+            }
+            toml::Value::Table(table) => table.iter().find_map(|(name, value)| search(format!("{key}.{name}"), value)),
+            _ => None,
+        }
+    }
+    table.iter().find_map(|(key, value)| search(key.clone(), value))
+}
+
 /// What serde says about an unknown field, with the known one it is most like.
 pub(super) fn unknown_key(message: &str) -> Option<String> {
     let key = message.split_once("unknown field ")?.1.split('`').nth(1)?;

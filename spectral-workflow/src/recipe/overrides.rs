@@ -3,15 +3,22 @@
 use crate::{Failure, Result};
 use toml::{Table, Value};
 
+/// Levels that a key may lead down. Recipes have five; what is nested without end would overflow the stack.
+const DEEPEST: usize = 32;
+
 /// Applies one override; `key` may lead into tables and lists by dots: `network.layers.0.units=200`.
 pub(super) fn apply(table: &mut Table, text: &str) -> Result<()> {
-    let bad = |problem: &str| Failure::input(format!("--set {text}: {problem}"));
+    let shown: String = text.chars().take(60).chain((text.chars().count() > 60).then_some('…')).collect();
+    let bad = |problem: &str| Failure::input(format!("--set {shown}: {problem}"));
     let (key, value) = text.split_once('=').ok_or_else(|| bad("write key=value"))?;
     let (key, value) = (key.trim(), value.trim());
     if key.is_empty() || key.split('.').any(str::is_empty) || value.is_empty() {
         return Err(bad("write key=value"));
     }
     let mut path: Vec<&str> = key.split('.').collect();
+    if path.len() > DEEPEST {
+        return Err(bad(&format!("the key has {} levels, and no recipe has more than {DEEPEST}", path.len())));
+    }
     let Some(last) = path.pop() else { return Err(bad("write key=value")) };
     let mut root = Value::Table(std::mem::take(table));
     let result = descend(&mut root, &path).and_then(|at| put(at, last, parse(value))).map_err(|p| bad(&p));

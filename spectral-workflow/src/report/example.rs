@@ -1,8 +1,8 @@
 //! Reports for tests: a realistic one, one whose every check failed, and degenerate ones.
 
 use super::{
-    Check, Curve, Dataset, Equality, FileTable, Latency, LayerRow, Machine, PruneStep, Report, Spectrum, Stage,
-    StrategyStep, SweepPoint, TensorRow, Verdict, WeightHistogram,
+    Check, Curve, Dataset, Equality, FileTable, Latency, LayerRow, Machine, PruneStep, Quality, Report, Spectrum,
+    Speed, Stage, StrategyStep, SweepPoint, TensorRow, TimeRatio, Verdict, WeightHistogram,
 };
 use spectral_core::{Choice, EpochRecord, Kernel, Metrics, Proof, Seed, Table};
 use spectral_sparse::TrainedLayer;
@@ -54,9 +54,25 @@ pub(crate) fn digits() -> Report {
         layers: layers(),
         verdict: Verdict {
             smaller: Check { ok: true, ratio: 12_084.0 / 207_130.0, stage: Some("compact".into()), reason: None },
-            faster: Check { ok: true, ratio: 18.6 / 61.4, stage: Some("sparse".into()), reason: None },
+            faster: Speed {
+                ok: true,
+                ratio: 18.6 / 61.4,
+                batches: [(1, time(0.99, 0.96, 1.03)), (128, time(18.6 / 61.4, 0.28, 0.33))].into(),
+                reason: None,
+            },
             equal: Equality { ok: true, reason: None },
+            as_good: Quality {
+                ok: true,
+                drop: 0.9778 - 0.9694,
+                limit: 0.02,
+                metric: "accuracy".into(),
+                before: 0.9778,
+                after: 0.9694,
+                interval: [-0.002, 0.019],
+                reason: None,
+            },
         },
+        warnings: vec!["layer `hidden2` keeps 17 of 100 units, and this is an example of a warning".into()],
         proof: vec![proof("compact", 3.1e-7, true), proof("sparse", 4.8e-7, true)],
         pruning: vec![
             PruneStep { parent: "5c1e0b7a90d24f3388aa61c7de42b019".into(), ..step(1, 220, 180) },
@@ -93,6 +109,10 @@ pub(crate) fn digits() -> Report {
     }
 }
 
+fn time(ratio: f64, low: f64, high: f64) -> TimeRatio {
+    TimeRatio { ratio, interval: [low, high] }
+}
+
 fn results() -> Table {
     let mut table = Table::new("Accuracy by step", ["units removed, %", "accuracy, %", "within the limit"]);
     for (share, accuracy) in [(0.0, 97.8), (10.0, 97.6), (20.0, 97.0), (30.0, 96.1), (40.0, 91.2)] {
@@ -116,8 +136,23 @@ pub(crate) fn refused() -> Report {
             reason: why("the compact file is not smaller than the dense one"),
             ..Check::default()
         },
-        faster: Check { ratio: 1.0, reason: why("no kernel won by 10 %, every layer stays dense"), ..Check::default() },
+        faster: Speed {
+            ratio: 1.0,
+            batches: [(1, time(1.28, 1.2, 1.31)), (128, time(1.0, 0.97, 1.02))].into(),
+            reason: why("no kernel won by 10 %, every layer stays dense"),
+            ..Speed::default()
+        },
         equal: Equality { ok: false, reason: why("compact differs from finetuned") },
+        as_good: Quality {
+            drop: 0.7694,
+            limit: 0.02,
+            metric: "accuracy".into(),
+            before: 0.8611,
+            after: 0.0917,
+            interval: [0.72, 0.81],
+            reason: why("prune less"),
+            ..Quality::default()
+        },
     };
     for stage in &mut report.stages {
         stage.units = vec![64, 300, 100, 10];
@@ -155,7 +190,7 @@ pub(crate) fn degenerate() -> Vec<(&'static str, Report)> {
             with(&|r| {
                 for (i, epoch) in r.curves[0].epochs.iter_mut().enumerate() {
                     epoch.train.loss = [f64::NAN, f64::INFINITY, 0.0, 1e300, 1e-300][i % 5];
-                    epoch.train.accuracy = f64::NAN;
+                    epoch.train.accuracy = Some(f64::NAN);
                     epoch.validation = None;
                 }
             }),
@@ -172,13 +207,27 @@ pub(crate) fn degenerate() -> Vec<(&'static str, Report)> {
             "not finite",
             with(&|r| {
                 for s in &mut r.stages {
-                    (s.accuracy, s.loss) = (f64::NAN, f64::INFINITY);
+                    (s.accuracy, s.loss) = (Some(f64::NAN), f64::INFINITY);
                     s.latency_us.insert(1, Latency { p50: f64::NAN, p95: f64::INFINITY });
                 }
                 r.verdict.smaller.ratio = f64::NAN;
                 r.verdict.faster.ratio = 0.0;
+                r.verdict.faster.batches.insert(1, time(f64::NAN, f64::NAN, f64::INFINITY));
+                let bad = &mut r.verdict.as_good;
+                (bad.drop, bad.before, bad.interval) = (f64::NAN, f64::INFINITY, [f64::NAN, 0.0]);
                 r.proof[0].max_rel_diff = f64::INFINITY;
                 r.seconds = Some(f64::NAN);
+            }),
+        ),
+        (
+            "values",
+            with(&|r| {
+                r.stages.iter_mut().for_each(|s| s.accuracy = None);
+                r.curves.iter_mut().flat_map(|c| &mut c.epochs).for_each(|e| {
+                    e.train.accuracy = None;
+                    e.validation.iter_mut().for_each(|m| m.accuracy = None);
+                });
+                r.sweep.clear();
             }),
         ),
         ("one unit", with(&|r| r.stages.iter_mut().for_each(|s| s.units = vec![1]))),
@@ -201,6 +250,24 @@ pub(crate) fn degenerate() -> Vec<(&'static str, Report)> {
         ),
         ("one point", with(&|r| r.sweep.truncate(1))),
         ("odd sweep", with(&|r| r.sweep = vec![SweepPoint { amount: f64::NAN, ..SweepPoint::default() }; 2])),
+        (
+            "huge counts",
+            with(&|r| {
+                r.dataset.test = usize::MAX;
+                r.layers.iter_mut().for_each(|l| (l.shape, l.nonzeros) = (vec![usize::MAX; 2], usize::MAX));
+                for stage in &mut r.stages {
+                    (stage.units, stage.nonzeros, stage.parameters) = (vec![usize::MAX; 4], usize::MAX, usize::MAX);
+                    (stage.file_bytes, stage.flops_per_sample) = (u64::MAX, u64::MAX);
+                }
+                r.weights.iter_mut().for_each(|w| {
+                    w.before.fill(u64::MAX);
+                    w.after.fill(u64::MAX);
+                });
+                r.pruning.iter_mut().for_each(|p| (p.removed, p.kept) = (usize::MAX, usize::MAX));
+                r.proof.iter_mut().for_each(|p| p.labels_differ = usize::MAX);
+                r.files.iter_mut().flat_map(|f| &mut f.tensors).for_each(|t| t.bytes = u64::MAX);
+            }),
+        ),
         ("no tensors", with(&|r| r.files.iter_mut().for_each(|f| f.tensors.clear()))),
     ]
 }
@@ -210,7 +277,7 @@ fn stages() -> Vec<Stage> {
         let flops = 2 * units.windows(2).map(|w| w[0] * w[1]).sum::<usize>() as u64;
         Stage {
             name: name.into(),
-            accuracy,
+            accuracy: Some(accuracy),
             loss,
             parameters,
             nonzeros,
@@ -291,7 +358,7 @@ fn curve(phase: &str, epochs: usize, (start, decay, noise): (f64, f64, f64), kep
     let record = |i: usize| {
         let mut wobble = || 1.0 + noise * 0.16 * (stream.uniform(0.0, 1.0) - 0.5);
         let loss = start * (-decay * i as f64).exp() + 0.03;
-        let metrics = |loss: f64, samples| Metrics { loss, accuracy: 1.0 - loss.min(2.3) * 0.35, samples };
+        let metrics = |loss: f64, samples| Metrics { loss, accuracy: Some(1.0 - loss.min(2.3) * 0.35), samples };
         EpochRecord {
             epoch: i + 1,
             train: metrics(loss * wobble(), 1293),

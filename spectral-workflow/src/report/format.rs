@@ -72,6 +72,16 @@ pub(crate) fn percent(share: f64, decimals: usize) -> String {
     if share.is_finite() { format!("{:.decimals$} %", share * 100.0) } else { "-".into() }
 }
 
+/// `v` with at most that many decimals, and no zeros at the end; `-` if it is not a number.
+pub(crate) fn trimmed(v: f64, decimals: usize) -> String {
+    if !v.is_finite() {
+        return "-".into();
+    }
+    let text = format!("{v:.decimals$}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    if text == "-0" { "0".into() } else { text.into() }
+}
+
 /// New over old, without the `x`.
 pub(crate) fn ratio(r: f64) -> String {
     match r {
@@ -85,6 +95,7 @@ pub(crate) fn ratio(r: f64) -> String {
 pub(crate) fn speedup(time_ratio: f64) -> String {
     match 1.0 / time_ratio {
         s if !s.is_finite() => "-".into(),
+        s if s < 1.1 => format!("{s:.2}"),
         s if s < 10.0 => format!("{s:.1}"),
         s => format!("{s:.0}"),
     }
@@ -108,7 +119,12 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
-        let cases: [(String, &str); 26] = [
+        let cases: [(String, &str); 31] = [
+            (trimmed(2.0, 2), "2"),
+            (trimmed(-0.001, 2), "0"),
+            (trimmed(12.5, 2), "12.5"),
+            (trimmed(f64::NAN, 2), "-"),
+            (speedup(0.97), "1.03"),
             (significant(9.996, 3), "10.0"),
             (significant(0.001_234, 2), "0.0012"),
             (significant(-12345.0, 3), "-12300"),

@@ -4,7 +4,7 @@ mod tables;
 
 use super::format;
 use super::plots::{Figure, bars, curves, histogram, lines, network, spectrum, sweep};
-use super::schema::{Machine, Report};
+use super::schema::{Machine, Pace, Report, TimeRatio};
 use super::svg::escape;
 use spectral_core::Table;
 use std::fmt::Write;
@@ -17,6 +17,7 @@ pub fn render(report: &Report) -> String {
     begin(&mut page, &report.recipe);
     header(&mut page, report);
     cards(&mut page, report);
+    section(&mut page, "Warnings", "", &tables::warnings(report));
     section(&mut page, "Stages", "", &tables::stages(report));
     section(&mut page, "Strategies", "", &tables::strategies(report));
     results(&mut page, &report.tables);
@@ -87,10 +88,8 @@ fn results(page: &mut String, tables: &[Table]) {
 fn header(page: &mut String, report: &Report) {
     let phrases = report.headline().into_iter().map(|p| {
         let strong = times(&escape(&p.strong));
-        match p.rest.as_str() {
-            "" => format!(r#"<b class="missed">{strong}</b>"#),
-            rest => format!("<b>{strong}</b> {}", escape(rest)),
-        }
+        let class = if p.missed { r#" class="missed""# } else { "" };
+        format!("<b{class}>{strong}</b> {}", arrows(&escape(&p.rest))).trim_end().to_string()
     });
     let mut sentence = phrases.collect::<Vec<_>>().join(", ");
     sentence.push('.');
@@ -125,27 +124,29 @@ fn cards(page: &mut String, report: &Report) {
     let verdict = &report.verdict;
     page.push_str(r#"<div class="cards">"#);
     let size = format!("{}×", format::ratio(verdict.smaller.ratio));
-    card(page, &Card { name: "Smaller", ok: Some(verdict.smaller.ok), figure: size, detail: report.size_detail() });
-    let speed = format!("{}×", format::speedup(verdict.faster.ratio));
-    card(page, &Card { name: "Faster", ok: Some(verdict.faster.ok), figure: speed, detail: report.speed_detail() });
+    card(page, &Card { name: "Smaller", ok: verdict.smaller.ok, figure: size, detail: report.size_detail() });
+    let speed = match verdict.faster.batches.values().next_back().map(TimeRatio::pace) {
+        Some(Pace::Level) => "level".into(),
+        _ => format!("{}×", format::speedup(verdict.faster.ratio)),
+    };
+    card(page, &Card { name: "Faster", ok: verdict.faster.ok, figure: speed, detail: report.speed_detail() });
     let worst = report.proof.iter().map(|p| p.max_rel_diff).reduce(f64::max);
     let worst = worst.map_or_else(|| "-".into(), format::tiny);
-    card(page, &Card { name: "Equal", ok: Some(verdict.equal.ok), figure: worst, detail: report.proof_detail() });
-    if let (Some(dense), Some(last)) = (report.baseline(), report.stages.last()) {
-        let points = (last.accuracy - dense.accuracy) * 100.0;
-        let mut detail = vec![format!("{} dense", format::percent(dense.accuracy, 2))];
-        detail.extend(points.is_finite().then(|| format!("{points:+.2} points").replace('-', "\u{2212}")));
-        let figure = format::percent(last.accuracy, 1);
-        card(page, &Card { name: "Test accuracy", ok: None, figure, detail });
-    }
+    card(page, &Card { name: "Equal", ok: verdict.equal.ok, figure: worst, detail: report.proof_detail() });
+    let quality = &verdict.as_good;
+    let figure = match quality.metric.as_str() {
+        "accuracy" => format::percent(quality.after, 1),
+        _ => format::significant(quality.after, 3),
+    };
+    card(page, &Card { name: "As good", ok: quality.ok, figure, detail: report.quality_detail() });
     page.push_str("</div>");
 }
 
 /// One of the boxes below the headline.
 struct Card {
     name: &'static str,
-    /// The verdict, where there is one.
-    ok: Option<bool>,
+    /// The verdict.
+    ok: bool,
     figure: String,
     /// What is behind the figure, line by line.
     detail: Vec<String>,
@@ -154,9 +155,8 @@ struct Card {
 fn card(page: &mut String, card: &Card) {
     let Card { name, ok, figure, detail } = card;
     let answer = match ok {
-        Some(true) => r#"<span class="pill yes">yes</span>"#,
-        Some(false) => r#"<span class="pill no">no</span>"#,
-        None => "",
+        true => r#"<span class="pill yes">yes</span>"#,
+        false => r#"<span class="pill no">no</span>"#,
     };
     let figure = escape(figure);
     let detail = detail.iter().map(|line| unbroken(&arrows(&escape(line)))).collect::<Vec<_>>().join("<br/>");
@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn a_full_page_has_every_section_and_an_empty_one_none() {
         let page = render(&example::digits());
-        for title in "Stages|Strategies|Accuracy by step|What it costs|Eigenvalues|Training|Weights|Layers|Proof|Pruning|Files|Recipe".split('|') {
+        for title in "Warnings|Stages|Strategies|Accuracy by step|What it costs|Eigenvalues|Training|Weights|Layers|Proof|Pruning|Files|Recipe".split('|') {
             assert!(page.contains(&format!("<h2>{title}</h2>")), "{title}");
         }
         assert_eq!(page.matches("<svg").count(), 12);
@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn failures_are_said_plainly() {
         let page = render(&example::refused());
-        assert_eq!(page.matches(r#"<span class="pill no">no</span>"#).count(), 4, "three cards and the proof");
+        assert_eq!(page.matches(r#"<span class="pill no">no</span>"#).count(), 5, "four cards and the proof");
         assert!(page.contains("compact differs from finetuned"));
     }
 }

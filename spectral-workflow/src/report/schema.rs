@@ -29,12 +29,16 @@ pub struct Report {
     pub stages: Vec<Stage>,
     /// Layers of the last stage, with the kernels chosen for them.
     pub layers: Vec<LayerRow>,
-    /// Whether the result is smaller, faster and equal.
+    /// Whether the result is smaller, faster, equal and as good.
     pub verdict: Verdict,
     /// The comparisons behind [`Verdict::equal`].
     pub proof: Vec<Proof>,
     /// Pruning steps, oldest first.
     pub pruning: Vec<PruneStep>,
+    /// What deserves a second look although the run went on: layers all but cut through, lost accuracy, classes without
+    /// a test sample. One sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Strategies that ran before the pruning steps, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strategies: Vec<StrategyStep>,
@@ -97,8 +101,8 @@ pub struct Machine {
 pub struct Stage {
     /// `dense`, `pruned`, `finetuned`, `compact` or `sparse`.
     pub name: String,
-    /// Share of test samples classified correctly, 0 to 1.
-    pub accuracy: f64,
+    /// Share of test samples classified correctly, 0 to 1; `null` where the targets are values.
+    pub accuracy: Option<f64>,
     /// Mean test loss.
     pub loss: f64,
     /// Stored parameters, pruned ones included.
@@ -145,9 +149,12 @@ pub struct Verdict {
     /// File bytes against the dense model's.
     pub smaller: Check,
     /// Latency against the dense model's.
-    pub faster: Check,
+    pub faster: Speed,
     /// Whether every proof holds.
     pub equal: Equality,
+    /// Whether the fine-tuned model is about as good as the dense one.
+    #[serde(default)]
+    pub as_good: Quality,
 }
 
 /// One measured claim.
@@ -161,6 +168,79 @@ pub struct Check {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
     /// Why it does not hold, or anything else worth saying.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Whether the network runs faster.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Speed {
+    /// Whether it is faster at one batch size at least, and slower at none.
+    pub ok: bool,
+    /// New over old at the largest batch size: less than 1 is faster.
+    pub ratio: f64,
+    /// New over old, by batch size.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub batches: BTreeMap<usize, TimeRatio>,
+    /// Why it does not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The time of the new network over that of the old one, measured in turns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct TimeRatio {
+    /// Median over the rounds of measuring.
+    pub ratio: f64,
+    /// What encloses the true median with a probability of 95 % or more.
+    pub interval: [f64; 2],
+}
+
+/// How a [`TimeRatio`] reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// The whole interval is below 1.
+    Faster,
+    /// The interval contains 1: no difference was measured.
+    Level,
+    /// The whole interval is above 1.
+    Slower,
+}
+
+impl TimeRatio {
+    /// How it reads; level where it is not known.
+    pub fn pace(&self) -> Pace {
+        match self.interval {
+            [low, high] if low <= high && high < 1.0 => Pace::Faster,
+            [low, high] if low <= high && low > 1.0 => Pace::Slower,
+            _ => Pace::Level,
+        }
+    }
+}
+
+/// Whether the fine-tuned model is about as good as the dense one, on the test set.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// Whether no more than the limit was lost.
+    pub ok: bool,
+    /// How much was lost: of accuracy as a difference of shares, of another metric as a share of its value before.
+    /// Negative where it got better.
+    pub drop: f64,
+    /// The most that may be lost.
+    pub limit: f64,
+    /// What is compared: `accuracy`, or `loss` where the targets are values.
+    #[serde(default)]
+    pub metric: String,
+    /// The metric of the dense model.
+    #[serde(default)]
+    pub before: f64,
+    /// The metric of the fine-tuned one.
+    #[serde(default)]
+    pub after: f64,
+    /// 95 % confidence interval of the drop, as far as the test set allows to tell.
+    #[serde(default)]
+    pub interval: [f64; 2],
+    /// Why it does not hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -298,6 +378,7 @@ impl Report {
             verdict: Verdict::default(),
             proof: Vec::new(),
             pruning: Vec::new(),
+            warnings: Vec::new(),
             strategies: Vec::new(),
             tables: Vec::new(),
             curves: Vec::new(),
@@ -324,6 +405,13 @@ impl Report {
     /// The stage of that name.
     pub fn stage(&self, name: &str) -> Option<&Stage> {
         self.stages.iter().find(|s| s.name == name)
+    }
+}
+
+impl LayerRow {
+    /// Entries of its weights, pruned ones included; the largest number there is for shapes that make no sense.
+    pub fn weights(&self) -> usize {
+        self.shape.iter().fold(1, |all: usize, n| all.saturating_mul(*n))
     }
 }
 
@@ -368,15 +456,17 @@ mod tests {
                    "latency_us":{"1":{"p50":0.0,"p95":0.0},"128":{"p50":0.0,"p95":0.0}}}],
         "layers":[{"name":"...","kind":"...","shape":[0,0],"nonzeros":0,
                    "plan":{"1":{"kernel":"csr","reason":"..."},"128":{"kernel":"dense","reason":"..."}}}],
-        "verdict":{"smaller":{"ok":true,"ratio":0.1},"faster":{"ok":true,"ratio":0.2},"equal":{"ok":true}},
+        "verdict":{"smaller":{"ok":true,"ratio":0.1},"faster":{"ok":true,"ratio":0.2},"equal":{"ok":true},
+                   "as_good":{"ok":true,"drop":0.005,"limit":0.02}},
         "proof":[{"a":"finetuned","b":"compact","inputs":1360,"max_abs_diff":0.0,"max_rel_diff":0.0,"labels_differ":0,
                   "tolerance":1e-5,"equal":true}],
         "pruning":[{"step":1,"criterion":"eigenvalue","granularity":"unit","scope":"global","removed":0,"kept":0,
                     "parent":"hash"}]}"#;
 
     /// Keys beyond the contract, as path prefixes.
-    const EXTRA: [&str; 13] = [
+    const EXTRA: [&str; 18] = [
         "machine.backend",
+        "warnings",
         "strategies",
         "tables",
         "curves",
@@ -388,7 +478,11 @@ mod tests {
         "seconds",
         "proof[].worst_input",
         "verdict.smaller.stage",
-        "verdict.faster.stage",
+        "verdict.faster.batches",
+        "verdict.as_good.metric",
+        "verdict.as_good.before",
+        "verdict.as_good.after",
+        "verdict.as_good.interval",
     ];
 
     /// Every leaf as `path:type`, array items merged.

@@ -63,21 +63,34 @@ impl Report {
             self.proof_lines(&mut text, style);
         }
         text.push('\n');
+        for warning in &self.warnings {
+            let _ = writeln!(text, "{} {warning}", style.paint("33", "warning:"));
+        }
+        if !self.warnings.is_empty() {
+            text.push('\n');
+        }
         let verdict = &self.verdict;
-        let smaller = format!("{}x", format::ratio(verdict.smaller.ratio));
-        let faster = format!("{}x", format::ratio(verdict.faster.ratio));
+        let smaller = match verdict.smaller.ratio {
+            r if r > 0.0 && r.is_finite() => Some(format!("{}x", format::ratio(r))),
+            _ => None,
+        };
+        let quality = self.quality_detail();
+        let (change, quality) = match verdict.as_good.change() {
+            Some(_) => (quality.first().cloned(), quality.get(1..).unwrap_or_default().to_vec()),
+            None => (None, quality),
+        };
         for (name, ok, figure, detail) in [
-            ("smaller:", verdict.smaller.ok, smaller.as_str(), self.size_detail()),
-            ("faster:", verdict.faster.ok, faster.as_str(), self.speed_detail()),
-            ("equal:", verdict.equal.ok, "", self.proof_detail()),
+            ("smaller:", verdict.smaller.ok, smaller, self.size_detail()),
+            ("faster:", verdict.faster.ok, None, self.speed_detail()),
+            ("equal:", verdict.equal.ok, None, self.proof_detail()),
+            ("as good:", verdict.as_good.ok, change, quality),
         ] {
             let (answer, detail) = (style.yes_no(ok), detail.join("; "));
-            let known = !matches!((figure, ok), ("" | "-x", _) | ("0x", false));
-            let line = match (known, detail.is_empty()) {
-                (true, true) => format!("{answer}, {figure}"),
-                (true, false) => format!("{answer}, {figure} ({detail})"),
-                (false, true) => answer,
-                (false, false) => format!("{answer}, {detail}"),
+            let line = match (figure, detail.is_empty()) {
+                (Some(figure), true) => format!("{answer}, {figure}"),
+                (Some(figure), false) => format!("{answer}, {figure} ({detail})"),
+                (None, true) => answer,
+                (None, false) => format!("{answer}, {detail}"),
             };
             let _ = writeln!(text, "{name:<8} {line}");
         }
@@ -91,7 +104,10 @@ impl Report {
             columns.push(Column { head: head.into(), align, cells: self.stages.iter().map(cell).collect() });
         };
         add("stage", Align::Left, &|s| s.name.clone());
-        add("accuracy", Align::Right, &|s| format::percent(s.accuracy, 2));
+        match self.stages.iter().any(|s| s.accuracy.is_some()) {
+            true => add("accuracy", Align::Right, &|s| s.accuracy.map_or("-".into(), |a| format::percent(a, 2))),
+            false => add("loss", Align::Right, &|s| format::significant(s.loss, 3)),
+        }
         add("parameters", Align::Right, &|s| format::count(s.parameters));
         add("nonzeros", Align::Right, &|s| format::count(s.nonzeros));
         add("units", Align::Left, &|s| s.units.iter().map(ToString::to_string).collect::<Vec<_>>().join("-"));
@@ -184,9 +200,12 @@ trained in finetune: hidden from step 29 sparse: 15 % of its weights are left, u
 finetuned = compact  1,360 inputs, largest relative difference 3.1e-7 (tolerance 1e-5), no labels different: equal
 finetuned = sparse   1,360 inputs, largest relative difference 4.8e-7 (tolerance 1e-5), no labels different: equal
 
+warning: layer `hidden2` keeps 17 of 100 units, and this is an example of a warning
+
 smaller: yes, 0.058x (207 kB -> 12.1 kB)
-faster:  yes, 0.30x (batch 128: 61.4 µs -> 18.6 µs; batch 1: 4.20 µs -> 1.31 µs)
-equal:   yes, largest relative difference 4.8e-7 (tolerance 1e-5); no labels different over 1,360 inputs
+faster:  yes, 0.30x at batch 128 (0.28x to 0.33x); level at batch 1 (0.96x to 1.03x)
+equal:   yes, compact and sparse to finetuned; largest relative difference 4.8e-7 (tolerance 1e-5); no labels different over 1,360 inputs
+as good: yes, 97.78 % -> 96.94 % (limit 2 points; 95 % interval of the drop: -0.2 to 1.9 points)
 ";
         let table = example::digits().table();
         assert_eq!(table, expected, "\n{table}");
@@ -200,12 +219,18 @@ equal:   yes, largest relative difference 4.8e-7 (tolerance 1e-5); no labels dif
             "finetuned ≠ compact  1,360 inputs, largest relative difference 1.2e-2 (tolerance 1e-5), 3 labels different: not equal, worst at input 812",
             "smaller: no, 1.02x (207 kB -> 42.3 kB; the compact file is not smaller than the dense one)",
             "; compact differs from finetuned",
+            "faster:  no, level at batch 128 (0.97x to 1.02x); 1.28x at batch 1 (1.20x to 1.31x); no kernel won",
+            "as good: no, 86.11 % -> 9.17 % (limit 2 points; 95 % interval of the drop: 72 to 81 points; prune less)",
         ] {
             assert!(table.contains(line), "{line}\n{table}");
         }
         let colourful = example::refused().table_in(Style::Ansi);
         assert!(colourful.contains("\u{1b}[31mno\u{1b}[0m"));
-        let plain = colourful.replace("\u{1b}[31m", "").replace("\u{1b}[2m", "").replace("\u{1b}[32m", "");
+        let plain = colourful
+            .replace("\u{1b}[31m", "")
+            .replace("\u{1b}[2m", "")
+            .replace("\u{1b}[32m", "")
+            .replace("\u{1b}[33m", "");
         assert_eq!(plain.replace("\u{1b}[0m", ""), table);
     }
 
@@ -215,6 +240,8 @@ equal:   yes, largest relative difference 4.8e-7 (tolerance 1e-5); no labels dif
             let table = report.table();
             assert!(table.contains("smaller:") && !table.contains("NaN") && !table.contains("inf"), "{name}\n{table}");
         }
-        assert_eq!(example::empty().table(), "\nsmaller: no\nfaster:  no\nequal:   no\n");
+        let values = example::degenerate().into_iter().find(|(name, _)| *name == "values").map(|(_, r)| r.table());
+        assert!(values.is_some_and(|t| t.starts_with("stage       loss  parameters") && !t.contains("accuracy")));
+        assert_eq!(example::empty().table(), "\nsmaller: no\nfaster:  no\nequal:   no\nas good: no\n");
     }
 }

@@ -1,25 +1,21 @@
 //! What the report shows besides stages: spectra, histograms, the sweep, layers, files.
 
-use super::phases;
-use crate::Result;
 use crate::recipe::Recipe;
 use crate::report::{FileTable, LayerRow, PruneStep, Spectrum, SweepPoint, TensorRow, WeightHistogram};
-use spectral_core::{BATCH_CLASSES, Choice, Kernel, Model, Role, Seed, Word};
-use spectral_data::Dataset;
+use crate::{Result, stage};
+use spectral_core::{BATCH_CLASSES, Choice, Kernel, Model, Role, Samples, Seed, Word};
 use spectral_io::FileReport;
 use spectral_prune::{Granularity, Prune, PruneConfig, PruneReport, Schedule};
 
 /// Test accuracy of the dense model pruned by each share of the recipe's sweep, without any training after.
-pub(super) fn sweep(recipe: &Recipe, dense: &Model, data: &Dataset) -> Result<Vec<SweepPoint>> {
+pub(super) fn sweep(recipe: &Recipe, dense: &Model, (train, test): (&Samples, &Samples)) -> Result<Vec<SweepPoint>> {
     // Patterns know one share only.
     let swept =
         |c: &&PruneConfig| !recipe.report.sweep.is_empty() && !matches!(c.granularity, Granularity::NOfM { .. });
     let Some(config) = recipe.prune.first().filter(swept) else { return Ok(Vec::new()) };
-    let mut points = vec![SweepPoint {
-        amount: 0.0,
-        accuracy_pruned: phases::accuracy(dense, &data.test)?,
-        accuracy_finetuned: None,
-    }];
+    // The curve is one of accuracy, which values have none of.
+    let Some(accuracy) = stage::evaluate(dense, test)?.accuracy else { return Ok(Vec::new()) };
+    let mut points = vec![SweepPoint { amount: 0.0, accuracy_pruned: accuracy, accuracy_finetuned: None }];
     for &amount in &recipe.report.sweep {
         let budget = PruneConfig {
             schedule: Schedule::OneShot,
@@ -31,10 +27,14 @@ pub(super) fn sweep(recipe: &Recipe, dense: &Model, data: &Dataset) -> Result<Ve
         };
         let prune = Prune::from_config(budget).amount(amount).seed(Seed(recipe.seed));
         let mut model = dense.duplicate()?;
-        match prune.apply(&mut model, &data.train) {
+        match prune.apply(&mut model, train) {
             Ok(_) => {
-                let accuracy_pruned = phases::accuracy(&model, &data.test)?;
-                points.push(SweepPoint { amount, accuracy_pruned, accuracy_finetuned: None });
+                let accuracy = stage::evaluate(&model, test)?.accuracy;
+                points.extend(accuracy.map(|accuracy_pruned| SweepPoint {
+                    amount,
+                    accuracy_pruned,
+                    accuracy_finetuned: None,
+                }));
             }
             // A share that cannot be reached is not a point of the curve.
             Err(spectral_prune::Error::Infeasible { .. }) => {}

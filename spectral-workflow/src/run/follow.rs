@@ -2,8 +2,7 @@
 
 use crate::recipe::Recipe;
 use crate::{Failure, Result};
-use spectral_core::{Model, Seed, Table, TrainHook};
-use spectral_data::Dataset;
+use spectral_core::{Model, Samples, Seed, Table, TrainHook};
 use spectral_train::DistanceTracker;
 
 /// Samples that are looked at.
@@ -13,8 +12,8 @@ const PROBE: usize = 500;
 ///
 /// # Errors
 /// The data has no classes.
-pub(super) fn tracker(recipe: &Recipe, data: &Dataset) -> Result<Option<DistanceTracker>> {
-    let wanted = recipe.report.tracker.then(|| DistanceTracker::new(&data.train, PROBE, Seed(recipe.seed)));
+pub(super) fn tracker(recipe: &Recipe, train: &Samples) -> Result<Option<DistanceTracker>> {
+    let wanted = recipe.report.tracker.then(|| DistanceTracker::new(train, PROBE, Seed(recipe.seed)));
     wanted.transpose().map_err(|e| Failure::input(format!("report.tracker: {e}")))
 }
 

@@ -3,37 +3,26 @@
 use super::{Work, follow, keep_for_undo};
 use crate::Result;
 use crate::progress::Bar;
-use crate::recipe::{Planned, Recipe};
+use crate::recipe::Planned;
 use crate::report::{Curve, Report, StrategyStep};
 use serde_json::json;
 use spectral_core::{HistoryEntry, Model, Samples, Seed, StrategyCx, Table, Train, TrainHook, Watch};
-use spectral_data::Dataset;
 use spectral_sparse::{SparseTrainer, SparseTraining};
 use spectral_train::DistanceTracker;
 
 /// The action of a history entry that a strategy leaves.
 pub(crate) const STRATEGY: &str = "strategy";
 
-/// Takes the share of the training data away that strategies measure on, where there are any.
-pub(super) fn hold_out(recipe: &Recipe, data: &mut Dataset) -> Result<Option<Samples>> {
-    if recipe.strategy.is_empty() {
-        return Ok(None);
-    }
-    let (rest, share) = data.train.split(recipe.data.validation, Seed(recipe.seed))?;
-    data.train = rest;
-    Ok(Some(share))
-}
-
 /// Runs every strategy, in order.
 pub(super) fn run(work: &Work<'_>, model: &mut Model, report: &mut Report) -> Result<()> {
-    let Some(held_out) = &work.held_out else { return Ok(()) };
+    let Some(held_out) = &work.sets.held_out else { return Ok(()) };
     for (i, planned) in work.strategies.iter().enumerate() {
         keep_for_undo(work, model, report)?;
         let seed = Seed(Seed(work.recipe.seed).key("strategy", i as u64));
         let (tracker, curves, mut followed) = (work.tracker.as_ref(), &mut report.curves, Vec::new());
         let (strategy, sparse) = (&planned.name, work.recipe.sparse_training);
         let mut watch = Watcher { strategy, sparse, tracker, curves, followed: &mut followed };
-        let mut cx = StrategyCx { train: &work.data.train, validation: held_out, seed, watch: &mut watch };
+        let mut cx = StrategyCx { train: &work.sets.train, validation: held_out, seed, watch: &mut watch };
         let step = apply(planned, model, &mut cx)?;
         report.strategies.push(StrategyStep { step: i + 1, ..step.0 });
         // What the strategy itself measured comes first.
@@ -62,6 +51,7 @@ fn apply(
     model.meta.history = before.history;
     model.meta.history.push(HistoryEntry { action: STRATEGY.into(), parent, detail });
     (model.meta.data, model.meta.preprocessing, model.meta.seed) = (before.data, before.preprocessing, before.seed);
+    model.meta.held_out = before.held_out;
     let step = StrategyStep { step: 0, name: planned.name.clone(), summary: done.summary, parent: parent.to_string() };
     Ok((step, done.tables))
 }

@@ -1,27 +1,21 @@
-//! Whether the chain held: smaller, faster, equal.
+//! Whether the chain held: smaller, faster, equal, as good.
 
-use crate::report::{Check, Equality, Stage, Verdict};
+use crate::report::{Check, Equality, Quality, Report, Speed, Stage, Verdict};
 use spectral_core::Proof;
 
-/// The batch class that "faster" is judged at.
-const BATCH: usize = 128;
-
-/// Less than 10 % is within what two measurements of one model differ by.
-const FASTER: f64 = 0.9;
-
 /// Judges the final model against the dense one.
-pub(super) fn judge(stages: &[Stage], proofs: &[Proof]) -> Verdict {
+pub(super) fn judge(stages: &[Stage], proofs: &[Proof], faster: Speed, as_good: Quality) -> Verdict {
     let find = |name: &str| stages.iter().find(|s| s.name == name);
     let (Some(dense), Some(last)) = (find("dense"), find("sparse")) else { return Verdict::default() };
-    let size = last.file_bytes as f64 / dense.file_bytes as f64;
-    let p50 = |s: &Stage| s.latency_us.get(&BATCH).map_or(f64::NAN, |l| l.p50);
-    let time = p50(last) / p50(dense);
-    let check = |ok: bool, ratio, reason: &str| Check { ok, ratio, stage: None, reason: (!ok).then(|| reason.into()) };
+    let ratio = last.file_bytes as f64 / dense.file_bytes as f64;
+    let ok = ratio < 1.0;
+    let more = "prune more, or train with penalties that leave more zeros";
     let different = proofs.iter().find(|p| !p.equal);
     Verdict {
-        smaller: check(size < 1.0, size, "prune more, or train with penalties that leave more zeros"),
-        faster: check(time <= FASTER, time, "not faster by 10 %; layers stay dense where no kernel was faster"),
+        smaller: Check { ok, ratio, stage: None, reason: (!ok).then(|| more.into()) },
+        faster,
         equal: Equality { ok: different.is_none(), reason: different.map(difference) },
+        as_good,
     }
 }
 
@@ -33,38 +27,53 @@ pub(super) fn may_write(stages: &[Stage], proofs: &[Proof], stage: &str) -> bool
 }
 
 /// What broke, in one sentence. "Not faster" is no failure: layers stay dense where sparse kernels do not win.
-pub(super) fn failure(stages: &[Stage], proofs: &[Proof]) -> Option<String> {
-    let mut broken = Vec::new();
-    broken.extend(proofs.iter().filter(|p| !p.equal).map(difference));
-    let dense = stages.iter().find(|s| s.name == "dense").map_or(0, |s| s.file_bytes);
-    for stage in stages.iter().filter(|s| ["compact", "sparse"].contains(&s.name.as_str())) {
+pub(super) fn failure(report: &Report) -> Option<String> {
+    let mut missing: Vec<String> = report.proof.iter().filter(|p| !p.equal).map(difference).collect();
+    let dense = report.stage("dense").map_or(0, |s| s.file_bytes);
+    for stage in report.stages.iter().filter(|s| ["compact", "sparse"].contains(&s.name.as_str())) {
         if stage.file_bytes >= dense {
             let ratio = stage.file_bytes as f64 / dense as f64;
-            broken.push(format!("`{}` is not smaller ({ratio:.3}x the dense file); prune more", stage.name));
+            missing.push(format!("`{}` is not smaller ({ratio:.3}x the dense file); prune more", stage.name));
         }
     }
-    (!broken.is_empty()).then(|| format!("{}; that artefact was not written", broken.join("; ")))
+    let missing = (!missing.is_empty()).then(|| format!("{}; that artefact was not written", missing.join("; ")));
+    let broken: Vec<String> = missing.into_iter().chain(loss(&report.verdict.as_good)).collect();
+    (!broken.is_empty()).then(|| broken.join("; "))
+}
+
+/// What was lost beyond the limit.
+fn loss(quality: &Quality) -> Option<String> {
+    let change = quality.change().filter(|_| !quality.ok)?;
+    let (unit, scale) = quality.unit();
+    let limit = scale * quality.limit;
+    let reason = quality.reason.as_deref().unwrap_or_default();
+    Some(format!("the fine-tuned network is not as good as the dense one: {change}, limit {limit} {unit}; {reason}"))
 }
 
 fn difference(p: &Proof) -> String {
+    let found = difference_found(p);
     format!(
-        "`{}` is not equal to `{}` ({:.1e} relative, {} labels different, tolerance {:.0e})",
-        p.b, p.a, p.max_rel_diff, p.labels_differ, p.tolerance
+        "`{}` is not equal to `{}` ({found}, {} labels different, tolerance {:.0e})",
+        p.b, p.a, p.labels_differ, p.tolerance
     )
+}
+
+/// How far apart two models are at most.
+pub(crate) fn difference_found(p: &Proof) -> String {
+    if p.max_rel_diff.is_finite() {
+        format!("{:.1e} relative", p.max_rel_diff)
+    } else {
+        "outputs that are NaN or infinite".into()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Latency;
+    use crate::report::example;
 
-    fn stage(name: &str, bytes: u64, p50: f64) -> Stage {
-        Stage {
-            name: name.into(),
-            file_bytes: bytes,
-            latency_us: [(BATCH, Latency { p50, p95: p50 })].into(),
-            ..Stage::default()
-        }
+    fn stage(name: &str, file_bytes: u64) -> Stage {
+        Stage { name: name.into(), file_bytes, ..Stage::default() }
     }
 
     fn proof(equal: bool) -> Proof {
@@ -81,21 +90,33 @@ mod tests {
         }
     }
 
-    /// Smaller, faster, equal, and whether that is a failure.
+    /// Smaller, faster, equal, as good; whether that is a failure; whether the artefact is written.
     #[test]
     fn each_link_is_judged() {
-        for (bytes, p50, equal, want, fails) in [
-            (50, 5.0, true, [true, true, true], false),
-            (100, 5.0, true, [false, true, true], true),
-            (50, 9.5, true, [true, false, true], false),
-            (50, 5.0, false, [true, true, false], true),
+        for (bytes, faster, equal, as_good, fails, written) in [
+            (50, true, true, true, false, true),
+            (100, true, true, true, true, false),
+            (50, false, true, true, false, true),
+            (50, true, false, true, true, false),
+            (50, true, true, false, true, true),
         ] {
-            let proofs = [proof(equal)];
-            let stages = [stage("dense", 100, 10.0), stage("sparse", bytes, p50)];
-            let verdict = judge(&stages, &proofs);
-            assert_eq!([verdict.smaller.ok, verdict.faster.ok, verdict.equal.ok], want);
-            assert_eq!(failure(&stages, &proofs).is_some(), fails);
-            assert_eq!(may_write(&stages, &proofs, "sparse"), !fails);
+            let mut report = example::digits();
+            report.proof = vec![proof(equal)];
+            report.stages = vec![stage("dense", 100), stage("sparse", bytes)];
+            let (speed, quality) = (report.verdict.faster.clone(), report.verdict.as_good.clone());
+            let (speed, quality) = (Speed { ok: faster, ..speed }, Quality { ok: as_good, ..quality });
+            report.verdict = judge(&report.stages, &report.proof, speed, quality);
+            let verdict = &report.verdict;
+            let links = [verdict.smaller.ok, verdict.faster.ok, verdict.equal.ok, verdict.as_good.ok];
+            assert_eq!(links, [bytes < 100, faster, equal, as_good]);
+            assert_eq!(failure(&report).is_some(), fails, "{:?}", failure(&report));
+            assert_eq!(may_write(&report.stages, &report.proof, "sparse"), written);
         }
+    }
+
+    #[test]
+    fn what_was_lost_is_named_with_the_limit() {
+        let text = failure(&example::refused()).unwrap_or_default();
+        assert!(text.contains("not as good as the dense one: 86.11 % -> 9.17 %, limit 2 points; prune less"), "{text}");
     }
 }

@@ -1,5 +1,6 @@
 //! `data fetch SET`, `data list`, `data split SET`
 
+use super::seeds;
 use crate::context::Context;
 use crate::output::{Answer, bytes, left_columns};
 use crate::{Result, progress};
@@ -32,7 +33,7 @@ enum What {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
         /// Seed of the split
-        #[arg(long)]
+        #[arg(long, value_parser = seeds())]
         seed: Option<u64>,
     },
 }

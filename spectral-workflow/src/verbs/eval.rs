@@ -36,13 +36,14 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
         Some(batch) => [(batch, stage::latency(&model, &plan, batch)?)].into(),
         None => stage::latencies(&model)?,
     };
-    let mut rows = vec![
-        vec!["accuracy".into(), format!("{:.4}", stage.accuracy)],
+    let accuracy = stage.accuracy.map(|a| vec!["accuracy".into(), format!("{a:.4}")]);
+    let mut rows: Vec<Vec<String>> = accuracy.into_iter().collect();
+    rows.extend([
         vec!["loss".into(), format!("{:.4}", stage.loss)],
         vec!["parameters".into(), stage.parameters.to_string()],
         vec!["non-zero".into(), stage.nonzeros.to_string()],
         vec!["file".into(), bytes(stage.file_bytes)],
-    ];
+    ]);
     for (batch, l) in &stage.latency_us {
         rows.push(vec![format!("latency, batch {batch}"), format!("p50 {:.1} us, p95 {:.1} us", l.p50, l.p95)]);
     }

@@ -1,12 +1,12 @@
 //! `finetune MODEL --out FILE`
 
-use super::saved;
-use crate::Result;
+use super::{saved, seeds};
 use crate::context::Context;
 use crate::files::check_writable;
-use crate::output::Answer;
+use crate::output::{Answer, note};
 use crate::recipe::Recipe;
-use crate::run::phases;
+use crate::run::phases::{self, Sets};
+use crate::{Result, stage};
 use spectral_sparse::SparseTraining;
 use spectral_train::{ByName, TrainConfig};
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SET")]
     data: Option<String>,
     /// Seed of the shuffling
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = seeds())]
     seed: u64,
 }
 
@@ -49,10 +49,20 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
     check_writable(&options.out)?;
     let mut model = cx.model(&options.model)?;
     let data = cx.dataset_of(&model, options.data.as_deref())?;
+    let share = (config.validation > 0.0).then_some(config.validation);
+    let trained = model.meta.history.iter().any(|entry| entry.detail["epochs"].as_u64() > Some(0));
+    let remembered = model.meta.held_out;
+    let sets = Sets::of(&mut model, data.train, share, options.seed)?;
+    if trained && model.meta.held_out != remembered {
+        note("warning: the model was trained without held-out samples, so it knows those it is validated on now");
+    }
     let phase = phases::Phase { name: "finetune", config: &config, seed: options.seed, sparse };
-    phases::train(&mut model, &data.train, &phase, &mut [])?;
-    let accuracy = phases::accuracy(&model, &data.test)?;
-    saved(&options.out, &model, &format!("fine-tuned {} epochs to a test accuracy of {accuracy:.4}", config.epochs))
+    let (history, _) = phases::train(&mut model, &sets, &phase, &mut [])?;
+    let metrics = stage::evaluate(&model, &data.test)?;
+    let epochs = history.epochs.len();
+    let mut answer = saved(&options.out, &model, &format!("fine-tuned {epochs} epochs to a test {metrics}"))?;
+    phases::tell(&mut answer, &history, metrics);
+    Ok(answer)
 }
 
 /// The recipe's section with the flags laid over it.

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::output::{Answer, columns};
+use crate::run::difference_found;
 use crate::{Failure, Result};
 use spectral_core::{Model, Named, Proof, prove};
 use std::path::PathBuf;
@@ -38,8 +39,13 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<()> {
     match proofs.iter().find(|p| !p.equal) {
         None => Ok(()),
         Some(p) => Err(Failure::Check(format!(
-            "`{}` differs from `{}`: {:.1e} relative at input {}, {} labels different, tolerance {:.0e}",
-            p.b, p.a, p.max_rel_diff, p.worst_input, p.labels_differ, p.tolerance
+            "`{}` differs from `{}`: {} at input {}, {} labels different, tolerance {:.0e}",
+            p.b,
+            p.a,
+            difference_found(p),
+            p.worst_input,
+            p.labels_differ,
+            p.tolerance
         ))),
     }
 }
@@ -60,7 +66,7 @@ fn table(proofs: &[Proof]) -> String {
             vec![
                 p.b.clone(),
                 p.inputs.to_string(),
-                format!("{:.1e}", p.max_rel_diff),
+                if p.max_rel_diff.is_finite() { format!("{:.1e}", p.max_rel_diff) } else { "not finite".into() },
                 p.labels_differ.to_string(),
                 format!("{:.0e}", p.tolerance),
                 if p.equal { "equal" } else { "DIFFERENT" }.into(),

@@ -1,9 +1,10 @@
 //! `prune MODEL --out FILE --criterion NAME ...`
 
-use super::saved;
+use super::{saved, seeds};
 use crate::context::Context;
 use crate::files::check_writable;
-use crate::output::Answer;
+use crate::output::{Answer, note};
+use crate::run::warnings;
 use crate::{Failure, Result};
 use spectral_core::{PrunerEntry, Seed, registry};
 use spectral_prune::{Prune, PruneConfig};
@@ -63,7 +64,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SET")]
     calibration: Option<String>,
     /// Seed for criteria that draw numbers
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = seeds())]
     seed: u64,
 }
 
@@ -85,6 +86,13 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
     let words = format!("removed {removed} of {} {}", removed + kept, report.granularity.words());
     let mut answer = saved(&options.out, &model, &words)?;
     answer.json["pruning"] = serde_json::to_value(&report).unwrap_or_default();
+    let warnings = warnings::of_layers(&report.layers);
+    for warning in &warnings {
+        note(format!("warning: {warning}"));
+    }
+    if !warnings.is_empty() {
+        answer.json["warnings"] = warnings.into();
+    }
     Ok(answer)
 }
 

@@ -1,5 +1,6 @@
 //! `run [RECIPE]`
 
+use super::seeds;
 use crate::context::Context;
 use crate::output::Answer;
 use crate::recipe::Recipe;
@@ -18,7 +19,7 @@ pub(crate) struct Options {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Seed of all randomness
-    #[arg(long)]
+    #[arg(long, value_parser = seeds())]
     seed: Option<u64>,
     /// Take the choices of kernels from this model file instead of measuring
     #[arg(long, value_name = "FILE")]

@@ -78,7 +78,7 @@ pub(super) fn stages(report: &Report) -> String {
         let file = if s.file_bytes == 0 { "-".into() } else { format::bytes(s.file_bytes) };
         let mut cells = vec![
             format!("<b>{}</b>", escape(&s.name)),
-            format::percent(s.accuracy, 2),
+            s.accuracy.map_or("-".into(), |a| format::percent(a, 2)),
             format::significant(s.loss, 3),
             s.units.iter().map(|&u| format::count(u)).collect::<Vec<_>>().join("<i>-</i>"),
             format::count(s.parameters),
@@ -98,7 +98,7 @@ pub(super) fn layers(report: &Report) -> String {
     let mut heads = vec![Text("layer"), Text("kind"), Number("shape"), Number("nonzeros")];
     heads.extend(names.iter().map(|n| Text(n)));
     let row = |l: &LayerRow| {
-        let all: usize = l.shape.iter().product();
+        let all = l.weights();
         let density = if all == 0 { String::new() } else { format::percent(l.nonzeros as f64 / all as f64, 0) };
         let shape = l.shape.iter().map(|&n| format::count(n)).collect::<Vec<_>>().join(" × ");
         let mut cells = vec![escape(&l.name), escape(&l.kind), shape, remarked(&format::count(l.nonzeros), &density)];
@@ -163,6 +163,11 @@ pub(super) fn pruning(report: &Report) -> String {
         ]
     });
     table(&heads, rows)
+}
+
+pub(super) fn warnings(report: &Report) -> String {
+    let items: String = report.warnings.iter().map(|w| format!("<li>{}</li>", escape(w))).collect();
+    if items.is_empty() { items } else { format!(r#"<ul class="warnings">{items}</ul>"#) }
 }
 
 pub(super) fn strategies(report: &Report) -> String {

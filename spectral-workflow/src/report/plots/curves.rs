@@ -9,28 +9,30 @@ use spectral_core::{EpochRecord, Metrics};
 struct Quantity {
     title: &'static str,
     axis: &'static str,
-    of: fn(&Metrics) -> f64,
+    of: fn(&Metrics) -> Option<f64>,
     text: fn(f64) -> String,
 }
 
-const LOSS: Quantity = Quantity { title: "Loss", axis: "loss", of: |m| m.loss, text: |v| format!("{v:.4}") };
+const LOSS: Quantity = Quantity { title: "Loss", axis: "loss", of: |m| Some(m.loss), text: |v| format!("{v:.4}") };
 
-const ACCURACY: Quantity =
-    Quantity { title: "Accuracy", axis: "accuracy, %", of: |m| m.accuracy * 100.0, text: |v| format!("{v:.2} %") };
+const ACCURACY: Quantity = Quantity {
+    title: "Accuracy",
+    axis: "accuracy, %",
+    of: |m| m.accuracy.map(|a| a * 100.0),
+    text: |v| format!("{v:.2} %"),
+};
 
-/// The two figures, or none without epochs.
+/// A figure for each quantity that the epochs have.
 pub(crate) fn figures(curves: &[Curve]) -> Vec<Figure> {
-    if curves.iter().all(|c| c.epochs.is_empty()) {
-        return Vec::new();
-    }
-    [LOSS, ACCURACY].iter().map(|q| figure(curves, q)).collect()
+    let known = |q: &&Quantity| curves.iter().flat_map(|c| &c.epochs).any(|e| (q.of)(&e.train).is_some());
+    [LOSS, ACCURACY].iter().filter(known).map(|q| figure(curves, q)).collect()
 }
 
 fn figure(curves: &[Curve], quantity: &Quantity) -> Figure {
     let records = || curves.iter().flat_map(|c| &c.epochs);
     let values = || {
         let both = |r: &EpochRecord| [Some(r.train), r.validation];
-        records().flat_map(both).flatten().map(|m| (quantity.of)(&m)).filter(|v| v.is_finite())
+        records().flat_map(both).flatten().filter_map(|m| (quantity.of)(&m)).filter(|v| v.is_finite())
     };
     let epochs = records().count();
     let x = Scale::linear([1.0, epochs.max(2) as f64]);
@@ -48,7 +50,7 @@ fn figure(curves: &[Curve], quantity: &Quantity) -> Figure {
         let at = |i: usize| (done + i + 1) as f64;
         let series = |pick: &dyn Fn(&EpochRecord) -> Option<Metrics>, name: &str| -> Vec<Mark> {
             let mark = |(i, r): (usize, &EpochRecord)| {
-                let y = pick(r).map_or(f64::NAN, |m| (quantity.of)(&m));
+                let y = pick(r).and_then(|m| (quantity.of)(&m)).unwrap_or(f64::NAN);
                 let title = format!("{}, epoch {}: {name} {}", curve.phase, r.epoch, (quantity.text)(y));
                 Mark { x: at(i), y, title }
             };

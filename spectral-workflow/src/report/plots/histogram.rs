@@ -15,7 +15,7 @@ pub(crate) fn figure(histogram: &WeightHistogram) -> Option<Figure> {
         return None;
     }
     // Side by side on one linear axis, a tenth of the weights would be a line along the bottom.
-    let log = most(after) > 0 && most(after) * 6 < highest;
+    let log = most(after) > 0 && most(after).saturating_mul(6) < highest;
     let name = format!("Weights of {layer}");
     let y = if log { "weights per bin, logarithmic" } else { "weights per bin" };
     let axes = Axes { name: &name, x: "weight", y, whole: false };
@@ -35,7 +35,8 @@ pub(crate) fn figure(histogram: &WeightHistogram) -> Option<Figure> {
         let area = Area::between((frame.x.at(edge[0]), frame.area.y), (frame.x.at(edge[1]), frame.area.bottom()));
         frame.svg.rect("hit", area, &title);
     }
-    let [old, new] = [before, after].map(|counts| counts.iter().sum::<u64>() as usize);
+    let total = |counts: &[u64]| counts.iter().fold(0, |sum: u64, n| sum.saturating_add(*n)) as usize;
+    let [old, new] = [total(before), total(after)];
     let note = format!("{} weights -> {}", format::count(old), format::count(new));
     let legend = vec![("before", "before pruning".into()), ("after", "after, without the pruned ones".into())];
     Some(Figure { title: layer.clone(), note, legend, svg: frame.svg.finish() })

@@ -62,7 +62,7 @@ fn densities(report: &Report, last: &Stage) -> Vec<f64> {
     if report.layers.len() + 1 != last.units.len() {
         return Vec::new();
     }
-    let density = |l: &crate::report::LayerRow| l.nonzeros as f64 / l.shape.iter().product::<usize>().max(1) as f64;
+    let density = |l: &crate::report::LayerRow| l.nonzeros as f64 / l.weights().max(1) as f64;
     report.layers.iter().map(density).collect()
 }
 

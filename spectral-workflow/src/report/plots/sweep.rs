@@ -11,7 +11,7 @@ pub(crate) fn figure(report: &Report) -> Option<Figure> {
     if points.is_empty() {
         return None;
     }
-    let dense = report.baseline().map(|s| s.accuracy * 100.0).filter(|a| a.is_finite());
+    let dense = report.baseline().and_then(|s| s.accuracy).map(|a| a * 100.0).filter(|a| a.is_finite());
     let values = points.iter().flat_map(|p| [Some(p.accuracy_pruned), p.accuracy_finetuned]).flatten();
     let y = Scale::linear(values.map(|a| a * 100.0).chain(dense)).nice(4).within(0.0, 100.0);
     let x = Scale::linear(points.iter().map(|p| p.amount * 100.0).chain([0.0, 100.0]));
@@ -53,6 +53,6 @@ pub(crate) fn figure(report: &Report) -> Option<Figure> {
 fn chosen(report: &Report) -> Option<f64> {
     let first = report.pruning.first()?;
     let last = report.pruning.iter().rev().find(|step| step.granularity == first.granularity)?;
-    let whole = first.removed + first.kept;
+    let whole = first.removed.checked_add(first.kept)?;
     (whole > 0 && last.kept <= whole).then(|| 1.0 - last.kept as f64 / whole as f64)
 }
