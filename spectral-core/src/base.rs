@@ -6,5 +6,5 @@ pub mod registry;
 mod seed;
 
 pub use dtype::{DType, Element, Values};
-pub use error::{Error, Result};
+pub use error::{Class, Error, Result};
 pub use seed::{Seed, Stream, hash64};

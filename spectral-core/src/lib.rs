@@ -43,7 +43,7 @@ pub use backend::{
     Rows, Rule, SparseGrads, SparseKernels, SparseLinear, SpectralGrads, SpectralKernels, SpectralWeight, Standardise,
     StandardiseVjp, Standardised, Unitwise, Update, UpdateKernels, Window,
 };
-pub use base::{DType, Element, Error, Result, Seed, Stream, Values, hash64};
+pub use base::{Class, DType, Element, Error, Result, Seed, Stream, Values, hash64};
 pub use extend::{
     Cell, EpochRecord, Evaluate, Flow, History, InputGram, InputMean, InputMeanAbs, LayerBatch, LayerGradients,
     LayersWith, Metrics, Needs, Plot, Progress, Pruner, PrunerEntry, SpectralFactors, Statistic, Statistics, Strategy,
@@ -51,9 +51,9 @@ pub use extend::{
 };
 pub use model::{
     Affine, BATCH_CLASSES, Change, Choice, ContentHash, Convolution, DataOrigin, Density, Derive, Forward, Graph,
-    HeldOut, HistoryEntry, Init, Known, Layer, LayerEntry, LeftFactor, Masking, Matrix, Meta, Mode, Model, Node, NodeParams,
-    NodeSpec, Op, Operand, Operands, Param, ParamId, ParamSpec, ParamView, Params, Plan, Preprocessing, Rewrite, Role,
-    Saved, Scale, Source, Stored, Trainable, UnitAxis, Units, Users, Vjp, Word, batch_class, carry_over,
+    HeldOut, HistoryEntry, Init, Known, Layer, LayerEntry, LeftFactor, Masking, Matrix, Meta, Mode, Model, Node,
+    NodeParams, NodeSpec, Op, Operand, Operands, Param, ParamId, ParamSpec, ParamView, Params, Plan, Preprocessing,
+    Rewrite, Role, Saved, Scale, Source, Stored, Trainable, UnitAxis, Units, Users, Vjp, Word, batch_class, carry_over,
 };
 pub use run::{
     Batches, Gradients, Named, ParamGradient, Proof, RANDOM_INPUTS, Session, TOLERANCE_F32, TOLERANCE_F64, Workspace,

@@ -71,6 +71,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// What kind of thing went wrong.
+    pub fn class(&self) -> spectral_core::Class {
+        match self {
+            Self::Core(e) => e.class(),
+            Self::Io { .. } | Self::Fetch { .. } => spectral_core::Class::Files,
+            Self::Format { .. } | Self::NoFolder { .. } | Self::Missing { .. } | Self::Checksum { .. } => {
+                spectral_core::Class::Input
+            }
+        }
+    }
+
     /// An [`Error::Io`] about `path`.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::Io { path: path.into(), source }

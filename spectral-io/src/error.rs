@@ -77,6 +77,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// What kind of thing went wrong.
+    pub fn class(&self) -> spectral_core::Class {
+        match self {
+            Self::Core(e) => e.class(),
+            Self::Read { .. } | Self::Write { .. } | Self::Damaged { .. } => spectral_core::Class::Files,
+            Self::Magic { .. } | Self::Base { .. } | Self::Newer { .. } | Self::Unsupported(_) => {
+                spectral_core::Class::Input
+            }
+            Self::File { source, .. } => source.class(),
+        }
+    }
+
     /// An [`Error::Damaged`].
     pub(crate) fn damaged(part: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Damaged { part: part.into(), problem: problem.into() }

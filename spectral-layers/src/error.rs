@@ -17,3 +17,13 @@ pub enum Error {
     #[error(transparent)]
     Core(#[from] spectral_core::Error),
 }
+
+impl Error {
+    /// What kind of thing went wrong.
+    pub fn class(&self) -> spectral_core::Class {
+        match self {
+            Self::Network { .. } => spectral_core::Class::Input,
+            Self::Core(e) => e.class(),
+        }
+    }
+}

@@ -131,6 +131,24 @@ pub enum Error {
 }
 
 impl Error {
+    /// What kind of thing went wrong.
+    pub fn class(&self) -> spectral_core::Class {
+        match self {
+            Self::Core(e) => e.class(),
+            Self::Unreached { .. } => spectral_core::Class::Missed,
+            Self::Score { .. } => spectral_core::Class::Numeric,
+            Self::UnknownLayer { .. }
+            | Self::NeedsCalibration { .. }
+            | Self::NotSpectral { .. }
+            | Self::NotGated { .. }
+            | Self::FrozenEigenvalues { .. }
+            | Self::Protected { .. }
+            | Self::Infeasible { .. }
+            | Self::Config(_)
+            | Self::History { .. } => spectral_core::Class::Input,
+        }
+    }
+
     /// The criterion cannot score `layers`, which lack what it needs.
     pub(crate) fn lacks(needed: LayersWith, criterion: String, layers: String) -> Self {
         match needed {

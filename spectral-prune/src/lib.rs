@@ -59,7 +59,7 @@ impl From<Error> for spectral_core::Error {
     fn from(error: Error) -> Self {
         match error {
             Error::Core(core) => core,
-            other => Self::Plugin { what: "pruning".into(), source: Box::new(other) },
+            other => Self::Plugin { what: "pruning".into(), class: other.class(), source: Box::new(other) },
         }
     }
 }

@@ -35,11 +35,21 @@ pub enum Error {
     Measure(String),
 }
 
+impl Error {
+    /// What kind of thing went wrong.
+    pub fn class(&self) -> spectral_core::Class {
+        match self {
+            Self::Core(e) => e.class(),
+            Self::Matrix { .. } | Self::Plan { .. } | Self::Measure(_) => spectral_core::Class::Input,
+        }
+    }
+}
+
 impl From<Error> for spectral_core::Error {
     fn from(error: Error) -> Self {
         match error {
             Error::Core(core) => core,
-            other => Self::Plugin { what: "sparse layers".into(), source: Box::new(other) },
+            other => Self::Plugin { what: "sparse layers".into(), class: other.class(), source: Box::new(other) },
         }
     }
 }

@@ -43,6 +43,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// What kind of thing went wrong.
+    pub fn class(&self) -> spectral_core::Class {
+        match self {
+            Self::Core(e) => e.class(),
+            Self::Setting { .. } | Self::Mismatch { .. } | Self::Loss { .. } => spectral_core::Class::Input,
+        }
+    }
+
     pub(crate) fn setting(setting: &'static str, value: impl ToString, requirement: &'static str) -> Self {
         Self::Setting { setting, value: value.to_string(), requirement }
     }
@@ -52,7 +60,7 @@ impl From<Error> for spectral_core::Error {
     fn from(error: Error) -> Self {
         match error {
             Error::Core(core) => core,
-            other => Self::Plugin { what: "training".into(), source: Box::new(other) },
+            other => Self::Plugin { what: "training".into(), class: other.class(), source: Box::new(other) },
         }
     }
 }

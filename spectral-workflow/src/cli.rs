@@ -5,7 +5,7 @@ use crate::output::{Format, note, visible};
 use crate::{Build, Failure, Result, verbs};
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use spectral_core::registry::{self, Registered};
-use spectral_core::{PrunerEntry, StrategyEntry};
+use spectral_core::{Class, PrunerEntry, StrategyEntry};
 use std::process::ExitCode;
 
 /// A verb that a program adds to those of this crate.
@@ -108,15 +108,27 @@ pub fn main_with(program: Program) -> ExitCode {
         }
     };
     let extra = program.extras.iter().any(|e| e.asked(&matches).is_some());
-    match dispatch(&matches, program) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
+    std::panic::set_hook(Box::new(|panic| note(bug(panic))));
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| dispatch(&matches, program))) {
+        // The hook has said what there is to say.
+        Err(_) => ExitCode::from(Class::Bug.exit_code()),
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => {
             // One sentence, whatever the names in it hold; checks of developers list what they found.
             let text = if extra { failure.to_string() } else { visible(&failure.to_string()) };
             note(format!("error: {text}"));
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// What a panic says: it is never the user's fault.
+fn bug(panic: &std::panic::PanicHookInfo<'_>) -> String {
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let place = panic.location().map_or_else(String::new, |l| format!(" ({}:{})", l.file(), l.line()));
+    let what = visible(text.unwrap_or("no reason given"));
+    format!("error: a bug in this program: {what}{place}; please report it with the command and the files it read")
 }
 
 /// The whole command line, help included.

@@ -1,5 +1,6 @@
 //! What ends a verb early, and the exit code it ends with.
 
+use spectral_core::Class;
 use std::path::{Path, PathBuf};
 
 /// Result with [`Failure`].
@@ -69,25 +70,24 @@ impl Failure {
         Self::File { path: "standard output".into(), source, advice: "check free space where it is redirected to" }
     }
 
-    /// 1 for a check or a run that failed, 2 for anything the user can mend by asking differently.
-    pub fn exit_code(&self) -> u8 {
-        let core = match self {
-            Self::Check(_) => return 1,
-            Self::Core(e)
-            | Self::Train(spectral_train::Error::Core(e))
-            | Self::Prune(spectral_prune::Error::Core(e))
-            | Self::Sparse(spectral_sparse::Error::Core(e)) => Some(e),
-            _ => None,
-        };
-        match core {
-            Some(spectral_core::Error::NonFinite { .. }) => 1,
-            Some(spectral_core::Error::Plugin { source, .. }) if is_missed(&**source) => 1,
-            _ => 2,
+    /// What kind of thing went wrong.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Input(_) => Class::Input,
+            Self::Check(_) => Class::Missed,
+            Self::File { .. } => Class::Files,
+            Self::Core(e) => e.class(),
+            Self::Data(e) => e.class(),
+            Self::Io(e) => e.class(),
+            Self::Layers(e) => e.class(),
+            Self::Train(e) => e.class(),
+            Self::Prune(e) => e.class(),
+            Self::Sparse(e) => e.class(),
         }
     }
-}
 
-/// Whether a training run ended without what it promised.
-fn is_missed(error: &(dyn std::error::Error + 'static)) -> bool {
-    matches!(error.downcast_ref(), Some(spectral_prune::Error::Unreached { .. }))
+    /// 2 for what the user can mend by asking differently, 1 for a check or a run that failed.
+    pub fn exit_code(&self) -> u8 {
+        self.class().exit_code()
+    }
 }

@@ -225,6 +225,20 @@ fn data_files() {
 }
 
 #[test]
+fn a_panic_is_called_a_bug_in_one_sentence_and_nothing_is_written() {
+    let folder = folder(&[]);
+    ok(folder.path(), &["train", "small.toml", "--set", "train.epochs=1", "--out", "a.spectral"]);
+    let before = files(folder.path());
+    let prune = ["prune", "a.spectral", "--criterion", "tests.buggy", "--amount", "0.5", "--out", "b.spectral"];
+    let failed = xtask(folder.path(), &prune);
+    assert_eq!((failed.code, failed.err.trim().lines().count(), failed.out.as_str()), (1, 1, ""), "{}", failed.err);
+    for word in ["a bug in this program", "index out of bounds", "buggy.rs", "please report it"] {
+        assert!(failed.err.contains(word), "{word}: {}", failed.err);
+    }
+    assert_eq!(files(folder.path()), before);
+}
+
+#[test]
 fn a_diverging_run_names_layer_and_step() {
     let folder =
         folder(&[("epochs = 3\nbatch = 50", "epochs = 3\nbatch = 50\noptimizer = { name = \"sgd\", rate = 1e30 }")]);

@@ -1,6 +1,7 @@
-//! The command line with a dishonest layer, for tests that plant a failure in the chain, and a small strategy linked
-//! in.
+//! The command line with a dishonest layer, for tests that plant a failure in the chain, a criterion that panics, and a
+//! small strategy linked in.
 
+mod buggy;
 mod dishonest;
 mod thin;
 

@@ -29,7 +29,11 @@ impl Strategy for Thin {
     }
 
     fn run(&self, model: &mut Model, cx: &mut StrategyCx<'_>) -> Result<StrategyReport> {
-        let failed = |e: spectral_prune::Error| Error::Plugin { what: "tests.thin".into(), source: Box::new(e) };
+        let failed = |e: spectral_prune::Error| Error::Plugin {
+            what: "tests.thin".into(),
+            class: e.class(),
+            source: Box::new(e),
+        };
         let mut table = Table::new("Thinning", ["step", "accuracy", "samples"]).plotted(0, [1]);
         let mut work = model.duplicate()?;
         for step in 1..=self.steps {

@@ -3,6 +3,33 @@
 /// Result with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// What kind of thing went wrong; the exit code of a program follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// What the user asked for or gave: settings, recipes, data, models that do not fit. Asking differently helps.
+    Input,
+    /// A file could not be read or written, or is damaged.
+    Files,
+    /// A device is not there, is full, or failed.
+    Device,
+    /// Numbers became NaN or infinite.
+    Numeric,
+    /// A run or a check ended without what it promised.
+    Missed,
+    /// The program itself is wrong.
+    Bug,
+}
+
+impl Class {
+    /// 2 for what the user can mend by asking differently, 1 for a run or a check that failed.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Input | Self::Files | Self::Device => 2,
+            Self::Numeric | Self::Missed | Self::Bug => 1,
+        }
+    }
+}
+
 /// What can go wrong in tensors, graphs, registries and proofs.
 ///
 /// Every variant names the operation, what was expected and what came, and says what to do next.
@@ -100,12 +127,31 @@ pub enum Error {
     Plugin {
         /// The plug-in.
         what: String,
+        /// What kind of thing it is.
+        class: Class,
         /// Its own error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
 impl Error {
+    /// What kind of thing went wrong.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Shape { .. }
+            | Self::DType { .. }
+            | Self::Unknown(_)
+            | Self::Duplicate { .. }
+            | Self::Config { .. }
+            | Self::Graph { .. }
+            | Self::Data(_)
+            | Self::Compare { .. } => Class::Input,
+            Self::Device { .. } | Self::Backend { .. } => Class::Device,
+            Self::NonFinite { .. } => Class::Numeric,
+            Self::Plugin { class, .. } => *class,
+        }
+    }
+
     /// An [`Error::Config`] about `what`.
     pub fn config(what: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Config { what: what.into(), problem: problem.into() }
