@@ -20,35 +20,43 @@ mod elementwise;
 mod kernel;
 mod memory;
 mod penalty;
+mod pooling;
 mod reduce;
 mod reference;
+mod samplewise;
 mod sparse;
 mod spectral;
 mod unitwise;
 mod update;
+mod window;
 
 pub use activation::Activation;
 pub use constraint::{Constrain, Constraint, Rows};
-pub use convolution::{Conv2d, ConvGrads, ConvKernels, Window};
+pub use convolution::{Conv2d, ConvGrads, ConvKernels};
 pub use dense::{DenseKernels, Linear, LinearGrads};
 pub use elementwise::{Dropout, Elementwise, RowCopy};
 pub use kernel::Kernel;
 pub use memory::{Memory, sample_features};
 pub use penalty::Penalty;
+pub use pooling::{Pool2d, Pool2dVjp, PoolKernels, Pooling};
 pub(crate) use reduce::first_largest;
 pub use reduce::{LossKernel, LossKind, Reduce, RowSum};
 pub use reference::Reference;
+pub use samplewise::{SampleNorm, SampleNormVjp, Samplewise};
 pub use sparse::{Packed, PackedLinear, SparseGrads, SparseKernels, SparseLinear};
 pub use spectral::{SpectralGrads, SpectralKernels, SpectralWeight};
-pub use unitwise::{Diagonal, DiagonalGrads, Standardise, StandardiseVjp, Standardised, Unitwise};
+pub use unitwise::{Diagonal, DiagonalGrads, Prelu, PreluGrads, Standardise, StandardiseVjp, Standardised, Unitwise};
 pub use update::{OuterProduct, Rule, SUBNORMAL_CUT, Update, UpdateKernels};
+pub use window::{Window, WindowAxis};
 
 use crate::base::{Result, registry::Registered};
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
 /// A device that runs every kernel family.
-pub trait Backend: SpectralKernels + SparseKernels + Unitwise + ConvKernels + Reduce + UpdateKernels {
+pub trait Backend:
+    SpectralKernels + SparseKernels + Unitwise + Samplewise + ConvKernels + PoolKernels + Reduce + UpdateKernels
+{
     /// Its registry name: `cpu`, `torch`, `cuda`.
     fn name(&self) -> &'static str;
 
@@ -78,8 +86,12 @@ pub enum Family {
     Sparse,
     /// [`Unitwise`].
     Unitwise,
+    /// [`Samplewise`].
+    Samplewise,
     /// [`ConvKernels`].
     Convolution,
+    /// [`PoolKernels`].
+    Pooling,
     /// [`Reduce`].
     Reduce,
     /// [`UpdateKernels`].

@@ -33,15 +33,15 @@ pub use ndarray;
 
 pub use backend::activation;
 pub use base::registry;
-pub use model::{layer, op};
+pub use model::{Frame, Normalise, Pool, Prelu, layer, op};
 pub use tensor::boundary;
 
 pub use backend::{
     Accum, Activation, Backend, BackendEntry, BackendHandle, BackendOptions, Constrain, Constraint, ConvKernels,
     DenseKernels, Diagonal, DiagonalGrads, Dropout, Elementwise, GradSlot, IntoBackend, Kernel, Linear, LinearGrads,
-    LossKernel, LossKind, Memory, OuterProduct, Packed, PackedLinear, Penalty, Reduce, Reference, RowCopy, RowSum,
-    Rows, Rule, SparseGrads, SparseKernels, SparseLinear, SpectralGrads, SpectralKernels, SpectralWeight, Standardise,
-    StandardiseVjp, Standardised, Unitwise, Update, UpdateKernels, Window,
+    LossKernel, LossKind, Memory, OuterProduct, Packed, PackedLinear, Penalty, PoolKernels, Pooling, Reduce, Reference,
+    RowCopy, RowSum, Rows, Rule, Samplewise, SparseGrads, SparseKernels, SparseLinear, SpectralGrads, SpectralKernels,
+    SpectralWeight, Standardise, StandardiseVjp, Standardised, Unitwise, Update, UpdateKernels, Window,
 };
 pub use base::{Class, DType, Element, Error, Result, Seed, Stream, Values, hash64};
 pub use extend::{

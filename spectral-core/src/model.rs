@@ -16,7 +16,9 @@ pub use graph::{Graph, Node, Source, Users};
 pub use init::Init;
 pub use layer::{Change, Derive, Forward, Layer, LayerEntry, LeftFactor, Mode, NodeParams, Saved, Vjp};
 pub use meta::{ContentHash, DataOrigin, HeldOut, HistoryEntry, Meta, Preprocessing};
-pub use op::{Affine, Convolution, Known, Matrix, Op, Operand, Operands, Scale, Units, Word};
+pub use op::{
+    Affine, Convolution, Frame, Known, Matrix, Normalise, Op, Operand, Operands, Pool, Prelu, Scale, Units, Word,
+};
 pub use param::{Masking, Param, ParamId, ParamSpec, ParamView, Params, Role, Stored, Trainable, UnitAxis, carry_over};
 pub use plan::{BATCH_CLASSES, Choice, Plan, batch_class};
 pub use rewrite::Rewrite;

@@ -5,6 +5,7 @@
 pub(crate) mod activation;
 pub(crate) mod crew;
 pub(crate) mod csr;
+pub(crate) mod depthwise;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
 pub(crate) mod gemv;
@@ -12,7 +13,9 @@ pub(crate) mod limits;
 pub(crate) mod loss;
 pub(crate) mod math;
 pub(crate) mod pairs;
+pub(crate) mod pooling;
 pub(crate) mod reduce;
+pub(crate) mod samplewise;
 pub(crate) mod sliced;
 pub(crate) mod softmax;
 pub(crate) mod sparse;
@@ -21,6 +24,7 @@ pub(crate) mod transpose;
 pub(crate) mod unitwise;
 pub(crate) mod update;
 pub(crate) mod vector;
+pub(crate) mod windows;
 
 use crate::Cpu;
 use crate::families::GRAIN;

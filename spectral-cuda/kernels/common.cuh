@@ -47,38 +47,55 @@ template <typename T> DEVICE T block_sum(T value) {
 }
 
 // The numbers of Activation, as the launcher counts them.
-enum { IDENTITY, RELU, LEAKY_RELU, ELU, GELU, SIGMOID, TANH, SOFTPLUS };
+enum { IDENTITY, RELU, LEAKY_RELU, ELU, GELU, SIGMOID, TANH, SOFTPLUS, SILU, HARD_SIGMOID, HARD_SWISH, CLIP };
 
 // erfc is what gives the lower tail of GELU its digits.
 DEVICE real normal_cdf(real x) { return real(0.5) * erfc(-x * real(0.70710678118654752440)); }
 
-DEVICE real activated(i64 act, double parameter, real x) {
-    const real p = (real)parameter;
+DEVICE real sigmoid(real x) {
+    const real e = exp(-fabs(x));
+    return x >= 0 ? 1 / (1 + e) : e / (1 + e);
+}
+
+// first and second are the numbers of the activation in the order of its fields.
+DEVICE real activated(i64 act, double first, double second, real x) {
+    const real p = (real)first, q = (real)second;
     switch (act) {
     case RELU: return x <= 0 ? real(0) : x; // Not fmax, which would hide NaN.
     case LEAKY_RELU: return x > 0 ? x : p * x;
     case ELU: return x > 0 ? x : p * expm1(x);
     case GELU: return x * normal_cdf(x);
-    case SIGMOID: {
-        const real e = exp(-fabs(x));
-        return x >= 0 ? 1 / (1 + e) : e / (1 + e);
-    }
+    case SIGMOID: return sigmoid(x);
     case TANH: return tanh(x);
     case SOFTPLUS: return (x > 0 ? x : real(0)) + log1p(exp(-fabs(x)));
+    case SILU: return x * sigmoid(x);
+    case HARD_SIGMOID: {
+        const real y = x / 6 + real(0.5);
+        return y < 0 ? real(0) : y > 1 ? real(1) : y;
+    }
+    case HARD_SWISH: return x >= 3 ? x : x <= -3 ? real(0) : x * (x / 6 + real(0.5));
+    case CLIP: return x <= p ? p : x >= q ? q : x;
     default: return x;
     }
 }
 
-// dy/dx at the input of GELU, at the output of all others.
-DEVICE real slope(i64 act, double parameter, real at) {
+// dy/dx at the input of GELU, SILU and HARD_SWISH, at the output of all others.
+DEVICE real slope(i64 act, double first, double second, real at) {
     switch (act) {
     case RELU: return at > 0 ? real(1) : real(0);
-    case LEAKY_RELU: return at > 0 ? real(1) : (real)parameter;
-    case ELU: return at > 0 ? real(1) : at + (real)parameter;
+    case LEAKY_RELU: return at > 0 ? real(1) : (real)first;
+    case ELU: return at > 0 ? real(1) : at + (real)first;
     case GELU: return normal_cdf(at) + at * exp(real(-0.5) * at * at) * real(0.39894228040143267794);
     case SIGMOID: return at * (1 - at);
     case TANH: return 1 - at * at;
     case SOFTPLUS: return -expm1(-at);
+    case SILU: {
+        const real s = sigmoid(at);
+        return s * (1 + at * (1 - s));
+    }
+    case HARD_SIGMOID: return at > 0 && at < 1 ? real(1) / 6 : real(0);
+    case HARD_SWISH: return at >= 3 ? real(1) : at <= -3 ? real(0) : at / 3 + real(0.5);
+    case CLIP: return at > (real)first && at < (real)second ? real(1) : real(0);
     default: return 1;
     }
 }

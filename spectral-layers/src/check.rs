@@ -54,6 +54,9 @@ pub(crate) fn activation(kind: &str, activation: Activation) -> Result<()> {
         Activation::Elu { alpha } if !(alpha > 0.0 && alpha.is_finite()) => {
             Err(bad(kind, format!("`alpha` of elu is {alpha}; it must be a finite number > 0")))
         }
+        Activation::Clip { min, max } if !(min < max && min.is_finite() && max.is_finite()) => {
+            Err(bad(kind, format!("`min` of clip is {min} and `max` {max}; `min` must be below `max`, both finite")))
+        }
         _ => Ok(()),
     }
 }

@@ -1,21 +1,26 @@
 //! Convolution over images.
 
 use crate::dense::keeps_input;
+use crate::window::{self, Padding};
 use crate::{Dense, WeightConstraints, WeightPenalties, check, forms};
 use serde::{Deserialize, Serialize};
 use spectral_core::backend::{self, ConvGrads, Window};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Change, Convolution, Error, Forward, Init, Layer, NodeParams, Op, Operand, ParamSpec, Penalty, Result,
-    Saved, Shape, Tensor, Vjp, Word, register_layer,
+    Activation, Change, Convolution, Forward, Init, Layer, NodeParams, Op, Operand, ParamSpec, Penalty, Result, Saved,
+    Shape, Tensor, UnitAxis, Vjp, Word, register_layer,
 };
 use std::sync::Arc;
 
 /// `y[o] = act(sum over c of w[o, c] * x[c] + b[o])` over images `[channels, height, width]`, where `*` slides a
-/// square window over the image (cross-correlation, zeros around the image). A unit is an output channel.
+/// window over the image (cross-correlation, zeros around the image). A unit is an output channel.
 ///
-/// Slots: `weight` `[channels, in, kernel, kernel]`, then `bias` `[channels]` if there is one. Initialisers scale by
-/// the values of a window, `in kernel^2`, and by `channels kernel^2`. Samples that are rows of values become images by
+/// With `groups`, input and output channels are cut into so many equal parts, and each part of the outputs sees its part
+/// of the inputs only; as many groups as input channels are a depthwise convolution.
+///
+/// Slots: `weight` `[channels, in / groups, kernel height, kernel width]`, then `bias` `[channels]` if there is one.
+/// Initialisers scale by the values that an output sees, `in / groups` times those of the window, and by the outputs that
+/// see a value, `channels / groups` times those of the window. Samples that are rows of values become images by
 /// a `reshape` layer, and rows again by `flatten`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,13 +28,20 @@ pub struct Conv2d {
     /// Output channels, at least 1.
     pub channels: usize,
     /// Height and width of the window, at least 1.
-    pub kernel: usize,
-    /// Steps between places of the window, at least 1.
-    #[serde(default = "one")]
-    pub stride: usize,
-    /// Rows and columns of zeros on each side of the image.
+    #[serde(with = "window::pair")]
+    pub kernel: [usize; 2],
+    /// Steps between places of the window, down and across, at least 1.
+    #[serde(default = "window::one_each", with = "window::pair")]
+    pub stride: [usize; 2],
+    /// Zeros around the image.
     #[serde(default)]
-    pub padding: usize,
+    pub padding: Padding,
+    /// Steps between neighbouring values of the window, down and across, at least 1.
+    #[serde(default = "window::one_each", with = "window::pair", skip_serializing_if = "window::is_one_each")]
+    pub dilation: [usize; 2],
+    /// Parts of the channels that are convolved apart; divides input and output channels.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub groups: usize,
     /// Applied to every output; element-wise only.
     #[serde(default, deserialize_with = "forms::activation")]
     pub activation: Activation,
@@ -57,17 +69,22 @@ fn one() -> usize {
     1
 }
 
+fn is_one(n: &usize) -> bool {
+    *n == 1
+}
+
 impl Conv2d {
-    /// A layer with bias, Glorot-uniform weights, steps of one and no padding.
+    /// A layer with a square window, bias, Glorot-uniform weights, steps of one and no padding.
     pub fn new(channels: usize, kernel: usize, activation: Activation) -> Self {
         let Dense { units, activation, bias, init, bias_init, penalties, constraints, output_penalty } =
             Dense::new(channels, activation);
-        let (channels, stride, padding) = (units, 1, 0);
         Self {
-            channels,
-            kernel,
-            stride,
-            padding,
+            channels: units,
+            kernel: [kernel; 2],
+            stride: [1; 2],
+            padding: Padding::default(),
+            dilation: [1; 2],
+            groups: 1,
             activation,
             bias,
             init,
@@ -85,35 +102,36 @@ impl Conv2d {
     }
 
     fn window(&self) -> Window {
-        Window { kernel: self.kernel, stride: self.stride, padding: self.padding }
+        let Self { kernel, stride, padding, dilation, .. } = *self;
+        padding.around(Window { kernel, stride, padding: [0; 4], dilation })
     }
 
     /// Extents of weights and outputs.
     fn shapes(&self, inputs: &[Shape]) -> Result<(Shape, Shape)> {
-        let input = check::only(self.kind(), inputs)?;
-        let [channels, height, width] = *input.extents() else {
-            let problem =
-                format!("takes images [channels, height, width], got {input}; put a `reshape` layer before it");
-            return Err(check::bad(self.kind(), problem));
-        };
-        if [self.channels, self.kernel, self.stride].contains(&0) {
-            return Err(check::bad(self.kind(), "`channels`, `kernel` and `stride` must be at least 1"));
+        let [channels, height, width] = window::image(self.kind(), inputs)?;
+        if self.channels == 0 {
+            return Err(check::bad(self.kind(), "`channels` must be at least 1"));
         }
-        let (Some(rows), Some(columns)) = (self.window().places(height), self.window().places(width)) else {
+        let groups = self.groups;
+        if groups == 0 || !channels.is_multiple_of(groups) || !self.channels.is_multiple_of(groups) {
             let problem =
-                format!("a kernel of {} does not fit into {input}; take a smaller one, or padding", self.kernel);
+                format!("`groups` is {groups}; it must divide {channels} input and {} channels", self.channels);
             return Err(check::bad(self.kind(), problem));
-        };
-        let taps = self.kernel.checked_mul(self.kernel).and_then(|k| k.checked_mul(channels));
-        let taps = taps.ok_or_else(|| Error::shape(self.kind(), "fewer weights", input))?;
+        }
+        let window = self.window();
+        let [rows, columns] = window::places(self.kind(), window, self.padding, [height, width])?;
+        let inputs = channels / groups;
+        let taps = window.kernel[0].checked_mul(window.kernel[1]).and_then(|k| k.checked_mul(inputs));
+        let taps = taps.ok_or_else(|| check::bad(self.kind(), "the kernel is too large"))?;
         self.dense().check(self.kind(), &[Shape::vector(taps)])?;
-        let weight = Shape::new(&[self.channels, channels, self.kernel, self.kernel])?;
+        let weight = Shape::new(&[self.channels, inputs, self.kernel[0], self.kernel[1]])?;
         Ok((weight, Shape::new(&[self.channels, rows, columns])?))
     }
 
     fn kernel<'a>(&self, x: &'a Tensor, params: NodeParams<'a>, activation: Activation) -> backend::Conv2d<'a> {
         let bias = self.bias.then(|| params.value(1));
-        backend::Conv2d { x, weight: params.value(0), bias, window: self.window(), activation }
+        let (weight, window, groups) = (params.value(0), self.window(), self.groups);
+        backend::Conv2d { x, weight, bias, window, groups, activation }
     }
 }
 
@@ -134,7 +152,12 @@ impl Layer for Conv2d {
         let (shape, _) = self.shapes(inputs)?;
         let mut specs = self.dense().specs(shape.columns());
         specs[0].shape = shape;
-        let fan = (shape.columns(), self.channels * self.kernel * self.kernel);
+        if self.groups > 1 {
+            // The second axis is that of a group's inputs.
+            specs[0].axes = &[UnitAxis::Out];
+        }
+        let taps = self.kernel[0] * self.kernel[1];
+        let fan = (shape.columns(), self.channels / self.groups * taps);
         specs.iter_mut().for_each(|spec| spec.fan = fan);
         Ok(specs)
     }
@@ -142,7 +165,7 @@ impl Layer for Conv2d {
     /// Every window as a column; then the pre-activation, if the activation's slope needs it.
     fn saved(&self, inputs: &[Shape]) -> Vec<Saved> {
         let Ok((weight, output)) = self.shapes(inputs) else { return Vec::new() };
-        let columns = Shape::new(&[weight.columns(), output.extents()[1], output.extents()[2]]);
+        let columns = Shape::new(&[self.groups * weight.columns(), output.extents()[1], output.extents()[2]]);
         let pre = keeps_input(self.activation).then_some(output);
         columns.into_iter().chain(pre).map(Saved::PerSample).collect()
     }
@@ -183,11 +206,12 @@ impl Layer for Conv2d {
 
     fn op(&self) -> Op {
         let (weight, bias) = (Operand::Slot(0), self.bias.then_some(Operand::Slot(1)));
-        Word::Convolution(Convolution { weight, bias, window: self.window(), activation: self.activation }).into()
+        let Self { groups, activation, .. } = *self;
+        Word::Convolution(Convolution { weight, bias, window: self.window(), groups, activation }).into()
     }
 }
 
 register_layer!(Conv2d, "conv2d", "act(w * x + b) with a window that slides over images", || {
-    let layer = Conv2d { stride: 2, padding: 1, ..Conv2d::new(3, 3, Activation::Gelu) };
+    let layer = Conv2d { stride: [2; 2], padding: 1.into(), ..Conv2d::new(3, 3, Activation::Gelu) };
     (Arc::new(layer), vec![Shape::new(&[2, 4, 5]).unwrap_or(Shape::vector(40))])
 });

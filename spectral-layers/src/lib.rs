@@ -1,8 +1,9 @@
 //! Layers and the network builder.
 //!
 //! Holds the weighted layers ([`Dense`], [`Spectral`], [`Masked`], [`DropConnect`], [`Conv2d`]), what goes between
-//! them ([`Gate`], [`BatchNorm`], [`Dropout`], [`ActivationLayer`], [`Reshape`], [`Flatten`]), the merges [`Add`],
-//! [`Concat`] and [`Multiply`], [`Network`], which puts layers together, and [`gates`], which adds gates later. Every
+//! them ([`Gate`], [`BatchNorm`], [`LayerNorm`], [`Dropout`], [`ActivationLayer`], [`Prelu`], [`MaxPool`], [`AvgPool`],
+//! [`GlobalPool`], [`Slice`], [`Reshape`], [`Flatten`]), the merges [`Add`], [`Average`], [`Concat`] and [`Multiply`],
+//! [`Network`], which puts layers together, and [`gates`], which adds gates later. Every
 //! layer is plain data (hyper-parameters with serde) that registers itself under its kind.
 //!
 //! Never does: arithmetic of its own (kernels belong to backends), allocation in a forward or backward pass,
@@ -32,12 +33,17 @@ mod error;
 mod forms;
 mod gate;
 pub mod gates;
+mod layer_norm;
 mod masked;
 mod merge;
 mod network;
+mod pool;
+mod prelu;
 mod reshape;
+mod slice;
 mod sparse;
 pub mod spectral;
+mod window;
 
 pub use activation::ActivationLayer;
 pub use batch_norm::BatchNorm;
@@ -47,12 +53,17 @@ pub use drop_connect::DropConnect;
 pub use dropout::Dropout;
 pub use error::{Error, Result};
 pub use gate::Gate;
+pub use layer_norm::LayerNorm;
 pub use masked::Masked;
-pub use merge::{Add, Concat, Multiply};
+pub use merge::{Add, Average, Concat, Multiply};
 pub use network::{LayerSpec, Network};
+pub use pool::{AvgPool, Global, GlobalPool, MaxPool};
+pub use prelu::Prelu;
 pub use reshape::{Flatten, Reshape};
+pub use slice::Slice;
 pub use sparse::Sparse;
 pub use spectral::{Factors, Spectral};
+pub use window::Padding;
 
 /// What a program that builds networks needs: the builder, the weighted layers, and activations by their plain
 /// names.

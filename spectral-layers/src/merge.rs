@@ -1,10 +1,12 @@
 //! Layers with several inputs.
 
 mod add;
+mod average;
 mod concat;
 mod multiply;
 
 pub use add::Add;
+pub use average::Average;
 pub use concat::Concat;
 pub use multiply::Multiply;
 

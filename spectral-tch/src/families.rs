@@ -4,6 +4,7 @@ mod convolution;
 mod dense;
 mod elementwise;
 mod memory;
+mod on_host;
 mod reduce;
 mod sparse;
 mod spectral;

@@ -41,7 +41,7 @@ fn network(stream: &mut Stream) -> Network {
     if stream.unit() < 0.5 {
         let activation = ACTIVATIONS[stream.below(ACTIVATIONS.len())];
         let (stride, padding) = (1 + stream.below(2), stream.below(2));
-        let conv = Conv2d { stride, padding, ..Conv2d::new(3, 3, activation) };
+        let conv = Conv2d { stride: [stride; 2], padding: padding.into(), ..Conv2d::new(3, 3, activation) };
         network = network.reshape(&[1, 6, 6]).layer(conv).flatten();
     }
     for _ in 0..1 + stream.below(3) {

@@ -3,9 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use spectral_core::backend::{
-    Accum, Backend, ConvKernels, DenseKernels, Dropout, Elementwise, GradSlot, Linear, LinearGrads, LossKernel, Memory,
-    Reduce, Reference, RowSum, SparseGrads, SparseKernels, SparseLinear, SpectralKernels, SpectralWeight, Unitwise,
-    Update, UpdateKernels,
+    Accum, Backend, Conv2d, ConvKernels, DenseKernels, Dropout, Elementwise, GradSlot, Linear, LinearGrads, LossKernel,
+    Memory, Pool2d, Pool2dVjp, PoolKernels, Pooling, Prelu, Reduce, Reference, RowSum, SampleNorm, Samplewise,
+    SparseGrads, SparseKernels, SparseLinear, SpectralKernels, SpectralWeight, Unitwise, Update, UpdateKernels,
 };
 use spectral_core::{
     Activation, BackendHandle, DType, Mask, Model, ParamId, Result, Samples, Seed, Shape, Targets, Tensor, Values,
@@ -44,6 +44,16 @@ enum Fault {
     LooseSum,
     NotRepeatable,
     NoTraining,
+    /// Padding is on the other side.
+    PaddingSwapped,
+    /// Padding counts in means over real values.
+    PaddingCounts,
+    /// Every value of a window has a share of the gradient of the largest.
+    LargestShared,
+    /// Epsilon is part of the variance.
+    EpsilonKept,
+    /// NaN becomes the slope's.
+    PreluHidesNan,
 }
 
 #[derive(Debug)]
@@ -181,8 +191,53 @@ impl Reduce for Faulty {
     }
 }
 
-impl Unitwise for Faulty {}
-impl ConvKernels for Faulty {}
+impl Unitwise for Faulty {
+    fn prelu(&self, op: &Prelu<'_>, y: &mut Tensor) -> Result<()> {
+        Reference.prelu(op, y)?;
+        if self.is(Fault::PreluHidesNan) {
+            self.change(y, |y| y.iter_mut().filter(|y| y.is_nan()).for_each(|y| *y = 0.0))?;
+        }
+        Ok(())
+    }
+}
+
+impl Samplewise for Faulty {
+    fn normalise_samples(&self, op: &SampleNorm<'_>, y: &mut Tensor, variance: &mut Tensor) -> Result<()> {
+        Reference.normalise_samples(op, y, variance)?;
+        if self.is(Fault::EpsilonKept) {
+            self.change(variance, |v| v.iter_mut().for_each(|v| *v += op.epsilon))?;
+        }
+        Ok(())
+    }
+}
+impl ConvKernels for Faulty {
+    fn conv2d(&self, op: &Conv2d<'_>, scratch: &mut Tensor, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
+        let mut window = op.window;
+        if self.is(Fault::PaddingSwapped) {
+            let [top, bottom, left, right] = window.padding;
+            window.padding = [bottom, top, right, left];
+        }
+        Reference.conv2d(&Conv2d { window, ..*op }, scratch, y, pre)
+    }
+}
+
+impl PoolKernels for Faulty {
+    fn pool2d(&self, op: &Pool2d<'_>, y: &mut Tensor) -> Result<()> {
+        let pooling = match op.pooling {
+            Pooling::Average { .. } if self.is(Fault::PaddingCounts) => Pooling::Average { padding: true },
+            other => other,
+        };
+        Reference.pool2d(&Pool2d { pooling, ..*op }, y)
+    }
+
+    fn pool2d_vjp(&self, op: &Pool2dVjp<'_>, dx: GradSlot<'_>) -> Result<()> {
+        let pooling = match op.of.pooling {
+            Pooling::Max if self.is(Fault::LargestShared) => Pooling::Average { padding: false },
+            other => other,
+        };
+        Reference.pool2d_vjp(&Pool2dVjp { of: Pool2d { pooling, ..op.of }, ..*op }, dx)
+    }
+}
 
 impl UpdateKernels for Faulty {
     fn update(&self, op: &Update<'_>, value: &mut Tensor, gradient: &Tensor, state: &mut [Tensor]) -> Result<()> {
@@ -229,6 +284,11 @@ fn every_faulty_kernel_is_caught() {
             (Panics, "multiply of two shapes: panicked"),
             (DropoutByPosition, ": dropout"),
             (TiesLast, "of ties"),
+            (PaddingSwapped, ": conv2d ("),
+            (PaddingCounts, "pool2d ([2, 5, 7, 3]"),
+            (LargestShared, "pool2d_vjp ([2, 5, 7, 3]"),
+            (EpsilonKept, "normalise_samples ["),
+            (PreluHidesNan, "prelu of 0, NaN"),
             (EmptyPattern, "sparse_linear_vjp Nothing"),
         ],
     ];

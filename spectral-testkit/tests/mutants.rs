@@ -4,8 +4,8 @@
 
 use spectral_core::backend::{
     Accum, Backend, ConvKernels, DenseKernels, Dropout, Elementwise, GradSlot, Linear, LinearGrads, LossKernel,
-    LossKind, Memory, OuterProduct, Reduce, Reference, RowCopy, SparseKernels, SpectralGrads, SpectralKernels,
-    SpectralWeight, Unitwise, UpdateKernels,
+    LossKind, Memory, OuterProduct, PoolKernels, Reduce, Reference, RowCopy, Samplewise, SparseKernels, SpectralGrads,
+    SpectralKernels, SpectralWeight, Unitwise, UpdateKernels,
 };
 use spectral_core::registry::find;
 use spectral_core::{Activation, DType, LayerEntry, Result, Seed, Shape, Tensor, Values};
@@ -197,7 +197,9 @@ impl Reduce for Broken {
 }
 
 impl Unitwise for Broken {}
+impl Samplewise for Broken {}
 impl ConvKernels for Broken {}
+impl PoolKernels for Broken {}
 
 impl UpdateKernels for Broken {}
 

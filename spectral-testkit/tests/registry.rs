@@ -60,7 +60,8 @@ fn layers_over_images_conform_at_every_window() {
     let image = Shape::new(&[2, 5, 4]).unwrap();
     for (kernel, stride, padding, bias) in [(1, 1, 0, true), (3, 1, 1, false), (2, 2, 0, true), (3, 2, 2, false)] {
         for act in [Activation::Identity, Activation::Sigmoid] {
-            let layer = Arc::new(Conv2d { stride, padding, bias, ..Conv2d::new(3, kernel, act) });
+            let layer =
+                Arc::new(Conv2d { stride: [stride; 2], padding: padding.into(), bias, ..Conv2d::new(3, kernel, act) });
             layer::conformance(&Reference, layer, &[image], Seed(5)).unwrap_or_else(|f| panic!("{f}"));
         }
     }

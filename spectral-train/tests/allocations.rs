@@ -12,8 +12,8 @@ use spectral_core::backend::{
 use spectral_core::registry::all;
 use spectral_core::{
     Activation, Backend, BackendHandle, ConvKernels, DType, DenseKernels, Elementwise, Flow, Mask, Memory, Model,
-    Penalty, Progress, Reduce, Reference, Result, Role, Samples, Seed, Shape, SparseKernels, SpectralKernels, Targets,
-    Tensor, TrainHook, Unitwise, UpdateKernels, Values,
+    Penalty, PoolKernels, Progress, Reduce, Reference, Result, Role, Samples, Samplewise, Seed, Shape, SparseKernels,
+    SpectralKernels, Targets, Tensor, TrainHook, Unitwise, UpdateKernels, Values,
 };
 use spectral_cpu::Cpu;
 use spectral_layers::Network;
@@ -123,7 +123,9 @@ impl Unitwise for Idle {
         Ok(())
     }
 }
+impl Samplewise for Idle {}
 impl ConvKernels for Idle {}
+impl PoolKernels for Idle {}
 
 impl UpdateKernels for Idle {
     fn update(&self, _: &Update<'_>, _: &mut Tensor, _: &Tensor, _: &mut [Tensor]) -> Result<()> {

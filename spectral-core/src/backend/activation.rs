@@ -29,25 +29,43 @@ pub enum Activation {
     Tanh,
     /// `y = ln(1 + exp(x))`.
     Softplus,
+    /// `y = x / (1 + exp(-x))`, also called swish. Elfwing et al. 2018.
+    Silu,
+    /// `y = x / 6 + 1/2`, brought into `0..=1`, as in PyTorch and as `HardSigmoid` of ONNX with `alpha = 1/6`; the slope
+    /// is 0 where `|x| >= 3`.
+    HardSigmoid,
+    /// `y = x * hard_sigmoid(x)`; the slope is 0 up to -3 and 1 from 3 on. Howard et al. 2019.
+    HardSwish,
+    /// `y = x`, brought into `min..=max`; `min` is below `max`. The slope is 1 between them, and 0 at and beyond both.
+    Clip {
+        /// The smallest output.
+        min: f64,
+        /// The largest output.
+        max: f64,
+    },
     /// `y_i = exp(x_i) / sum_j exp(x_j)` over the features of a sample, shifted by the largest.
     Softmax,
 }
 
 impl Activation {
-    /// Names as recipes and the command line write them; the parametrised ones take their usual values.
-    pub const NAMES: [(&'static str, Self); 9] = [
+    /// Names as recipes and the command line write them; those with parameters get default values.
+    pub const NAMES: [(&'static str, Self); 13] = [
+        ("clip", Self::Clip { min: 0.0, max: 6.0 }),
         ("elu", Self::Elu { alpha: 1.0 }),
         ("gelu", Self::Gelu),
+        ("hard_sigmoid", Self::HardSigmoid),
+        ("hard_swish", Self::HardSwish),
         ("identity", Self::Identity),
         ("leaky_relu", Self::LeakyRelu { slope: 0.01 }),
         ("relu", Self::Relu),
         ("sigmoid", Self::Sigmoid),
+        ("silu", Self::Silu),
         ("softmax", Self::Softmax),
         ("softplus", Self::Softplus),
         ("tanh", Self::Tanh),
     ];
 
-    /// The activation called `name`, with its usual parameters.
+    /// The activation called `name`, with its default parameters.
     ///
     /// # Errors
     /// There is none of that name.
@@ -66,7 +84,7 @@ impl Activation {
 
     /// Whether the slope must be computed from the input, because the output does not determine it.
     pub fn slope_needs_input(self) -> bool {
-        self == Self::Gelu
+        matches!(self, Self::Gelu | Self::Silu | Self::HardSwish)
     }
 
     /// `y` for one value.
@@ -101,6 +119,27 @@ impl Activation {
             Self::Sigmoid => sigmoid(x),
             Self::Tanh => x.tanh(),
             Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+            Self::Silu => x * sigmoid(x),
+            Self::HardSigmoid => (x / 6.0 + 0.5).clamp(0.0, 1.0),
+            Self::HardSwish => {
+                if x >= 3.0 {
+                    x
+                } else if x <= -3.0 {
+                    0.0
+                } else {
+                    x * (x / 6.0 + 0.5)
+                }
+            }
+            // Not `clamp`, which panics where the limits are out of order.
+            Self::Clip { min, max } => {
+                if x <= min {
+                    min
+                } else if x >= max {
+                    max
+                } else {
+                    x
+                }
+            }
         }
     }
 
@@ -128,6 +167,27 @@ impl Activation {
             Self::Sigmoid => at * (1.0 - at),
             Self::Tanh => 1.0 - at * at,
             Self::Softplus => -(-at).exp_m1(),
+            Self::Silu => {
+                let s = sigmoid(at);
+                s * (1.0 + at * (1.0 - s))
+            }
+            Self::HardSigmoid => {
+                if at > 0.0 && at < 1.0 {
+                    1.0 / 6.0
+                } else {
+                    0.0
+                }
+            }
+            Self::HardSwish => {
+                if at >= 3.0 {
+                    1.0
+                } else if at <= -3.0 {
+                    0.0
+                } else {
+                    at / 3.0 + 0.5
+                }
+            }
+            Self::Clip { min, max } => f64::from(at > min && at < max),
         }
     }
 }

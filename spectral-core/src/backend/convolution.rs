@@ -1,52 +1,29 @@
 //! Convolutions over images, and tensors seen in another shape.
 
-use super::{Accum, Elementwise, GradSlot, expect};
+use super::{Accum, Elementwise, GradSlot, Window, expect};
 use crate::backend::Activation;
 use crate::backend::dense::{bias_gradient, finish};
 use crate::backend::elementwise::accumulate;
 use crate::base::{Error, Result};
 use crate::tensor::{Shape, Tensor};
-use serde::{Deserialize, Serialize};
 
-/// How a square window slides over an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
-    /// Height and width.
-    pub kernel: usize,
-    /// Steps between places, in both directions.
-    pub stride: usize,
-    /// Rows and columns of zeros around the image, on each side.
-    pub padding: usize,
-}
-
-impl Window {
-    /// Places along an axis of `extent` values; `None` if the window does not fit or makes no steps.
-    pub fn places(&self, extent: usize) -> Option<usize> {
-        let room = extent.checked_add(self.padding.checked_mul(2)?)?.checked_sub(self.kernel)?;
-        Some(room.checked_div(self.stride)? + 1).filter(|_| self.kernel > 0)
-    }
-
-    /// Where in the image the value at `offset` of the window at `place` is, on an axis of `extent` values; `None` in
-    /// the padding.
-    #[inline]
-    pub fn at(&self, place: usize, offset: usize, extent: usize) -> Option<usize> {
-        (place * self.stride + offset).checked_sub(self.padding).filter(|i| *i < extent)
-    }
-}
-
-/// `y[o, i, j] = act(bias[o] + sum over c, a, b of weight[o, c, a, b] * x[c, i * stride + a - padding, ...])`.
+/// `y[o, i, j] = act(bias[o] + sum over c, a, b of weight[o, c, a, b] * x[c, row(i, a), column(j, b)])`, with the places
+/// that a [`Window`] gives.
 ///
-/// Cross-correlation, as everywhere in the field; values outside the image are 0.
+/// Cross-correlation, as everywhere in the field; values outside the image are 0. With `groups`, the channels of images
+/// and outputs are cut into so many equal parts, and each part of the outputs sees its part of the images only.
 #[derive(Debug, Clone, Copy)]
 pub struct Conv2d<'a> {
     /// Images `[channels, height, width, batch]`.
     pub x: &'a Tensor,
-    /// Weights `[out, channels, kernel, kernel]`.
+    /// Weights `[out, channels / groups, kernel height, kernel width]`.
     pub weight: &'a Tensor,
     /// Bias `[out]`.
     pub bias: Option<&'a Tensor>,
     /// The window.
     pub window: Window,
+    /// Parts that are convolved apart, at least 1.
+    pub groups: usize,
     /// Applied to every output; element-wise only.
     pub activation: Activation,
 }
@@ -57,13 +34,18 @@ impl Conv2d<'_> {
     /// # Errors
     /// Shapes do not fit, the window does not fit into the image, or the activation is softmax.
     pub fn output(&self, op: &'static str) -> Result<Shape> {
-        let Window { kernel, .. } = self.window;
+        let [height, width] = self.window.kernel;
         let (x, weight) = (self.x.shape(), self.weight.shape());
         let (&[c, h, w, batch], &[out, inputs, a, b]) = (x.extents(), weight.extents()) else {
             return Err(Error::shape(op, "images [channels, height, width, batch]", self.x.shape()));
         };
-        if (c, kernel, kernel) != (inputs, a, b) {
-            return Err(Error::shape(op, format!("weights [out, {c}, {kernel}, {kernel}]"), self.weight.shape()));
+        let groups = self.groups;
+        if groups == 0 || c % groups != 0 || out % groups != 0 {
+            return Err(Error::shape(op, format!("channels in {groups} equal groups"), format!("{c} to {out}")));
+        }
+        if (c / groups, height, width) != (inputs, a, b) {
+            let expected = format!("weights [out, {}, {height}, {width}]", c / groups);
+            return Err(Error::shape(op, expected, self.weight.shape()));
         }
         if let Some(bias) = self.bias {
             expect(op, Shape::vector(out), bias.shape())?;
@@ -71,20 +53,21 @@ impl Conv2d<'_> {
         if !self.activation.is_elementwise() {
             return Err(Error::config(op, "softmax cannot be fused; apply it with `activate`"));
         }
-        match (self.window.places(h), self.window.places(w)) {
-            (Some(rows), Some(columns)) => Shape::new(&[out, rows, columns, batch]),
-            _ => Err(Error::shape(op, format!("images that {:?} fits into", self.window), self.x.shape())),
+        match self.window.places([h, w]) {
+            Some([rows, columns]) => Shape::new(&[out, rows, columns, batch]),
+            None => Err(Error::shape(op, format!("images that {:?} fits into", self.window), self.x.shape())),
         }
     }
 
-    /// Extents of [`ConvKernels`]' scratch: every window as a column, `[channels kernel^2, height, width, batch]`.
+    /// Extents of [`ConvKernels`]' scratch: every window as a column, `[channels kernel height kernel width, height,
+    /// width, batch]`.
     ///
     /// # Errors
     /// As [`output`](Self::output).
     pub fn columns(&self, op: &'static str) -> Result<Shape> {
         let output = self.output(op)?;
         let [_, rows, columns, batch] = output.extents() else { return Ok(output) };
-        Shape::new(&[self.weight.shape().columns(), *rows, *columns, *batch])
+        Shape::new(&[self.groups * self.weight.shape().columns(), *rows, *columns, *batch])
     }
 }
 
@@ -172,12 +155,15 @@ pub trait ConvKernels: Elementwise {
 fn taps(op: &Conv2d<'_>, output: Shape, mut f: impl FnMut(usize, usize, usize)) {
     let x = op.x.shape();
     let (&[channels, h, w, batch], &[out, rows, columns, _]) = (x.extents(), output.extents()) else { return };
-    let k = op.window.kernel;
-    for weight in 0..out * channels * k * k {
-        let (o, c, a, b) = (weight / (channels * k * k), weight / (k * k) % channels, weight / k % k, weight % k);
+    let ([height, width], [down, across]) = (op.window.kernel, op.window.axes());
+    let (inputs, outputs) = (channels / op.groups, out / op.groups);
+    for weight in 0..out * inputs * height * width {
+        let (a, b) = (weight / width % height, weight % width);
+        let o = weight / (inputs * height * width);
+        let c = o / outputs * inputs + weight / (height * width) % inputs;
         for place in 0..rows * columns {
             let (i, j) = (place / columns, place % columns);
-            let (Some(y), Some(x)) = (op.window.at(i, a, h), op.window.at(j, b, w)) else { continue };
+            let (Some(y), Some(x)) = (down.at(i, a, h), across.at(j, b, w)) else { continue };
             for sample in 0..batch {
                 f((o * rows * columns + place) * batch + sample, weight, ((c * h + y) * w + x) * batch + sample);
             }
@@ -192,19 +178,6 @@ mod tests {
     use crate::base::DType;
 
     #[test]
-    fn windows_count_their_places() {
-        for (kernel, stride, padding, extent, places) in [
-            (3, 1, 1, 8, Some(8)),
-            (3, 2, 0, 8, Some(3)),
-            (5, 1, 0, 4, None),
-            (1, 3, 0, 7, Some(3)),
-            (2, 0, 0, 4, None),
-        ] {
-            assert_eq!(Window { kernel, stride, padding }.places(extent), places, "{kernel} {stride} {padding}");
-        }
-    }
-
-    #[test]
     fn a_known_image_convolves_to_known_values() {
         let tensor = |extents: &[usize], values: &[f64]| {
             let mut t = Tensor::host_zeros(Shape::new(extents).unwrap(), DType::F64);
@@ -214,16 +187,44 @@ mod tests {
         let x = tensor(&[1, 3, 3, 1], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
         let weight = tensor(&[1, 1, 2, 2], &[1.0, 10.0, 100.0, 1000.0]);
         let bias = tensor(&[1], &[0.5]);
-        let window = Window { kernel: 2, stride: 1, padding: 0 };
-        let op = Conv2d { x: &x, weight: &weight, bias: Some(&bias), window, activation: Activation::Identity };
+        let window = Window::square(2);
+        let activation = Activation::Identity;
+        let op = Conv2d { x: &x, weight: &weight, bias: Some(&bias), window, groups: 1, activation };
         let mut scratch = Tensor::host_zeros(op.columns("test").unwrap(), DType::F64);
         let mut y = Tensor::host_zeros(op.output("test").unwrap(), DType::F64);
         Reference.conv2d(&op, &mut scratch, &mut y, None).unwrap();
         assert_eq!(y.host::<f64>().unwrap(), [5421.5, 6532.5, 8754.5, 9865.5]);
-        let padded = Conv2d { window: Window { padding: 1, stride: 2, ..window }, bias: None, ..op };
+        let padded = Conv2d { window: Window { padding: [1; 4], stride: [2; 2], ..window }, bias: None, ..op };
         let mut scratch = Tensor::host_zeros(padded.columns("test").unwrap(), DType::F64);
         let mut y = Tensor::host_zeros(padded.output("test").unwrap(), DType::F64);
         Reference.conv2d(&padded, &mut scratch, &mut y, None).unwrap();
         assert_eq!(y.host::<f64>().unwrap(), [1000.0, 3200.0, 7040.0, 9865.0]);
+        // A row of padding above, none below; every second value of a row.
+        let apart = Window { padding: [1, 0, 0, 0], dilation: [1, 2], ..window };
+        let apart = Conv2d { window: apart, bias: None, ..op };
+        let mut scratch = Tensor::host_zeros(apart.columns("test").unwrap(), DType::F64);
+        let mut y = Tensor::host_zeros(apart.output("test").unwrap(), DType::F64);
+        Reference.conv2d(&apart, &mut scratch, &mut y, None).unwrap();
+        assert_eq!(y.host::<f64>().unwrap(), [3100.0, 6431.0, 9764.0]);
+    }
+
+    #[test]
+    fn groups_see_their_own_channels() {
+        let tensor = |extents: &[usize], values: &[f64]| {
+            let mut t = Tensor::host_zeros(Shape::new(extents).unwrap(), DType::F64);
+            Reference.write(values, &mut t).unwrap();
+            t
+        };
+        let x = tensor(&[2, 1, 2, 1], &[1.0, 2.0, 30.0, 40.0]);
+        let weight = tensor(&[4, 1, 1, 1], &[1.0, 2.0, 3.0, 4.0]);
+        let (window, activation) = (Window::square(1), Activation::Identity);
+        let op = Conv2d { x: &x, weight: &weight, bias: None, window, groups: 2, activation };
+        let mut scratch = Tensor::host_zeros(op.columns("test").unwrap(), DType::F64);
+        let mut y = Tensor::host_zeros(op.output("test").unwrap(), DType::F64);
+        Reference.conv2d(&op, &mut scratch, &mut y, None).unwrap();
+        assert_eq!(y.host::<f64>().unwrap(), [1.0, 2.0, 2.0, 4.0, 90.0, 120.0, 120.0, 160.0]);
+        assert!(
+            Conv2d { groups: 3, ..op }.output("test").is_err() && Conv2d { groups: 0, ..op }.output("test").is_err()
+        );
     }
 }

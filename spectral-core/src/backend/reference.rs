@@ -1,8 +1,8 @@
 //! The scalar f64 oracle: host memory and every provided kernel body as it stands.
 
 use super::{
-    Backend, ConvKernels, DenseKernels, Elementwise, Memory, Reduce, SparseKernels, SpectralKernels, Unitwise,
-    UpdateKernels,
+    Backend, ConvKernels, DenseKernels, Elementwise, Memory, PoolKernels, Reduce, Samplewise, SparseKernels,
+    SpectralKernels, Unitwise, UpdateKernels,
 };
 use crate::base::{DType, Element, Error, Result, Values};
 use crate::tensor::{Shape, Tensor};
@@ -42,7 +42,9 @@ impl DenseKernels for Reference {}
 impl SpectralKernels for Reference {}
 impl SparseKernels for Reference {}
 impl Unitwise for Reference {}
+impl Samplewise for Reference {}
 impl ConvKernels for Reference {}
+impl PoolKernels for Reference {}
 impl Reduce for Reference {}
 impl UpdateKernels for Reference {}
 

@@ -129,6 +129,50 @@ impl StandardiseVjp<'_> {
     }
 }
 
+/// `y = x` where `x > 0`, else `slope * x`, with one slope for each unit.
+#[derive(Debug, Clone, Copy)]
+pub struct Prelu<'a> {
+    /// Inputs `[units, ..., batch]`.
+    pub x: &'a Tensor,
+    /// Slopes on the negative side `[units]`.
+    pub slope: &'a Tensor,
+}
+
+impl Prelu<'_> {
+    /// Checks all shapes against that of the output.
+    ///
+    /// # Errors
+    /// One does not fit.
+    pub fn check(&self, op: &'static str, y: Shape) -> Result<()> {
+        expect(op, self.x.shape(), y)?;
+        expect(op, Shape::vector(self.x.shape().rows()), self.slope.shape())
+    }
+}
+
+/// Which gradients of a [`Prelu`] are wanted, and where they go.
+#[derive(Debug, Default)]
+pub struct PreluGrads<'a> {
+    /// `dx = dy` where `x > 0`, else `slope * dy`.
+    pub x: Option<GradSlot<'a>>,
+    /// `dslope = sum of x * dy` over the values of a unit that are not above 0.
+    pub slope: Option<GradSlot<'a>>,
+}
+
+impl PreluGrads<'_> {
+    /// Checks all shapes against that of the inputs.
+    ///
+    /// # Errors
+    /// One does not fit.
+    pub fn check(&self, op: &'static str, x: Shape) -> Result<()> {
+        for (slot, shape) in [(&self.x, x), (&self.slope, Shape::vector(x.rows()))] {
+            if let Some(slot) = slot {
+                expect(op, shape, slot.tensor.shape())?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Kernels that treat every unit alone.
 pub trait Unitwise: Elementwise {
     /// `y = act(scale * x + bias)`, and `pre = scale * x + bias` where asked for.
@@ -167,6 +211,38 @@ pub trait Unitwise: Elementwise {
         }
         if let Some(slot) = grads.bias {
             accumulate(self, sums(&|i| d[i]), slot.tensor, slot.accum)?;
+        }
+        Ok(())
+    }
+
+    /// [`Prelu`].
+    ///
+    /// # Errors
+    /// Shapes do not fit.
+    fn prelu(&self, op: &Prelu<'_>, y: &mut Tensor) -> Result<()> {
+        op.check("prelu", y.shape())?;
+        let (mut v, slope, n) = (self.download(op.x)?, self.download(op.slope)?, op.x.shape().columns());
+        v.iter_mut().enumerate().filter(|(_, x)| **x <= 0.0).for_each(|(i, x)| *x *= slope[i / n]);
+        self.write(&v, y)
+    }
+
+    /// Gradients of [`Prelu`] for `dy`, the gradient of its output.
+    ///
+    /// # Errors
+    /// Shapes do not fit.
+    fn prelu_vjp(&self, op: &Prelu<'_>, dy: &Tensor, grads: PreluGrads<'_>) -> Result<()> {
+        op.check("prelu_vjp", dy.shape())?;
+        grads.check("prelu_vjp", op.x.shape())?;
+        let (x, slope, d) = (self.download(op.x)?, self.download(op.slope)?, self.download(dy)?);
+        let n = op.x.shape().columns();
+        if let Some(slot) = grads.x {
+            let dx = d.iter().enumerate().map(|(i, d)| if x[i] > 0.0 { *d } else { slope[i / n] * d }).collect();
+            accumulate(self, dx, slot.tensor, slot.accum)?;
+        }
+        if let Some(slot) = grads.slope {
+            let along = |i: usize| if x[i] > 0.0 { 0.0 } else { x[i] * d[i] };
+            let sums = (0..slope.len()).map(|u| (u * n..(u + 1) * n).map(along).sum()).collect();
+            accumulate(self, sums, slot.tensor, slot.accum)?;
         }
         Ok(())
     }

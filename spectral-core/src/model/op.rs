@@ -9,13 +9,19 @@ mod affine;
 mod constant;
 mod convolution;
 mod merge;
+mod normalise;
 mod operand;
+mod pool;
+mod prelu;
 mod scale;
 
 pub use affine::Affine;
 pub use constant::{Ask, Inference, Known, Rows};
 pub use convolution::Convolution;
+pub use normalise::Normalise;
 pub use operand::{Matrix, Operand, Operands};
+pub use pool::{Frame, Pool};
+pub use prelu::Prelu;
 pub use scale::Scale;
 
 use crate::backend::Activation;
@@ -41,16 +47,31 @@ pub enum Word {
     Convolution(Convolution),
     /// `y = act(factor * x + bias)`, unit by unit.
     Scale(Scale),
+    /// Each sample with mean 0 and variance 1, then a factor and a constant for each unit.
+    Normalise(Normalise),
+    /// The largest value or the mean of windows over images.
+    Pool(Pool),
+    /// `y = x` above 0, else `slope * x`, unit by unit.
+    Prelu(Prelu),
     /// `y = act(x)`. [`Activation::Identity`] is "nothing at inference", as dropout.
     Map(Activation),
     /// The sum of the inputs.
     Add,
+    /// The mean of the inputs.
+    Average,
     /// The product of the inputs, element by element.
     Multiply,
     /// The units of the inputs, one input after the other.
     Concat,
     /// All values of a sample in a row, one unit after the other.
     Flatten,
+    /// The units `from..to` of the input.
+    Select {
+        /// The first unit.
+        from: usize,
+        /// The first unit behind it that is left out.
+        to: usize,
+    },
     /// The same values in the same order as a sample of another shape.
     Reshape,
     /// Something only the layer itself can run.
@@ -98,11 +119,12 @@ impl Word {
             Self::Affine(affine) => affine.units(),
             Self::Convolution(convolution) => convolution.units(),
             Self::Scale(scale) => scale.units(),
+            Self::Pool(_) | Self::Prelu(_) => Units::Same,
             Self::Map(activation) if activation.is_elementwise() => Units::Same,
-            Self::Add | Self::Multiply => Units::Same,
+            Self::Add | Self::Average | Self::Multiply => Units::Same,
             Self::Concat => Units::Concat,
             Self::Flatten => Units::Flatten,
-            Self::Map(_) | Self::Reshape | Self::Opaque => Units::Fixed,
+            Self::Normalise(_) | Self::Map(_) | Self::Select { .. } | Self::Reshape | Self::Opaque => Units::Fixed,
         }
     }
 
@@ -112,9 +134,18 @@ impl Word {
             Self::Affine(affine) => Some(affine.activation),
             Self::Convolution(convolution) => Some(convolution.activation),
             Self::Scale(scale) => Some(scale.activation),
-            Self::Map(_) | Self::Add | Self::Multiply | Self::Concat | Self::Flatten | Self::Reshape | Self::Opaque => {
-                None
-            }
+            Self::Normalise(_)
+            | Self::Pool(_)
+            | Self::Prelu(_)
+            | Self::Map(_)
+            | Self::Add
+            | Self::Average
+            | Self::Multiply
+            | Self::Concat
+            | Self::Flatten
+            | Self::Select { .. }
+            | Self::Reshape
+            | Self::Opaque => None,
         }
     }
 
@@ -124,11 +155,16 @@ impl Word {
             Self::Affine(affine) => Some((affine.weight, affine.bias)),
             Self::Convolution(convolution) => Some((convolution.weight, convolution.bias)),
             Self::Scale(_)
+            | Self::Normalise(_)
+            | Self::Pool(_)
+            | Self::Prelu(_)
             | Self::Map(_)
             | Self::Add
+            | Self::Average
             | Self::Multiply
             | Self::Concat
             | Self::Flatten
+            | Self::Select { .. }
             | Self::Reshape
             | Self::Opaque => None,
         }
@@ -144,8 +180,13 @@ impl Word {
             Self::Affine(affine) => affine.flops(operands, output),
             Self::Convolution(convolution) => convolution.flops(operands, output),
             Self::Scale(scale) => Ok(scale.flops(output)),
+            Self::Normalise(_) => Ok(normalise::flops(output)),
+            Self::Pool(pool) => Ok(pool.flops(inputs, output)),
+            // A multiplication for each value, as for a scale.
+            Self::Prelu(_) => Ok(output.len()),
             Self::Add | Self::Multiply => Ok(merge::flops(inputs, output)),
-            Self::Map(_) | Self::Concat | Self::Flatten | Self::Reshape | Self::Opaque => Ok(0),
+            Self::Average => Ok(merge::flops(inputs, output) + output.len()),
+            Self::Map(_) | Self::Concat | Self::Flatten | Self::Select { .. } | Self::Reshape | Self::Opaque => Ok(0),
         }
     }
 
@@ -159,12 +200,15 @@ impl Word {
             Self::Affine(affine) => Known::new(affine.rows(operands)?),
             Self::Convolution(convolution) => Known::new(convolution.rows(operands)?),
             Self::Scale(scale) => Known::new(scale.known(operands)?),
+            Self::Pool(pool) => Known::new(*pool),
+            Self::Prelu(prelu) => Known::new(prelu.known(operands)?),
             Self::Map(activation) => Known::new(*activation),
             Self::Add => Known::new(merge::Sum),
+            Self::Average => Known::new(merge::Mean),
             Self::Multiply => Known::new(merge::Product),
             Self::Concat => Known::new(merge::SideBySide),
             Self::Flatten => Known::new(merge::Flattened),
-            Self::Reshape | Self::Opaque => Known::new(constant::Anything),
+            Self::Normalise(_) | Self::Select { .. } | Self::Reshape | Self::Opaque => Known::new(constant::Anything),
         })
     }
 }

@@ -120,8 +120,17 @@ impl<'m> Session<'m> {
                 Word::Add => Step::Add,
                 Word::Multiply if node.inputs.len() == 2 => Step::Multiply,
                 Word::Concat => Step::Concat,
-                // These need buffers (a product of more than two does): the layer knows which.
-                Word::Multiply | Word::Convolution(_) | Word::Flatten | Word::Reshape | Word::Opaque => {
+                // These need buffers (a product of more than two does) or have kernels of their own: the layer knows.
+                Word::Multiply
+                | Word::Convolution(_)
+                | Word::Normalise(_)
+                | Word::Pool(_)
+                | Word::Prelu(_)
+                | Word::Average
+                | Word::Flatten
+                | Word::Select { .. }
+                | Word::Reshape
+                | Word::Opaque => {
                     let saved = node.layer.saved(&graph.input_shapes(&node.inputs));
                     let tensors = saved.into_iter().map(|s| match s {
                         Saved::PerSample(shape) => zeros(shape),

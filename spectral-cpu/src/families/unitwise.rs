@@ -5,9 +5,9 @@ use crate::Cpu;
 use crate::kernels::activation::Activate;
 use crate::kernels::crew::Rows;
 use crate::kernels::math::Math;
-use crate::kernels::unitwise::{RowDots, Scale, Standard, StandardVjp};
+use crate::kernels::unitwise::{Bent, BentDots, RowDots, Scale, Standard, StandardVjp};
 use crate::kernels::vector::Lanes;
-use spectral_core::backend::{Diagonal, DiagonalGrads, Standardise, StandardiseVjp, Standardised};
+use spectral_core::backend::{Diagonal, DiagonalGrads, Prelu, PreluGrads, Standardise, StandardiseVjp, Standardised};
 use spectral_core::{Accum, Activation, Result, RowSum, Tensor, Unitwise};
 
 impl Unitwise for Cpu {
@@ -23,6 +23,17 @@ impl Unitwise for Cpu {
         op.check("diagonal_vjp", dz.shape())?;
         grads.check("diagonal_vjp", op.x.shape())?;
         typed!(op.x, E => diagonal_vjp::<E>(self, op, dz, grads))
+    }
+
+    fn prelu(&self, op: &Prelu<'_>, y: &mut Tensor) -> Result<()> {
+        op.check("prelu", y.shape())?;
+        typed!(op.x, E => prelu::<E>(self, op, y))
+    }
+
+    fn prelu_vjp(&self, op: &Prelu<'_>, dy: &Tensor, grads: PreluGrads<'_>) -> Result<()> {
+        op.check("prelu_vjp", dy.shape())?;
+        grads.check("prelu_vjp", op.x.shape())?;
+        typed!(op.x, E => prelu_vjp::<E>(self, op, dy, grads))
     }
 
     fn standardise(&self, op: &Standardise<'_>, to: Standardised<'_>) -> Result<()> {
@@ -78,6 +89,42 @@ fn diagonal_vjp<E: Lanes>(cpu: &Cpu, op: &Diagonal<'_>, dz: &Tensor, grads: Diag
         Some(slot) => super::reduce::row_sums::<E>(cpu, RowSum::Plain, dz, slot.tensor, slot.accum),
         None => Ok(()),
     }
+}
+
+fn prelu<E: Lanes>(cpu: &Cpu, op: &Prelu<'_>, y: &mut Tensor) -> Result<()> {
+    let n = op.x.shape().columns();
+    let (x, slope, y) = (op.x.host::<E>()?, op.slope.host::<E>()?, Rows { values: y.host_mut::<E>()?, width: n });
+    cpu.crew().share(slope.len(), row_grain(n), y, |top, bottom, y| {
+        let (x, slope) = (&x[top * n..bottom * n], &slope[top..bottom]);
+        cpu.simd().run(Bent { x, of: x, slope, to: y.values, accum: Accum::Replace });
+    });
+    Ok(())
+}
+
+fn prelu_vjp<E: Lanes>(cpu: &Cpu, op: &Prelu<'_>, dy: &Tensor, grads: PreluGrads<'_>) -> Result<()> {
+    let n = op.x.shape().columns();
+    let (x, slope, d) = (op.x.host::<E>()?, op.slope.host::<E>()?, dy.host::<E>()?);
+    if let Some(slot) = grads.x {
+        let (to, accum) = (Rows { values: slot.tensor.host_mut::<E>()?, width: n }, slot.accum);
+        cpu.crew().share(slope.len(), row_grain(n), to, |top, bottom, to| {
+            let rows = top * n..bottom * n;
+            cpu.simd().run(Bent {
+                x: &x[rows.clone()],
+                of: &d[rows],
+                slope: &slope[top..bottom],
+                to: to.values,
+                accum,
+            });
+        });
+    }
+    if let Some(slot) = grads.slope {
+        let (out, accum) = (slot.tensor.host_mut::<E>()?, slot.accum);
+        cpu.crew().share(slope.len(), row_grain(n), out, |top, bottom, out| {
+            let rows = top * n..bottom * n;
+            cpu.simd().run(BentDots { x: &x[rows.clone()], d: &d[rows], columns: n, out, accum });
+        });
+    }
+    Ok(())
 }
 
 fn standardise<E: Lanes>(cpu: &Cpu, op: &Standardise<'_>, to: Standardised<'_>) -> Result<()> {

@@ -28,6 +28,15 @@ struct Tanh;
 #[derive(Clone, Copy)]
 struct Softplus;
 
+#[derive(Clone, Copy)]
+struct Silu;
+#[derive(Clone, Copy)]
+struct HardSigmoid;
+#[derive(Clone, Copy)]
+struct HardSwish;
+#[derive(Clone, Copy)]
+struct Clip(f64, f64);
+
 #[inline(always)]
 fn constant<V: Vector>(value: f64) -> V {
     V::splat(spectral_core::Element::of(value))
@@ -126,6 +135,59 @@ impl<E: Math> Pointwise<E> for Softplus {
     }
 }
 
+impl<E: Math> Pointwise<E> for Silu {
+    #[inline(always)]
+    fn value<V: Vector<Elem = E>>(self, x: V) -> V {
+        x.mul(Pointwise::<E>::value(Sigmoid, x))
+    }
+    #[inline(always)]
+    fn slope<V: Vector<Elem = E>>(self, at: V) -> V {
+        let s: V = Pointwise::<E>::value(Sigmoid, at);
+        s.mul(at.fma(constant::<V>(1.0).sub(s), constant(1.0)))
+    }
+}
+
+impl<E: Math> Pointwise<E> for HardSigmoid {
+    #[inline(always)]
+    fn value<V: Vector<Elem = E>>(self, x: V) -> V {
+        // The second operand is what a NaN leaves.
+        constant::<V>(1.0).min(V::zero().max(x.fma(constant(1.0 / 6.0), constant(0.5))))
+    }
+    #[inline(always)]
+    fn slope<V: Vector<Elem = E>>(self, at: V) -> V {
+        let below = V::select(constant::<V>(1.0).gt(at), constant(1.0 / 6.0), V::zero());
+        V::select(at.gt(V::zero()), below, V::zero())
+    }
+}
+
+impl<E: Math> Pointwise<E> for HardSwish {
+    #[inline(always)]
+    fn value<V: Vector<Elem = E>>(self, x: V) -> V {
+        let inner = x.mul(x.fma(constant(1.0 / 6.0), constant(0.5)));
+        let above = V::select(constant::<V>(3.0).le(x), x, inner);
+        V::select(x.le(constant(-3.0)), V::zero(), above)
+    }
+    #[inline(always)]
+    fn slope<V: Vector<Elem = E>>(self, at: V) -> V {
+        let inner = at.fma(constant(1.0 / 3.0), constant(0.5));
+        let above = V::select(constant::<V>(3.0).le(at), constant(1.0), inner);
+        V::select(at.le(constant(-3.0)), V::zero(), above)
+    }
+}
+
+impl<E: Math> Pointwise<E> for Clip {
+    #[inline(always)]
+    fn value<V: Vector<Elem = E>>(self, x: V) -> V {
+        // The second operand is what a NaN leaves.
+        constant::<V>(self.1).min(constant::<V>(self.0).max(x))
+    }
+    #[inline(always)]
+    fn slope<V: Vector<Elem = E>>(self, at: V) -> V {
+        let below = V::select(constant::<V>(self.1).gt(at), constant(1.0), V::zero());
+        V::select(at.gt(constant(self.0)), below, V::zero())
+    }
+}
+
 /// Evaluates `$e` with `$p` bound to the [`Pointwise`] of `$activation`.
 macro_rules! pointwise {
     ($activation:expr, $p:ident => $e:expr) => {
@@ -138,6 +200,10 @@ macro_rules! pointwise {
             Activation::Sigmoid => pointwise!(@ Sigmoid, $p => $e),
             Activation::Tanh => pointwise!(@ Tanh, $p => $e),
             Activation::Softplus => pointwise!(@ Softplus, $p => $e),
+            Activation::Silu => pointwise!(@ Silu, $p => $e),
+            Activation::HardSigmoid => pointwise!(@ HardSigmoid, $p => $e),
+            Activation::HardSwish => pointwise!(@ HardSwish, $p => $e),
+            Activation::Clip { min, max } => pointwise!(@ Clip(min, max), $p => $e),
         }
     };
     (@ $value:expr, $p:ident => $e:expr) => {{

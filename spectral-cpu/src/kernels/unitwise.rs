@@ -47,6 +47,52 @@ impl<E: Lanes> Kernel<E> for RowDots<'_, E> {
     }
 }
 
+/// Some rows of `to (+)= of` where `x > 0`, else `slope * of`.
+pub(crate) struct Bent<'a, E> {
+    pub(crate) x: &'a [E],
+    pub(crate) of: &'a [E],
+    pub(crate) slope: &'a [E],
+    pub(crate) to: &'a mut [E],
+    pub(crate) accum: Accum,
+}
+
+impl<E: Lanes> Kernel<E> for Bent<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Vector<Elem = E>>(self) {
+        let n = self.to.len() / self.slope.len().max(1);
+        for (u, &slope) in self.slope.iter().enumerate() {
+            let (slope, row) = (V::splat(slope), u * n..(u + 1) * n);
+            map::<V>(&self.x[row.clone()], &self.of[row.clone()], &mut self.to[row], self.accum, |x, of| {
+                V::select(x.gt(V::zero()), of, of.mul(slope))
+            });
+        }
+    }
+}
+
+/// Some rows of `out[u] (+)= sum of x[u, i] * d[u, i]` over the values of `x` that are not above 0.
+pub(crate) struct BentDots<'a, E> {
+    pub(crate) x: &'a [E],
+    pub(crate) d: &'a [E],
+    pub(crate) columns: usize,
+    pub(crate) out: &'a mut [E],
+    pub(crate) accum: Accum,
+}
+
+impl<E: Lanes> Kernel<E> for BentDots<'_, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Vector<Elem = E>>(self) {
+        for (u, out) in self.out.iter_mut().enumerate() {
+            let row = u * self.columns..(u + 1) * self.columns;
+            let sum = sum::<V>(&self.x[row.clone()], &self.d[row], |x, d, sum| {
+                V::select(x.gt(V::zero()), sum, x.fma(d, sum))
+            });
+            *out = self.accum.apply(*out, sum);
+        }
+    }
+}
+
 /// Some rows of `y = (x - mean) / sqrt(variance + epsilon)`, with the rows' own mean and variance.
 pub(crate) struct Standard<'a, E> {
     pub(crate) x: &'a [E],

@@ -80,19 +80,23 @@ impl<'a, D: Device> Call<'a, D> {
         self.choice(i64::from(accum == Accum::Add))
     }
 
-    /// The number of an element-wise activation in `kernels/common.cuh`, and its parameter.
+    /// The number of an element-wise activation in `kernels/common.cuh`, and its two parameters.
     pub(crate) fn activation(self, activation: Activation) -> Self {
-        let (number, parameter) = match activation {
-            Activation::Identity | Activation::Softmax => (0, 0.0),
-            Activation::Relu => (1, 0.0),
-            Activation::LeakyRelu { slope } => (2, slope),
-            Activation::Elu { alpha } => (3, alpha),
-            Activation::Gelu => (4, 0.0),
-            Activation::Sigmoid => (5, 0.0),
-            Activation::Tanh => (6, 0.0),
-            Activation::Softplus => (7, 0.0),
+        let (number, [first, second]) = match activation {
+            Activation::Identity | Activation::Softmax => (0, [0.0; 2]),
+            Activation::Relu => (1, [0.0; 2]),
+            Activation::LeakyRelu { slope } => (2, [slope, 0.0]),
+            Activation::Elu { alpha } => (3, [alpha, 0.0]),
+            Activation::Gelu => (4, [0.0; 2]),
+            Activation::Sigmoid => (5, [0.0; 2]),
+            Activation::Tanh => (6, [0.0; 2]),
+            Activation::Softplus => (7, [0.0; 2]),
+            Activation::Silu => (8, [0.0; 2]),
+            Activation::HardSigmoid => (9, [0.0; 2]),
+            Activation::HardSwish => (10, [0.0; 2]),
+            Activation::Clip { min, max } => (11, [min, max]),
         };
-        self.choice(number).real(parameter)
+        self.choice(number).real(first).real(second)
     }
 
     /// Runs it over `n` elements, which is the last argument.

@@ -7,7 +7,7 @@ use spectral_prune::{Prune, compact};
 use spectral_sparse::{Policy, sparsify};
 
 fn conv(channels: usize, stride: usize, padding: usize, activation: Activation) -> Conv2d {
-    Conv2d { stride, padding, ..Conv2d::new(channels, 3, activation) }
+    Conv2d { stride: [stride; 2], padding: padding.into(), ..Conv2d::new(channels, 3, activation) }
 }
 
 /// Convolutions behind each other, with and without padding, through everything that goes between them.

@@ -4,8 +4,8 @@ use super::*;
 use crate::measure::fake::Fake;
 use spectral_core::{
     BackendHandle, ConvKernels, DType, DenseKernels, Elementwise, Linear, Mask, Memory, Packed, PackedLinear, Pattern,
-    Reduce, Reference, Seed, Session, Shape, SparseKernels, SparseLinear, SpectralKernels, Tensor, Unitwise,
-    UpdateKernels, Values, prove,
+    PoolKernels, Reduce, Reference, Samplewise, Seed, Session, Shape, SparseKernels, SparseLinear, SpectralKernels,
+    Tensor, Unitwise, UpdateKernels, Values, prove,
 };
 use spectral_layers::prelude::*;
 use std::sync::Arc;
@@ -108,7 +108,9 @@ impl Packed for Slices {
 }
 impl Reduce for Costly {}
 impl Unitwise for Costly {}
+impl Samplewise for Costly {}
 impl ConvKernels for Costly {}
+impl PoolKernels for Costly {}
 impl UpdateKernels for Costly {}
 impl spectral_core::Backend for Costly {
     fn name(&self) -> &'static str {

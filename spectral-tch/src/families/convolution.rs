@@ -17,7 +17,7 @@ impl ConvKernels for Torch {
         let (columns, (mut y, pre), grid) = (matrix(scratch)?, results(y, pre)?, Grid::of(op, shape)?);
         self.call(|| {
             grid.columns(&columns)?.f_copy_(&grid.windows(&x)?)?;
-            product(&w, &columns, &mut y, Accum::Replace)?;
+            grouped(op.groups, [&w, &columns], &mut y, Accum::Replace)?;
             finish(&mut y, bias.as_ref(), op.activation, pre)
         })
     }
@@ -30,7 +30,13 @@ impl ConvKernels for Torch {
         let (w, d, mut columns, grid) = (matrix(op.weight)?, matrix(dz)?, matrix(scratch)?, Grid::of(op, shape)?);
         if let Some(slot) = grads.weight {
             let mut to = matrix(slot.tensor)?;
-            self.call(|| product(&d, &columns.f_tr()?, &mut to, slot.accum))?;
+            self.call(|| match op.groups {
+                1 => product(&d, &columns.f_tr()?, &mut to, slot.accum),
+                n => {
+                    let products = apart(n, &d)?.f_bmm(&apart(n, &columns)?.f_transpose(1, 2)?)?;
+                    store(&products.f_view_as(&to)?, &mut to, slot.accum)
+                }
+            })?;
         }
         if let Some(slot) = grads.bias {
             let mut to = flat(slot.tensor)?;
@@ -39,7 +45,13 @@ impl ConvKernels for Torch {
         let Some(slot) = grads.x else { return Ok(()) };
         let mut to = shaped(slot.tensor)?;
         self.call(|| {
-            product(&w.f_tr()?, &d, &mut columns, Accum::Replace)?;
+            match op.groups {
+                1 => product(&w.f_tr()?, &d, &mut columns, Accum::Replace)?,
+                n => {
+                    let products = apart(n, &w)?.f_transpose(1, 2)?.f_bmm(&apart(n, &d)?)?;
+                    columns.f_copy_(&products.f_view_as(&columns)?)?;
+                }
+            }
             store(&grid.folded(&grid.columns(&columns)?, &to)?, &mut to, slot.accum)
         })
     }
@@ -53,12 +65,34 @@ impl ConvKernels for Torch {
     }
 }
 
+/// The rows of a matrix in as many equal parts: `[groups, rows / groups, columns]`.
+fn apart(groups: usize, matrix: &tch::Tensor) -> Result<tch::Tensor, TchError> {
+    let (rows, columns) = matrix.size2()?;
+    matrix.f_view_([count(groups), rows / count(groups), columns])
+}
+
+/// `to (+)= weight columns`, group by group.
+fn grouped(
+    groups: usize,
+    [weight, columns]: [&tch::Tensor; 2],
+    to: &mut tch::Tensor,
+    accum: Accum,
+) -> Result<(), TchError> {
+    if groups == 1 {
+        return product(weight, columns, to, accum);
+    }
+    let products = apart(groups, weight)?.f_bmm(&apart(groups, columns)?)?;
+    store(&products.f_view_as(to)?, to, accum)
+}
+
 /// Extents of images and places.
 struct Grid {
     channels: i64,
-    kernel: i64,
-    stride: i64,
-    padding: i64,
+    kernel: [i64; 2],
+    stride: [i64; 2],
+    /// Above, below, left, right.
+    padding: [i64; 4],
+    dilation: [i64; 2],
     height: i64,
     width: i64,
     rows: i64,
@@ -74,9 +108,10 @@ impl Grid {
         let window = op.window;
         Ok(Self {
             channels: count(channels),
-            kernel: count(window.kernel),
-            stride: count(window.stride),
-            padding: count(window.padding),
+            kernel: window.kernel.map(count),
+            stride: window.stride.map(count),
+            padding: window.padding.map(count),
+            dilation: window.dilation.map(count),
             height: count(height),
             width: count(width),
             rows: count(rows),
@@ -87,31 +122,40 @@ impl Grid {
 
     /// The matrix of windows with all its axes: `[channels, kernel, kernel, rows, columns, batch]`.
     fn columns(&self, matrix: &tch::Tensor) -> Result<tch::Tensor, TchError> {
-        matrix.f_view_([self.channels, self.kernel, self.kernel, self.rows, self.columns, self.batch])
+        let [height, width] = self.kernel;
+        matrix.f_view_([self.channels, height, width, self.rows, self.columns, self.batch])
     }
 
     /// The windows of images, with those axes.
     fn windows(&self, x: &tch::Tensor) -> Result<tch::Tensor, TchError> {
-        let p = self.padding;
-        let padded = if p == 0 { x.shallow_clone() } else { x.f_constant_pad_nd([0, 0, p, p, p, p])? };
-        let slid = padded.f_unfold(1, self.kernel, self.stride)?.f_unfold(2, self.kernel, self.stride)?;
-        slid.f_permute([0, 4, 5, 1, 2, 3])
+        let ([top, bottom, left, right], [down, across]) = (self.padding, self.stride);
+        let padded = match self.padding {
+            [0, 0, 0, 0] => x.shallow_clone(),
+            _ => x.f_constant_pad_nd([0, 0, left, right, top, bottom])?,
+        };
+        let [height, width] = [0, 1].map(|i| (self.kernel[i] - 1) * self.dilation[i] + 1);
+        let slid = padded.f_unfold(1, height, down)?.f_unfold(2, width, across)?;
+        // Of what a window covers, the values that it has.
+        let taken = slid.f_slice(4, 0, height, self.dilation[0])?.f_slice(5, 0, width, self.dilation[1])?;
+        taken.f_permute([0, 4, 5, 1, 2, 3])
     }
 
     /// Every value of the windows added to the value of the image it was taken from.
     fn folded(&self, windows: &tch::Tensor, like: &tch::Tensor) -> Result<tch::Tensor, TchError> {
-        let (p, options) = (self.padding, (like.f_kind()?, like.device()));
-        let (height, width) = (self.height + 2 * p, self.width + 2 * p);
+        let ([top, bottom, left, right], options) = (self.padding, (like.f_kind()?, like.device()));
+        let (height, width) = (self.height + top + bottom, self.width + left + right);
         let image = tch::Tensor::f_zeros([self.channels, height, width, self.batch], options)?;
-        let along = |axis, offset, places: i64, of: &tch::Tensor| {
-            of.f_slice(axis, offset, offset + (places - 1) * self.stride + 1, self.stride)
+        let along = |axis: usize, tap: i64, places: i64, of: &tch::Tensor| {
+            let (offset, stride) = (tap * self.dilation[axis], self.stride[axis]);
+            of.f_slice(axis as i64 + 1, offset, offset + (places - 1) * stride + 1, stride)
         };
-        for a in 0..self.kernel {
-            for b in 0..self.kernel {
-                let taken = along(2, b, self.columns, &along(1, a, self.rows, &image)?)?;
+        let [tall, wide] = self.kernel;
+        for a in 0..tall {
+            for b in 0..wide {
+                let taken = along(1, b, self.columns, &along(0, a, self.rows, &image)?)?;
                 let _ = { taken }.f_add_(&windows.f_select(1, a)?.f_select(1, b)?)?;
             }
         }
-        image.f_narrow(1, p, self.height)?.f_narrow(2, p, self.width)
+        image.f_narrow(1, top, self.height)?.f_narrow(2, left, self.width)
     }
 }

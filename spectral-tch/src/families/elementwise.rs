@@ -96,6 +96,13 @@ pub(super) fn activated(act: Activation, x: &tch::Tensor) -> Result<tch::Tensor,
         Activation::Tanh => x.f_tanh(),
         // libtorch's own is the identity above 20.
         Activation::Softplus => x.f_clamp_min(0.0)?.f_add_(&x.f_abs()?.f_neg_()?.f_exp_()?.f_log1p_()?),
+        Activation::Silu => x.f_silu(),
+        Activation::HardSigmoid => x.f_mul_scalar(1.0 / 6.0)?.f_add_scalar_(0.5)?.f_clamp_(0.0, 1.0),
+        Activation::HardSwish => {
+            let inner = x.f_mul_scalar(1.0 / 6.0)?.f_add_scalar_(0.5)?.f_mul_(x)?;
+            x.f_where_self(&x.f_ge(3.0)?, &inner.f_masked_fill(&x.f_le(-3.0)?, 0.0)?)
+        }
+        Activation::Clip { min, max } => x.f_clamp(min, max),
         Activation::Softmax => x.f_softmax(0, None),
     }
 }
@@ -117,7 +124,22 @@ fn slope(act: Activation, at: &tch::Tensor) -> Result<tch::Tensor, TchError> {
         Activation::Sigmoid => at.f_rsub_scalar(1.0)?.f_mul_(at),
         Activation::Tanh => at.f_square()?.f_rsub_scalar(1.0),
         Activation::Softplus => at.f_neg()?.f_expm1_()?.f_neg_(),
+        Activation::Silu => {
+            let s = at.f_sigmoid()?;
+            s.f_rsub_scalar(1.0)?.f_mul_(at)?.f_add_scalar_(1.0)?.f_mul_(&s)
+        }
+        Activation::HardSigmoid => between(at, 0.0, 1.0)?.f_mul_scalar(1.0 / 6.0),
+        Activation::HardSwish => {
+            let inner = at.f_mul_scalar(1.0 / 3.0)?.f_add_scalar_(0.5)?;
+            inner.f_masked_fill_(&at.f_ge(3.0)?, 1.0)?.f_masked_fill_(&at.f_le(-3.0)?, 0.0)
+        }
+        Activation::Clip { min, max } => between(at, min, max),
     }
+}
+
+/// 1 where `x` is between two limits, 0 elsewhere.
+fn between(x: &tch::Tensor, min: f64, max: f64) -> Result<tch::Tensor, TchError> {
+    x.f_gt(min)?.f_logical_and(&x.f_lt(max)?)?.f_to_dtype(x.f_kind()?, false, false)
 }
 
 /// Which of `len` elements are dropped: [`hash64`](spectral_core::hash64) in libtorch's signed integers, whose

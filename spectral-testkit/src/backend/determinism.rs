@@ -3,7 +3,8 @@
 use crate::Report;
 use spectral_core::backend::{
     Accum, Conv2d, ConvGrads, Determinism, Diagonal, Family, GradSlot, Linear, LinearGrads, LossKernel, LossKind,
-    OuterProduct, PackedLinear, RowSum, Rule, SparseGrads, SparseLinear, SpectralGrads, SpectralWeight, Update, Window,
+    OuterProduct, PackedLinear, Pool2d, Pool2dVjp, Pooling, Prelu, PreluGrads, RowSum, Rule, SampleNorm, SampleNormVjp,
+    SparseGrads, SparseLinear, SpectralGrads, SpectralWeight, Update, Window,
 };
 use spectral_core::{Activation, Backend, BackendHandle, DType, Kernel, Pattern, Result, Seed, Shape, Tensor};
 
@@ -12,14 +13,16 @@ const OUT: usize = 301;
 const IN: usize = 517;
 const BATCH: usize = 331;
 
-const FAMILIES: [Family; 9] = [
+const FAMILIES: [Family; 11] = [
     Family::Memory,
     Family::Elementwise,
     Family::Dense,
     Family::Spectral,
     Family::Sparse,
     Family::Unitwise,
+    Family::Samplewise,
     Family::Convolution,
+    Family::Pooling,
     Family::Reduce,
     Family::Update,
 ];
@@ -95,7 +98,9 @@ impl<'a> Work<'a> {
             Family::Spectral => self.spectral(),
             Family::Sparse => self.sparse(),
             Family::Unitwise => self.unitwise(),
+            Family::Samplewise => self.samplewise(),
             Family::Convolution => self.convolution(),
+            Family::Pooling => self.pooling(),
             Family::Reduce => self.reduce(),
             Family::Update => self.update(),
         }?;
@@ -175,14 +180,45 @@ impl<'a> Work<'a> {
     fn unitwise(&mut self) -> Result<()> {
         let (x, scale) = (self.random(Shape::matrix(IN, BATCH))?, self.random(Shape::vector(IN))?);
         let op = Diagonal { x: &x, scale: &scale, bias: None, activation: Activation::Tanh };
-        self.result(x.shape(), |b, y| b.diagonal(&op, y, None))
+        self.result(x.shape(), |b, y| b.diagonal(&op, y, None))?;
+        let op = Prelu { x: &x, slope: &scale };
+        let dy = self.random(x.shape())?;
+        self.result(scale.shape(), |b, d| b.prelu_vjp(&op, &dy, PreluGrads { x: None, slope: slot(d) }))
+    }
+
+    fn samplewise(&mut self) -> Result<()> {
+        let (x, scale, dy) = (
+            self.random(Shape::matrix(IN, BATCH))?,
+            self.random(Shape::vector(IN))?,
+            self.random(Shape::matrix(IN, BATCH))?,
+        );
+        let (mut y, mut variance) = (self.random(x.shape())?, self.random(Shape::vector(BATCH))?);
+        self.backend.normalise_samples(&SampleNorm { x: &x, epsilon: 1e-3 }, &mut y, &mut variance)?;
+        let op = SampleNormVjp { y: &y, variance: &variance, epsilon: 1e-3, scale: &scale, dy: &dy };
+        self.result(x.shape(), |b, dx| b.normalise_samples_vjp(&op, GradSlot { tensor: dx, accum: Accum::Replace }))?;
+        self.results.push(y);
+        Ok(())
+    }
+
+    fn pooling(&mut self) -> Result<()> {
+        let x = self.random(Shape::new(&[3, 23, 21, 37])?)?;
+        for pooling in [Pooling::Max, Pooling::Average { padding: false }] {
+            let of = Pool2d { x: &x, window: Window { padding: [1; 4], ..Window::square(3) }, pooling };
+            let (dy, mut y) = (self.random(of.output("determinism")?)?, self.random(of.output("determinism")?)?);
+            self.backend.pool2d(&of, &mut y)?;
+            let op = Pool2dVjp { of, y: &y, dy: &dy };
+            self.result(x.shape(), |b, dx| b.pool2d_vjp(&op, GradSlot { tensor: dx, accum: Accum::Replace }))?;
+            self.results.push(y);
+        }
+        Ok(())
     }
 
     fn convolution(&mut self) -> Result<()> {
         let x = self.random(Shape::new(&[3, 13, 11, 37])?)?;
         let weight = self.random(Shape::new(&[5, 3, 3, 3])?)?;
-        let window = Window { kernel: 3, stride: 1, padding: 1 };
-        let op = Conv2d { x: &x, weight: &weight, bias: None, window, activation: Activation::Identity };
+        let window = Window { padding: [1; 4], ..Window::square(3) };
+        let activation = Activation::Identity;
+        let op = Conv2d { x: &x, weight: &weight, bias: None, window, groups: 1, activation };
         let (shape, mut scratch) = (op.output("determinism")?, self.random(op.columns("determinism")?)?);
         let dz = self.random(shape)?;
         self.result(shape, |b, y| b.conv2d(&op, &mut scratch, y, None))?;

@@ -2,9 +2,9 @@
 
 use crate::support::{bits, blobs, network};
 use spectral_core::{
-    Backend, ConvKernels, DType, DenseKernels, Elementwise, Error, Evaluate, HostBuffer, Mask, Memory, Reduce,
-    Reference, Result, Seed, Shape, SparseKernels, SpectralKernels, Storage, Tensor, Trainable, Unitwise,
-    UpdateKernels, Values,
+    Backend, ConvKernels, DType, DenseKernels, Elementwise, Error, Evaluate, HostBuffer, Mask, Memory, PoolKernels,
+    Reduce, Reference, Result, Samplewise, Seed, Shape, SparseKernels, SpectralKernels, Storage, Tensor, Trainable,
+    Unitwise, UpdateKernels, Values,
 };
 use spectral_cpu::Cpu;
 use spectral_train::{Adam, Evaluator, Trainer};
@@ -68,7 +68,9 @@ impl SpectralKernels for Remote {}
 impl SparseKernels for Remote {}
 impl Reduce for Remote {}
 impl Unitwise for Remote {}
+impl Samplewise for Remote {}
 impl ConvKernels for Remote {}
+impl PoolKernels for Remote {}
 impl UpdateKernels for Remote {}
 impl Backend for Remote {
     fn name(&self) -> &'static str {

@@ -9,19 +9,22 @@ use crate::tensor::Shape;
 /// `y = act(w * x + b)` with a window that slides over images. A unit is a channel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Convolution {
-    /// Weights `[out, in, kernel, kernel]`.
+    /// Weights `[out, in / groups, kernel height, kernel width]`.
     pub weight: Operand,
     /// Bias `[out]`.
     pub bias: Option<Operand>,
     /// The window.
     pub window: Window,
+    /// Equal parts of the channels that are convolved apart, at least 1.
+    pub groups: usize,
     /// Applied to every output; element-wise.
     pub activation: Activation,
 }
 
 impl Convolution {
     pub(super) fn units(&self) -> Units {
-        if self.activation.is_elementwise() { Units::Own } else { Units::Fixed }
+        // All groups have as many channels: none can lose one alone.
+        if self.activation.is_elementwise() && self.groups == 1 { Units::Own } else { Units::Fixed }
     }
 
     pub(super) fn flops(&self, operands: &Operands<'_>, output: Shape) -> Result<usize> {
@@ -44,7 +47,7 @@ impl Convolution {
             entries.extend(seen.map(|(c, taps)| (c as u32, taps.iter().sum::<f64>())));
             starts.push(entries.len());
         }
-        let (bias, padded) = (operands.host(self.bias, rows)?, self.window.padding > 0);
+        let (bias, padded) = (operands.host(self.bias, rows)?, self.window.is_padded());
         Ok(Rows { starts, entries, inputs, padded, bias, activation: self.activation })
     }
 }

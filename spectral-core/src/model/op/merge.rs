@@ -19,6 +19,16 @@ impl Inference for Sum {
     }
 }
 
+/// The mean of the inputs.
+#[derive(Debug)]
+pub(super) struct Mean;
+
+impl Inference for Mean {
+    fn constant(&self, unit: usize, sizes: &[usize], each: usize, ask: &Ask<'_>) -> Option<f64> {
+        Sum.constant(unit, sizes, each, ask).map(|sum| sum / sizes.len() as f64)
+    }
+}
+
 /// The product of the inputs.
 #[derive(Debug)]
 pub(super) struct Product;

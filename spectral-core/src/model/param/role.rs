@@ -21,12 +21,22 @@ pub enum Role {
     Gain,
     /// A running average over batches, not trained by gradients.
     Statistic,
+    /// A slope per unit on the negative side of an activation.
+    Slope,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 7] =
-        [Self::Weight, Self::Bias, Self::Basis, Self::EigenvalueIn, Self::EigenvalueOut, Self::Gain, Self::Statistic];
+    pub const ALL: [Self; 8] = [
+        Self::Weight,
+        Self::Bias,
+        Self::Basis,
+        Self::EigenvalueIn,
+        Self::EigenvalueOut,
+        Self::Gain,
+        Self::Statistic,
+        Self::Slope,
+    ];
 
     /// Whether the parameter is a matrix that pruning by weight works on.
     pub fn is_matrix(self) -> bool {
@@ -43,6 +53,7 @@ impl Role {
             Self::EigenvalueOut => "eigenvalue_out",
             Self::Gain => "gain",
             Self::Statistic => "statistic",
+            Self::Slope => "slope",
         }
     }
 }
