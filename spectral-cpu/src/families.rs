@@ -12,8 +12,6 @@ mod spectral;
 mod unitwise;
 mod update;
 
-use spectral_core::{Error, Result, Shape};
-
 /// Elements of one panel of an element-wise kernel; smaller tensors stay on the calling thread.
 pub(crate) const GRAIN: usize = 32 * 1024;
 
@@ -38,8 +36,3 @@ macro_rules! typed {
     };
 }
 pub(crate) use typed;
-
-/// Checks that `got` is the shape `op` needs.
-pub(crate) fn expect(op: &'static str, expected: Shape, got: Shape) -> Result<()> {
-    if expected == got { Ok(()) } else { Err(Error::shape(op, expected, got)) }
-}

@@ -5,7 +5,7 @@ mod global;
 mod max;
 
 pub use avg::AvgPool;
-pub use global::GlobalPool;
+pub use global::{Global, GlobalPool};
 pub use max::MaxPool;
 
 use crate::check;

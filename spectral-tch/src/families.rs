@@ -11,13 +11,8 @@ mod spectral;
 mod unitwise;
 mod update;
 
-use spectral_core::{Accum, Error, GradSlot, Result, Shape, Tensor};
+use spectral_core::{Accum, GradSlot, Result, Tensor};
 use tch::TchError;
-
-/// Checks that `got` is the shape `op` needs.
-fn expect(op: &'static str, expected: Shape, got: Shape) -> Result<()> {
-    if expected == got { Ok(()) } else { Err(Error::shape(op, expected, got)) }
-}
 
 /// `to (+)= value`.
 fn store(value: &tch::Tensor, to: &mut tch::Tensor, accum: Accum) -> Result<(), TchError> {
@@ -40,14 +35,10 @@ fn row_sums(of: &tch::Tensor, to: &mut tch::Tensor, accum: Accum) -> Result<(), 
     store(&of.f_sum_dim_intlist([1i64].as_slice(), false, None)?, to, accum)
 }
 
-/// Where a wanted gradient of `shape` goes: a view that `open` makes, and how.
+/// Where a wanted gradient goes: a view that `open` makes, and how.
 fn wanted(
-    op: &'static str,
     slot: Option<GradSlot<'_>>,
-    shape: Shape,
     open: impl FnOnce(&Tensor) -> Result<tch::Tensor>,
 ) -> Result<Option<(tch::Tensor, Accum)>> {
-    let Some(slot) = slot else { return Ok(None) };
-    expect(op, shape, slot.tensor.shape())?;
-    Ok(Some((open(slot.tensor)?, slot.accum)))
+    slot.map(|slot| Ok((open(slot.tensor)?, slot.accum))).transpose()
 }

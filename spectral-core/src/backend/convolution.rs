@@ -1,6 +1,6 @@
 //! Convolutions over images, and tensors seen in another shape.
 
-use super::{Accum, Elementwise, GradSlot, Window, expect};
+use super::{Accum, Elementwise, GradSlot, Window, check_pre, check_slots, expect};
 use crate::backend::Activation;
 use crate::backend::dense::{bias_gradient, finish};
 use crate::backend::elementwise::accumulate;
@@ -89,12 +89,7 @@ impl ConvGrads<'_> {
     /// One does not fit.
     pub fn check(&self, op: &'static str, of: &Conv2d<'_>) -> Result<()> {
         let (x, weight) = (of.x.shape(), of.weight.shape());
-        for (slot, shape) in [(&self.x, x), (&self.weight, weight), (&self.bias, Shape::vector(weight.rows()))] {
-            if let Some(slot) = slot {
-                expect(op, shape, slot.tensor.shape())?;
-            }
-        }
-        Ok(())
+        check_slots(op, [(&self.x, x), (&self.weight, weight), (&self.bias, Shape::vector(weight.rows()))])
     }
 }
 
@@ -106,9 +101,25 @@ pub trait ConvKernels: Elementwise {
     /// # Errors
     /// Shapes do not fit or the activation is softmax.
     fn conv2d(&self, op: &Conv2d<'_>, scratch: &mut Tensor, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
-        let shape = op.output("conv2d")?;
-        expect("conv2d", shape, y.shape())?;
+        expect("conv2d", op.output("conv2d")?, y.shape())?;
         expect("conv2d", op.columns("conv2d")?, scratch.shape())?;
+        check_pre("conv2d", y, pre.as_deref())?;
+        self.conv2d_kernel(op, scratch, y, pre)
+    }
+
+    /// [`conv2d`](Self::conv2d) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn conv2d_kernel(
+        &self,
+        op: &Conv2d<'_>,
+        scratch: &mut Tensor,
+        y: &mut Tensor,
+        pre: Option<&mut Tensor>,
+    ) -> Result<()> {
+        let _ = scratch;
+        let shape = op.output("conv2d")?;
         let (x, w) = (self.download(op.x)?, self.download(op.weight)?);
         let mut z = vec![0.0; shape.len()];
         taps(op, shape, |at, weight, input| z[at] += w[weight] * x[input]);
@@ -121,10 +132,25 @@ pub trait ConvKernels: Elementwise {
     /// # Errors
     /// Shapes do not fit.
     fn conv2d_vjp(&self, op: &Conv2d<'_>, scratch: &mut Tensor, dz: &Tensor, grads: ConvGrads<'_>) -> Result<()> {
-        let shape = op.output("conv2d_vjp")?;
-        expect("conv2d_vjp", shape, dz.shape())?;
+        expect("conv2d_vjp", op.output("conv2d_vjp")?, dz.shape())?;
         expect("conv2d_vjp", op.columns("conv2d_vjp")?, scratch.shape())?;
         grads.check("conv2d_vjp", op)?;
+        self.conv2d_vjp_kernel(op, scratch, dz, grads)
+    }
+
+    /// [`conv2d_vjp`](Self::conv2d_vjp) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn conv2d_vjp_kernel(
+        &self,
+        op: &Conv2d<'_>,
+        scratch: &mut Tensor,
+        dz: &Tensor,
+        grads: ConvGrads<'_>,
+    ) -> Result<()> {
+        let _ = scratch;
+        let shape = op.output("conv2d_vjp")?;
         let d = self.download(dz)?;
         if let Some(slot) = grads.x {
             let (w, mut dx) = (self.download(op.weight)?, vec![0.0; op.x.len()]);
@@ -147,6 +173,14 @@ pub trait ConvKernels: Elementwise {
         if x.len() != y.len() {
             return Err(Error::shape("reshaped", x.shape(), y.shape()));
         }
+        self.reshaped_kernel(x, y, accum)
+    }
+
+    /// [`reshaped`](Self::reshaped) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn reshaped_kernel(&self, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         accumulate(self, self.download(x)?, y, accum)
     }
 }

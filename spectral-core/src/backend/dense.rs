@@ -1,6 +1,6 @@
 //! Products with dense weights.
 
-use super::{Elementwise, GradSlot, expect};
+use super::{Elementwise, GradSlot, check_pre, check_slots, expect};
 use crate::backend::Activation;
 use crate::backend::elementwise::accumulate;
 use crate::base::{Error, Result};
@@ -63,6 +63,16 @@ pub struct LinearGrads<'a> {
     pub bias: Option<GradSlot<'a>>,
 }
 
+impl LinearGrads<'_> {
+    /// Checks all shapes against those of inputs and weights.
+    ///
+    /// # Errors
+    /// One does not fit.
+    pub fn check(&self, op: &'static str, x: Shape, weight: Shape) -> Result<()> {
+        check_slots(op, [(&self.x, x), (&self.weight, weight), (&self.bias, Shape::vector(weight.rows()))])
+    }
+}
+
 /// Dense products.
 pub trait DenseKernels: Elementwise {
     /// `y = act(W x + b)`, and `pre = W x + b` where asked for.
@@ -71,6 +81,15 @@ pub trait DenseKernels: Elementwise {
     /// Shapes do not fit or the activation is softmax.
     fn linear(&self, op: &Linear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
         op.check("linear", y.shape())?;
+        check_pre("linear", y, pre.as_deref())?;
+        self.linear_kernel(op, y, pre)
+    }
+
+    /// [`linear`](Self::linear) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn linear_kernel(&self, op: &Linear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
         let (x, w) = (self.download(op.x)?, self.download(op.weight)?);
         let mut z = product(&w, &x, op.weight.shape().rows(), op.weight.shape().columns(), op.x.shape().columns());
         finish(self, &mut z, op.bias, op.activation, y, pre)
@@ -82,15 +101,22 @@ pub trait DenseKernels: Elementwise {
     /// Shapes do not fit.
     fn linear_vjp(&self, op: &Linear<'_>, dz: &Tensor, grads: LinearGrads<'_>) -> Result<()> {
         op.check("linear_vjp", dz.shape())?;
+        grads.check("linear_vjp", op.x.shape(), op.weight.shape())?;
+        self.linear_vjp_kernel(op, dz, grads)
+    }
+
+    /// [`linear_vjp`](Self::linear_vjp) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn linear_vjp_kernel(&self, op: &Linear<'_>, dz: &Tensor, grads: LinearGrads<'_>) -> Result<()> {
         let (out, inputs, batch) = (op.weight.shape().rows(), op.weight.shape().columns(), op.x.shape().columns());
         let d = self.download(dz)?;
         if let Some(slot) = grads.x {
-            expect("linear_vjp", op.x.shape(), slot.tensor.shape())?;
             let wt = transpose(&self.download(op.weight)?, out, inputs);
             accumulate(self, product(&wt, &d, inputs, out, batch), slot.tensor, slot.accum)?;
         }
         if let Some(slot) = grads.weight {
-            expect("linear_vjp", op.weight.shape(), slot.tensor.shape())?;
             let xt = transpose(&self.download(op.x)?, inputs, batch);
             accumulate(self, product(&d, &xt, out, batch, inputs), slot.tensor, slot.accum)?;
         }
@@ -114,7 +140,6 @@ pub(super) fn finish<B: Elementwise + ?Sized>(
         }
     }
     if let Some(pre) = pre {
-        expect("pre-activation", y.shape(), pre.shape())?;
         backend.write(z, pre)?;
     }
     z.iter_mut().for_each(|z| *z = act.value(*z));
@@ -130,7 +155,6 @@ pub(super) fn bias_gradient<B: Elementwise + ?Sized>(
     slot: Option<GradSlot<'_>>,
 ) -> Result<()> {
     let Some(slot) = slot else { return Ok(()) };
-    expect("bias gradient", Shape::vector(out), slot.tensor.shape())?;
     let sums = (0..out).map(|o| dz[o * batch..(o + 1) * batch].iter().sum()).collect();
     accumulate(backend, sums, slot.tensor, slot.accum)
 }

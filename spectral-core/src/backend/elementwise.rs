@@ -46,6 +46,14 @@ pub trait Elementwise: Memory {
     /// Shapes differ.
     fn activate(&self, act: Activation, x: &Tensor, y: &mut Tensor) -> Result<()> {
         expect("activate", x.shape(), y.shape())?;
+        self.activate_kernel(act, x, y)
+    }
+
+    /// [`activate`](Self::activate) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn activate_kernel(&self, act: Activation, x: &Tensor, y: &mut Tensor) -> Result<()> {
         let mut v = self.download(x)?;
         if act.is_elementwise() {
             v.iter_mut().for_each(|v| *v = act.value(*v));
@@ -64,6 +72,14 @@ pub trait Elementwise: Memory {
     /// Shapes differ.
     fn activate_vjp(&self, act: Activation, at: &Tensor, dy: &mut Tensor) -> Result<()> {
         expect("activate_vjp", at.shape(), dy.shape())?;
+        self.activate_vjp_kernel(act, at, dy)
+    }
+
+    /// [`activate_vjp`](Self::activate_vjp) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn activate_vjp_kernel(&self, act: Activation, at: &Tensor, dy: &mut Tensor) -> Result<()> {
         let (at, mut d) = (self.download(at)?, self.download(dy)?);
         if act.is_elementwise() {
             for (d, at) in d.iter_mut().zip(at) {
@@ -87,6 +103,14 @@ pub trait Elementwise: Memory {
     /// Shapes differ.
     fn scale(&self, alpha: f64, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         expect("scale", x.shape(), y.shape())?;
+        self.scale_kernel(alpha, x, y, accum)
+    }
+
+    /// [`scale`](Self::scale) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn scale_kernel(&self, alpha: f64, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         let mut v = self.download(x)?;
         v.iter_mut().for_each(|v| *v *= alpha);
         accumulate(self, v, y, accum)
@@ -99,6 +123,14 @@ pub trait Elementwise: Memory {
     fn multiply(&self, a: &Tensor, b: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         expect("multiply", a.shape(), b.shape())?;
         expect("multiply", a.shape(), y.shape())?;
+        self.multiply_kernel(a, b, y, accum)
+    }
+
+    /// [`multiply`](Self::multiply) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn multiply_kernel(&self, a: &Tensor, b: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         let mut v = self.download(a)?;
         for (v, b) in v.iter_mut().zip(self.download(b)?) {
             *v *= b;
@@ -112,6 +144,14 @@ pub trait Elementwise: Memory {
     /// The batches differ or a row is out of range.
     fn copy_rows(&self, op: RowCopy, from: &Tensor, to: &mut Tensor, accum: Accum) -> Result<()> {
         op.check(from, to)?;
+        self.copy_rows_kernel(op, from, to, accum)
+    }
+
+    /// [`copy_rows`](Self::copy_rows) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn copy_rows_kernel(&self, op: RowCopy, from: &Tensor, to: &mut Tensor, accum: Accum) -> Result<()> {
         let n = from.shape().columns();
         let (source, mut target) = (self.download(from)?, self.download(to)?);
         for i in 0..op.rows * n {
@@ -127,6 +167,14 @@ pub trait Elementwise: Memory {
     /// Shapes differ.
     fn dropout(&self, op: Dropout, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         expect("dropout", x.shape(), y.shape())?;
+        self.dropout_kernel(op, x, y, accum)
+    }
+
+    /// [`dropout`](Self::dropout) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn dropout_kernel(&self, op: Dropout, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         let mut v = self.download(x)?;
         for (i, v) in v.iter_mut().enumerate() {
             *v = if hash64(op.key, i as u64) < op.threshold() { 0.0 } else { *v * op.scale() };
@@ -140,6 +188,14 @@ pub trait Elementwise: Memory {
     /// Shapes differ.
     fn penalty_vjp(&self, penalty: Penalty, factor: f64, x: &Tensor, dx: &mut Tensor) -> Result<()> {
         expect("penalty_vjp", x.shape(), dx.shape())?;
+        self.penalty_vjp_kernel(penalty, factor, x, dx)
+    }
+
+    /// [`penalty_vjp`](Self::penalty_vjp) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn penalty_vjp_kernel(&self, penalty: Penalty, factor: f64, x: &Tensor, dx: &mut Tensor) -> Result<()> {
         let mut v = self.download(x)?;
         v.iter_mut().for_each(|v| {
             let sign = if *v == 0.0 { 0.0 } else { v.signum() };
@@ -166,6 +222,14 @@ pub trait Elementwise: Memory {
         if mask.len() != t.len() {
             return Err(Error::shape("zero_where", t.shape(), format!("a mask over {} entries", mask.len())));
         }
+        self.zero_where_kernel(mask, t)
+    }
+
+    /// [`zero_where`](Self::zero_where) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn zero_where_kernel(&self, mask: &Mask, t: &mut Tensor) -> Result<()> {
         let mut v = self.download(t)?;
         mask.iter().for_each(|i| v[i] = 0.0);
         self.write(&v, t)

@@ -64,6 +64,14 @@ pub trait Memory: std::fmt::Debug + Send + Sync {
     /// Shape or device do not match.
     fn copy(&self, from: &Tensor, to: &mut Tensor) -> Result<()> {
         super::expect("copy", to.shape(), from.shape())?;
+        self.copy_kernel(from, to)
+    }
+
+    /// [`copy`](Self::copy) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// A tensor is on another device.
+    fn copy_kernel(&self, from: &Tensor, to: &mut Tensor) -> Result<()> {
         self.write(&self.download(from)?, to)
     }
 

@@ -83,8 +83,16 @@ pub trait PoolKernels: Elementwise {
     /// # Errors
     /// Shapes do not fit.
     fn pool2d(&self, op: &Pool2d<'_>, y: &mut Tensor) -> Result<()> {
+        expect("pool2d", op.output("pool2d")?, y.shape())?;
+        self.pool2d_kernel(op, y)
+    }
+
+    /// [`pool2d`](Self::pool2d) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn pool2d_kernel(&self, op: &Pool2d<'_>, y: &mut Tensor) -> Result<()> {
         let shape = op.output("pool2d")?;
-        expect("pool2d", shape, y.shape())?;
         let x = self.download(op.x)?;
         let mut values = Vec::with_capacity(shape.len());
         windows(op, shape, |_, seen| {
@@ -102,6 +110,14 @@ pub trait PoolKernels: Elementwise {
     /// Shapes do not fit.
     fn pool2d_vjp(&self, op: &Pool2dVjp<'_>, dx: GradSlot<'_>) -> Result<()> {
         op.check("pool2d_vjp", dx.tensor.shape())?;
+        self.pool2d_vjp_kernel(op, dx)
+    }
+
+    /// [`pool2d_vjp`](Self::pool2d_vjp) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn pool2d_vjp_kernel(&self, op: &Pool2dVjp<'_>, dx: GradSlot<'_>) -> Result<()> {
         let (x, y, dy) = (self.download(op.of.x)?, self.download(op.y)?, self.download(op.dy)?);
         let mut d = vec![0.0; x.len()];
         windows(&op.of, op.y.shape(), |at, seen| match op.of.pooling {

@@ -46,6 +46,14 @@ pub trait Reduce: Memory {
     /// Shapes do not fit.
     fn row_sums(&self, sum: RowSum, x: &Tensor, sums: &mut Tensor, accum: Accum) -> Result<()> {
         expect("row_sums", Shape::vector(x.shape().rows()), sums.shape())?;
+        self.row_sums_kernel(sum, x, sums, accum)
+    }
+
+    /// [`row_sums`](Self::row_sums) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn row_sums_kernel(&self, sum: RowSum, x: &Tensor, sums: &mut Tensor, accum: Accum) -> Result<()> {
         let (v, n) = (self.download(x)?, x.shape().columns());
         let f = |v: &f64| match sum {
             RowSum::Plain => *v,
@@ -65,6 +73,17 @@ pub trait Reduce: Memory {
     fn loss(&self, op: &LossKernel<'_>, totals: &mut Tensor, gradient: Option<GradSlot<'_>>) -> Result<()> {
         expect("loss", op.outputs.shape(), op.targets.shape())?;
         expect("loss", Shape::vector(2), totals.shape())?;
+        if let Some(slot) = &gradient {
+            expect("loss", op.outputs.shape(), slot.tensor.shape())?;
+        }
+        self.loss_kernel(op, totals, gradient)
+    }
+
+    /// [`loss`](Self::loss) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn loss_kernel(&self, op: &LossKernel<'_>, totals: &mut Tensor, gradient: Option<GradSlot<'_>>) -> Result<()> {
         let (outputs, batch) = (op.outputs.shape().rows(), op.outputs.shape().columns());
         let (y, t) = (self.download(op.outputs)?, self.download(op.targets)?);
         let mut d = vec![0.0; y.len()];
@@ -96,7 +115,6 @@ pub trait Reduce: Memory {
         }
         accumulate(self, sums, totals, Accum::Add)?;
         if let Some(slot) = gradient {
-            expect("loss", op.outputs.shape(), slot.tensor.shape())?;
             accumulate(self, d, slot.tensor, slot.accum)?;
         }
         Ok(())

@@ -62,6 +62,14 @@ pub trait Samplewise: Elementwise {
     /// Shapes do not fit.
     fn normalise_samples(&self, op: &SampleNorm<'_>, y: &mut Tensor, variance: &mut Tensor) -> Result<()> {
         op.check("normalise_samples", y.shape(), variance.shape())?;
+        self.normalise_samples_kernel(op, y, variance)
+    }
+
+    /// [`normalise_samples`](Self::normalise_samples) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn normalise_samples_kernel(&self, op: &SampleNorm<'_>, y: &mut Tensor, variance: &mut Tensor) -> Result<()> {
         let (mut v, batch) = (self.download(op.x)?, variance.len());
         let rows = v.len().checked_div(batch).unwrap_or(0);
         let mut variances = Vec::with_capacity(batch);
@@ -84,6 +92,14 @@ pub trait Samplewise: Elementwise {
     /// Shapes do not fit.
     fn normalise_samples_vjp(&self, op: &SampleNormVjp<'_>, dx: GradSlot<'_>) -> Result<()> {
         op.check("normalise_samples_vjp", dx.tensor.shape())?;
+        self.normalise_samples_vjp_kernel(op, dx)
+    }
+
+    /// [`normalise_samples_vjp`](Self::normalise_samples_vjp) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn normalise_samples_vjp_kernel(&self, op: &SampleNormVjp<'_>, dx: GradSlot<'_>) -> Result<()> {
         let (y, mut d) = (self.download(op.y)?, self.download(op.dy)?);
         let (variance, scale) = (self.download(op.variance)?, self.download(op.scale)?);
         let (batch, columns) = (variance.len(), op.y.shape().columns());

@@ -1,7 +1,7 @@
 //! Products with weights of which only some entries are stored.
 
 use super::dense::{bias_gradient, check, finish};
-use super::{Elementwise, GradSlot, Memory, expect};
+use super::{Elementwise, GradSlot, Memory, check_pre, check_slots, expect};
 use crate::backend::elementwise::accumulate;
 use crate::backend::{Activation, Kernel};
 use crate::base::Result;
@@ -43,6 +43,17 @@ pub struct SparseGrads<'a> {
     pub values: Option<GradSlot<'a>>,
     /// `db = sum over the batch of dz`, `[out]`.
     pub bias: Option<GradSlot<'a>>,
+}
+
+impl SparseGrads<'_> {
+    /// Checks all shapes.
+    ///
+    /// # Errors
+    /// One does not fit.
+    pub fn check(&self, op: &'static str, of: &SparseLinear<'_>) -> Result<()> {
+        let bias = Shape::vector(of.pattern.rows());
+        check_slots(op, [(&self.x, of.x.shape()), (&self.values, of.values.shape()), (&self.bias, bias)])
+    }
 }
 
 /// `y = act(W x + b)` with the weights of a [`Packed`].
@@ -91,6 +102,15 @@ pub trait SparseKernels: Elementwise + Memory {
     /// Shapes do not fit or the activation is softmax.
     fn sparse_linear(&self, op: &SparseLinear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
         op.check("sparse_linear", y.shape())?;
+        check_pre("sparse_linear", y, pre.as_deref())?;
+        self.sparse_linear_kernel(op, y, pre)
+    }
+
+    /// [`sparse_linear`](Self::sparse_linear) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn sparse_linear_kernel(&self, op: &SparseLinear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
         let batch = op.x.shape().columns();
         let (x, values) = (self.download(op.x)?, self.download(op.values)?);
         let mut z = vec![0.0; y.len()];
@@ -108,8 +128,16 @@ pub trait SparseKernels: Elementwise + Memory {
     /// # Errors
     /// Shapes do not fit, or there is no memory.
     fn pack(&self, kernel: Kernel, pattern: &Pattern, values: &Tensor) -> Result<Option<Box<dyn Packed>>> {
-        let _ = kernel;
         expect("pack", Shape::vector(pattern.nonzeros()), values.shape())?;
+        self.pack_kernel(kernel, pattern, values)
+    }
+
+    /// [`pack`](Self::pack) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn pack_kernel(&self, kernel: Kernel, pattern: &Pattern, values: &Tensor) -> Result<Option<Box<dyn Packed>>> {
+        let _ = (kernel, pattern, values);
         Ok(None)
     }
 
@@ -119,10 +147,18 @@ pub trait SparseKernels: Elementwise + Memory {
     /// Shapes do not fit.
     fn sparse_linear_vjp(&self, op: &SparseLinear<'_>, dz: &Tensor, grads: SparseGrads<'_>) -> Result<()> {
         op.check("sparse_linear_vjp", dz.shape())?;
+        grads.check("sparse_linear_vjp", op)?;
+        self.sparse_linear_vjp_kernel(op, dz, grads)
+    }
+
+    /// [`sparse_linear_vjp`](Self::sparse_linear_vjp) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn sparse_linear_vjp_kernel(&self, op: &SparseLinear<'_>, dz: &Tensor, grads: SparseGrads<'_>) -> Result<()> {
         let batch = op.x.shape().columns();
         let d = self.download(dz)?;
         if let Some(slot) = grads.x {
-            expect("sparse_linear_vjp", op.x.shape(), slot.tensor.shape())?;
             let mut dx = vec![0.0; op.x.len()];
             for ((r, c), v) in op.pattern.iter().zip(self.download(op.values)?) {
                 for b in 0..batch {
@@ -132,7 +168,6 @@ pub trait SparseKernels: Elementwise + Memory {
             accumulate(self, dx, slot.tensor, slot.accum)?;
         }
         if let Some(slot) = grads.values {
-            expect("sparse_linear_vjp", op.values.shape(), slot.tensor.shape())?;
             let x = self.download(op.x)?;
             let dot = |(r, c): (usize, usize)| (0..batch).map(|b| d[r * batch + b] * x[c * batch + b]).sum();
             accumulate(self, op.pattern.iter().map(dot).collect(), slot.tensor, slot.accum)?;

@@ -2,7 +2,7 @@
 //!
 //! A unit is a row of a `[units, ..., batch]` tensor: a feature of a vector, a channel of an image.
 
-use super::{Accum, Elementwise, GradSlot, expect};
+use super::{Accum, Elementwise, GradSlot, check_pre, check_slots, expect};
 use crate::backend::Activation;
 use crate::backend::elementwise::accumulate;
 use crate::base::{Error, Result};
@@ -59,12 +59,7 @@ impl DiagonalGrads<'_> {
     /// One does not fit.
     pub fn check(&self, op: &'static str, x: Shape) -> Result<()> {
         let units = Shape::vector(x.rows());
-        for (slot, shape) in [(&self.x, x), (&self.scale, units), (&self.bias, units)] {
-            if let Some(slot) = slot {
-                expect(op, shape, slot.tensor.shape())?;
-            }
-        }
-        Ok(())
+        check_slots(op, [(&self.x, x), (&self.scale, units), (&self.bias, units)])
     }
 }
 
@@ -164,12 +159,7 @@ impl PreluGrads<'_> {
     /// # Errors
     /// One does not fit.
     pub fn check(&self, op: &'static str, x: Shape) -> Result<()> {
-        for (slot, shape) in [(&self.x, x), (&self.slope, Shape::vector(x.rows()))] {
-            if let Some(slot) = slot {
-                expect(op, shape, slot.tensor.shape())?;
-            }
-        }
-        Ok(())
+        check_slots(op, [(&self.x, x), (&self.slope, Shape::vector(x.rows()))])
     }
 }
 
@@ -181,11 +171,19 @@ pub trait Unitwise: Elementwise {
     /// Shapes do not fit or the activation is softmax.
     fn diagonal(&self, op: &Diagonal<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
         op.check("diagonal", y.shape())?;
+        check_pre("diagonal", y, pre.as_deref())?;
+        self.diagonal_kernel(op, y, pre)
+    }
+
+    /// [`diagonal`](Self::diagonal) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn diagonal_kernel(&self, op: &Diagonal<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
         let (mut z, scale, n) = (self.download(op.x)?, self.download(op.scale)?, op.x.shape().columns());
         let bias = op.bias.map_or_else(|| Ok(vec![0.0; scale.len()]), |b| self.download(b))?;
         z.iter_mut().enumerate().for_each(|(i, z)| *z = scale[i / n] * *z + bias[i / n]);
         if let Some(pre) = pre {
-            expect("diagonal", y.shape(), pre.shape())?;
             self.write(&z, pre)?;
         }
         z.iter_mut().for_each(|z| *z = op.activation.value(*z));
@@ -199,6 +197,14 @@ pub trait Unitwise: Elementwise {
     fn diagonal_vjp(&self, op: &Diagonal<'_>, dz: &Tensor, grads: DiagonalGrads<'_>) -> Result<()> {
         op.check("diagonal_vjp", dz.shape())?;
         grads.check("diagonal_vjp", op.x.shape())?;
+        self.diagonal_vjp_kernel(op, dz, grads)
+    }
+
+    /// [`diagonal_vjp`](Self::diagonal_vjp) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn diagonal_vjp_kernel(&self, op: &Diagonal<'_>, dz: &Tensor, grads: DiagonalGrads<'_>) -> Result<()> {
         let (x, scale, d) = (self.download(op.x)?, self.download(op.scale)?, self.download(dz)?);
         let n = op.x.shape().columns();
         if let Some(slot) = grads.x {
@@ -221,6 +227,14 @@ pub trait Unitwise: Elementwise {
     /// Shapes do not fit.
     fn prelu(&self, op: &Prelu<'_>, y: &mut Tensor) -> Result<()> {
         op.check("prelu", y.shape())?;
+        self.prelu_kernel(op, y)
+    }
+
+    /// [`prelu`](Self::prelu) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn prelu_kernel(&self, op: &Prelu<'_>, y: &mut Tensor) -> Result<()> {
         let (mut v, slope, n) = (self.download(op.x)?, self.download(op.slope)?, op.x.shape().columns());
         v.iter_mut().enumerate().filter(|(_, x)| **x <= 0.0).for_each(|(i, x)| *x *= slope[i / n]);
         self.write(&v, y)
@@ -233,6 +247,14 @@ pub trait Unitwise: Elementwise {
     fn prelu_vjp(&self, op: &Prelu<'_>, dy: &Tensor, grads: PreluGrads<'_>) -> Result<()> {
         op.check("prelu_vjp", dy.shape())?;
         grads.check("prelu_vjp", op.x.shape())?;
+        self.prelu_vjp_kernel(op, dy, grads)
+    }
+
+    /// [`prelu_vjp`](Self::prelu_vjp) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn prelu_vjp_kernel(&self, op: &Prelu<'_>, dy: &Tensor, grads: PreluGrads<'_>) -> Result<()> {
         let (x, slope, d) = (self.download(op.x)?, self.download(op.slope)?, self.download(dy)?);
         let n = op.x.shape().columns();
         if let Some(slot) = grads.x {
@@ -253,6 +275,14 @@ pub trait Unitwise: Elementwise {
     /// Shapes do not fit.
     fn standardise(&self, op: &Standardise<'_>, to: Standardised<'_>) -> Result<()> {
         to.check("standardise", op.x.shape())?;
+        self.standardise_kernel(op, to)
+    }
+
+    /// [`standardise`](Self::standardise) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn standardise_kernel(&self, op: &Standardise<'_>, to: Standardised<'_>) -> Result<()> {
         let (mut v, n) = (self.download(op.x)?, op.x.shape().columns());
         let (mut means, mut variances) = (Vec::new(), Vec::new());
         for row in v.chunks_mut(n.max(1)) {
@@ -276,6 +306,14 @@ pub trait Unitwise: Elementwise {
     /// Shapes do not fit.
     fn standardise_vjp(&self, op: &StandardiseVjp<'_>, dx: &mut Tensor, accum: Accum) -> Result<()> {
         op.check("standardise_vjp", dx.shape())?;
+        self.standardise_vjp_kernel(op, dx, accum)
+    }
+
+    /// [`standardise_vjp`](Self::standardise_vjp) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn standardise_vjp_kernel(&self, op: &StandardiseVjp<'_>, dx: &mut Tensor, accum: Accum) -> Result<()> {
         let (y, mut d, n) = (self.download(op.y)?, self.download(op.dy)?, dx.shape().columns());
         let (variance, scale) = (self.download(op.variance)?, self.download(op.scale)?);
         for (u, (d, y)) in d.chunks_mut(n.max(1)).zip(y.chunks(n.max(1))).enumerate() {

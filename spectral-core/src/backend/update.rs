@@ -160,6 +160,14 @@ pub trait UpdateKernels: DenseKernels + SparseKernels {
     /// The mask is over another number of entries.
     fn constrain(&self, op: &Constrain<'_>, value: &mut Tensor) -> Result<()> {
         op.check(value)?;
+        self.constrain_kernel(op, value)
+    }
+
+    /// [`constrain`](Self::constrain) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn constrain_kernel(&self, op: &Constrain<'_>, value: &mut Tensor) -> Result<()> {
         let mut w = self.download(value)?;
         op.apply(&mut w);
         self.write(&w, value)
@@ -171,6 +179,20 @@ pub trait UpdateKernels: DenseKernels + SparseKernels {
     /// Shapes do not fit, or the number of state tensors is wrong.
     fn update(&self, op: &Update<'_>, value: &mut Tensor, gradient: &Tensor, state: &mut [Tensor]) -> Result<()> {
         op.check(value, gradient.shape(), state)?;
+        self.update_kernel(op, value, gradient, state)
+    }
+
+    /// [`update`](Self::update) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn update_kernel(
+        &self,
+        op: &Update<'_>,
+        value: &mut Tensor,
+        gradient: &Tensor,
+        state: &mut [Tensor],
+    ) -> Result<()> {
         let mut w = self.download(value)?;
         let g = self.download(gradient)?;
         let mut s = state.iter().map(|s| self.download(s)).collect::<Result<Vec<_>>>()?;
@@ -223,6 +245,22 @@ pub trait UpdateKernels: DenseKernels + SparseKernels {
     /// # Errors
     /// As [`update`](Self::update), or the factors do not fit.
     fn update_product(
+        &self,
+        op: &Update<'_>,
+        value: &mut Tensor,
+        gradient: OuterProduct<'_>,
+        state: &mut [Tensor],
+    ) -> Result<()> {
+        gradient.check("update_product", value)?;
+        op.check(value, value.shape(), state)?;
+        self.update_product_kernel(op, value, gradient, state)
+    }
+
+    /// [`update_product`](Self::update_product) for operands that fit: what a backend overrides.
+    ///
+    /// # Errors
+    /// The device failed, or a tensor is on another one or of another element type.
+    fn update_product_kernel(
         &self,
         op: &Update<'_>,
         value: &mut Tensor,

@@ -2,7 +2,7 @@
 //! columns are made of whole runs of memory. Groups are products of their own. Outputs that see one channel each
 //! (depthwise) are sums of shifted images and need no columns.
 
-use super::{expect, row_grain, typed};
+use super::{row_grain, typed};
 use crate::Cpu;
 use crate::kernels::activation::Activate;
 use crate::kernels::crew::Rows;
@@ -13,29 +13,30 @@ use crate::kernels::math::Math;
 use crate::kernels::vector::Lanes;
 use crate::kernels::windows::Grid;
 use spectral_core::backend::{Conv2d, ConvGrads};
-use spectral_core::{Accum, Activation, ConvKernels, Error, GradSlot, Result, RowSum, Tensor};
+use spectral_core::{Accum, Activation, ConvKernels, GradSlot, Result, RowSum, Tensor};
 
 impl ConvKernels for Cpu {
-    fn conv2d(&self, op: &Conv2d<'_>, scratch: &mut Tensor, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
-        expect("conv2d", op.output("conv2d")?, y.shape())?;
-        expect("conv2d", op.columns("conv2d")?, scratch.shape())?;
-        if let Some(pre) = &pre {
-            expect("conv2d", y.shape(), pre.shape())?;
-        }
+    fn conv2d_kernel(
+        &self,
+        op: &Conv2d<'_>,
+        scratch: &mut Tensor,
+        y: &mut Tensor,
+        pre: Option<&mut Tensor>,
+    ) -> Result<()> {
         typed!(op.x, E => conv2d::<E>(self, op, scratch, y, pre))
     }
 
-    fn conv2d_vjp(&self, op: &Conv2d<'_>, scratch: &mut Tensor, dz: &Tensor, grads: ConvGrads<'_>) -> Result<()> {
-        expect("conv2d_vjp", op.output("conv2d_vjp")?, dz.shape())?;
-        expect("conv2d_vjp", op.columns("conv2d_vjp")?, scratch.shape())?;
-        grads.check("conv2d_vjp", op)?;
+    fn conv2d_vjp_kernel(
+        &self,
+        op: &Conv2d<'_>,
+        scratch: &mut Tensor,
+        dz: &Tensor,
+        grads: ConvGrads<'_>,
+    ) -> Result<()> {
         typed!(op.x, E => conv2d_vjp::<E>(self, op, scratch, dz, grads))
     }
 
-    fn reshaped(&self, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
-        if x.len() != y.len() {
-            return Err(Error::shape("reshaped", x.shape(), y.shape()));
-        }
+    fn reshaped_kernel(&self, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         typed!(x, E => {
             add(self, x.host::<E>()?, y.host_mut::<E>()?, accum);
             Ok(())

@@ -1,32 +1,18 @@
 //! Products with dense weights.
 
-use super::{expect, typed};
+use super::typed;
 use crate::Cpu;
 use crate::kernels::gemm::{Product, Strided, Target, gemm};
 use crate::kernels::gemv::{Gemv, SAMPLES, gemv, gemv_transposed};
 use crate::kernels::math::Math;
-use spectral_core::{Accum, Activation, DenseKernels, Linear, LinearGrads, Result, Shape, Tensor};
+use spectral_core::{Accum, Activation, DenseKernels, Linear, LinearGrads, Result, Tensor};
 
 impl DenseKernels for Cpu {
-    fn linear(&self, op: &Linear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
-        op.check("linear", y.shape())?;
-        if let Some(pre) = &pre {
-            expect("linear", y.shape(), pre.shape())?;
-        }
+    fn linear_kernel(&self, op: &Linear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
         typed!(op.x, E => linear::<E>(self, op, y, pre))
     }
 
-    fn linear_vjp(&self, op: &Linear<'_>, dz: &Tensor, grads: LinearGrads<'_>) -> Result<()> {
-        op.check("linear_vjp", dz.shape())?;
-        if let Some(slot) = &grads.x {
-            expect("linear_vjp", op.x.shape(), slot.tensor.shape())?;
-        }
-        if let Some(slot) = &grads.weight {
-            expect("linear_vjp", op.weight.shape(), slot.tensor.shape())?;
-        }
-        if let Some(slot) = &grads.bias {
-            expect("linear_vjp", Shape::vector(op.weight.shape().rows()), slot.tensor.shape())?;
-        }
+    fn linear_vjp_kernel(&self, op: &Linear<'_>, dz: &Tensor, grads: LinearGrads<'_>) -> Result<()> {
         typed!(op.x, E => linear_vjp::<E>(self, op, dz, grads))
     }
 }

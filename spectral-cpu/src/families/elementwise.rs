@@ -1,48 +1,40 @@
 //! Element-wise kernels, and softmax with them.
 
-use super::{GRAIN, expect, typed};
+use super::{GRAIN, typed};
 use crate::Cpu;
 use crate::kernels::activation::{Activate, ActivateVjp};
 use crate::kernels::elementwise::{Binary, Clamp, Drop, Multiplied, PenaltySlope, Scaled, Zip};
 use crate::kernels::math::Math;
 use crate::kernels::softmax::{softmax, softmax_vjp};
 use crate::kernels::vector::Lanes;
-use spectral_core::{Accum, Activation, Dropout, Element, Elementwise, Error, Mask, Penalty, Result, RowCopy, Tensor};
+use spectral_core::{Accum, Activation, Dropout, Element, Elementwise, Mask, Penalty, Result, RowCopy, Tensor};
 
 impl Elementwise for Cpu {
-    fn activate(&self, act: Activation, x: &Tensor, y: &mut Tensor) -> Result<()> {
-        expect("activate", x.shape(), y.shape())?;
+    fn activate_kernel(&self, act: Activation, x: &Tensor, y: &mut Tensor) -> Result<()> {
         typed!(x, E => activate::<E>(self, act, x, y))
     }
 
-    fn activate_vjp(&self, act: Activation, at: &Tensor, dy: &mut Tensor) -> Result<()> {
-        expect("activate_vjp", at.shape(), dy.shape())?;
+    fn activate_vjp_kernel(&self, act: Activation, at: &Tensor, dy: &mut Tensor) -> Result<()> {
         typed!(at, E => activate_vjp::<E>(self, act, at, dy))
     }
 
-    fn scale(&self, alpha: f64, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
-        expect("scale", x.shape(), y.shape())?;
+    fn scale_kernel(&self, alpha: f64, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         typed!(x, E => zip::<E, _>(self, Scaled(E::of(alpha)), x, x, y, accum))
     }
 
-    fn multiply(&self, a: &Tensor, b: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
-        expect("multiply", a.shape(), b.shape())?;
-        expect("multiply", a.shape(), y.shape())?;
+    fn multiply_kernel(&self, a: &Tensor, b: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         typed!(a, E => zip::<E, _>(self, Multiplied, a, b, y, accum))
     }
 
-    fn copy_rows(&self, op: RowCopy, from: &Tensor, to: &mut Tensor, accum: Accum) -> Result<()> {
-        op.check(from, to)?;
+    fn copy_rows_kernel(&self, op: RowCopy, from: &Tensor, to: &mut Tensor, accum: Accum) -> Result<()> {
         typed!(from, E => copy_rows::<E>(self, op, from, to, accum))
     }
 
-    fn dropout(&self, op: Dropout, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
-        expect("dropout", x.shape(), y.shape())?;
+    fn dropout_kernel(&self, op: Dropout, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         typed!(x, E => dropout::<E>(self, op, x, y, accum))
     }
 
-    fn penalty_vjp(&self, penalty: Penalty, factor: f64, x: &Tensor, dx: &mut Tensor) -> Result<()> {
-        expect("penalty_vjp", x.shape(), dx.shape())?;
+    fn penalty_vjp_kernel(&self, penalty: Penalty, factor: f64, x: &Tensor, dx: &mut Tensor) -> Result<()> {
         typed!(x, E => {
             let slope = PenaltySlope { l1: E::of(factor * penalty.l1), l2: E::of(2.0 * factor * penalty.l2) };
             zip::<E, _>(self, slope, x, x, dx, Accum::Add)
@@ -54,10 +46,7 @@ impl Elementwise for Cpu {
         Ok(())
     }
 
-    fn zero_where(&self, mask: &Mask, t: &mut Tensor) -> Result<()> {
-        if mask.len() != t.len() {
-            return Err(Error::shape("zero_where", t.shape(), format!("a mask over {} entries", mask.len())));
-        }
+    fn zero_where_kernel(&self, mask: &Mask, t: &mut Tensor) -> Result<()> {
         typed!(t, E => {
             zero_where(mask, t.host_mut::<E>()?);
             Ok(())

@@ -44,10 +44,7 @@ impl Memory for Cpu {
         Ok(())
     }
 
-    fn copy(&self, from: &Tensor, to: &mut Tensor) -> Result<()> {
-        if from.shape() != to.shape() {
-            return Err(Error::shape("copy", to.shape(), from.shape()));
-        }
+    fn copy_kernel(&self, from: &Tensor, to: &mut Tensor) -> Result<()> {
         match (from.dtype(), to.dtype()) {
             (DType::F32, DType::F32) => to.host_mut::<f32>()?.copy_from_slice(from.host()?),
             (DType::F64, DType::F64) => to.host_mut::<f64>()?.copy_from_slice(from.host()?),

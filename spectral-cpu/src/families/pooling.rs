@@ -1,6 +1,6 @@
 //! Pooling, channel by channel.
 
-use super::{expect, row_grain, typed};
+use super::{row_grain, typed};
 use crate::Cpu;
 use crate::kernels::crew::Rows;
 use crate::kernels::math::Math;
@@ -10,13 +10,11 @@ use spectral_core::backend::{Pool2d, Pool2dVjp};
 use spectral_core::{Accum, GradSlot, PoolKernels, Pooling, Result, Tensor};
 
 impl PoolKernels for Cpu {
-    fn pool2d(&self, op: &Pool2d<'_>, y: &mut Tensor) -> Result<()> {
-        expect("pool2d", op.output("pool2d")?, y.shape())?;
+    fn pool2d_kernel(&self, op: &Pool2d<'_>, y: &mut Tensor) -> Result<()> {
         typed!(op.x, E => pool2d::<E>(self, op, y))
     }
 
-    fn pool2d_vjp(&self, op: &Pool2dVjp<'_>, dx: GradSlot<'_>) -> Result<()> {
-        op.check("pool2d_vjp", dx.tensor.shape())?;
+    fn pool2d_vjp_kernel(&self, op: &Pool2dVjp<'_>, dx: GradSlot<'_>) -> Result<()> {
         typed!(op.y, E => pool2d_vjp::<E>(self, op, dx))
     }
 }

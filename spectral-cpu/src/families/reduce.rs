@@ -1,26 +1,20 @@
 //! Sums over samples, losses, and checks.
 
-use super::{GRAIN, expect, row_grain, typed};
+use super::{GRAIN, row_grain, typed};
 use crate::Cpu;
 use crate::kernels::loss::{Loss, loss};
 use crate::kernels::math::Math;
 use crate::kernels::reduce::{Largest, RowSums};
 use crate::kernels::vector::Lanes;
-use spectral_core::{Accum, Element, GradSlot, LossKernel, Reduce, Result, RowSum, Shape, Tensor};
+use spectral_core::{Accum, Element, GradSlot, LossKernel, Reduce, Result, RowSum, Tensor};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 impl Reduce for Cpu {
-    fn row_sums(&self, sum: RowSum, x: &Tensor, sums: &mut Tensor, accum: Accum) -> Result<()> {
-        expect("row_sums", Shape::vector(x.shape().rows()), sums.shape())?;
+    fn row_sums_kernel(&self, sum: RowSum, x: &Tensor, sums: &mut Tensor, accum: Accum) -> Result<()> {
         typed!(x, E => row_sums::<E>(self, sum, x, sums, accum))
     }
 
-    fn loss(&self, op: &LossKernel<'_>, totals: &mut Tensor, gradient: Option<GradSlot<'_>>) -> Result<()> {
-        expect("loss", op.outputs.shape(), op.targets.shape())?;
-        expect("loss", Shape::vector(2), totals.shape())?;
-        if let Some(slot) = &gradient {
-            expect("loss", op.outputs.shape(), slot.tensor.shape())?;
-        }
+    fn loss_kernel(&self, op: &LossKernel<'_>, totals: &mut Tensor, gradient: Option<GradSlot<'_>>) -> Result<()> {
         typed!(op.outputs, E => run_loss::<E>(self, op, totals, gradient))
     }
 

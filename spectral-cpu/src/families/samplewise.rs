@@ -8,8 +8,7 @@ use spectral_core::backend::{SampleNorm, SampleNormVjp};
 use spectral_core::{Element, GradSlot, Result, Samplewise, Tensor};
 
 impl Samplewise for Cpu {
-    fn normalise_samples(&self, op: &SampleNorm<'_>, y: &mut Tensor, variance: &mut Tensor) -> Result<()> {
-        op.check("normalise_samples", y.shape(), variance.shape())?;
+    fn normalise_samples_kernel(&self, op: &SampleNorm<'_>, y: &mut Tensor, variance: &mut Tensor) -> Result<()> {
         typed!(op.x, E => {
             let (x, epsilon) = (op.x.host::<E>()?, E::of(op.epsilon));
             standardise(self, x, epsilon, y.host_mut::<E>()?, variance.host_mut::<E>()?);
@@ -17,8 +16,7 @@ impl Samplewise for Cpu {
         })
     }
 
-    fn normalise_samples_vjp(&self, op: &SampleNormVjp<'_>, dx: GradSlot<'_>) -> Result<()> {
-        op.check("normalise_samples_vjp", dx.tensor.shape())?;
+    fn normalise_samples_vjp_kernel(&self, op: &SampleNormVjp<'_>, dx: GradSlot<'_>) -> Result<()> {
         typed!(op.y, E => vjp::<E>(self, op, dx))
     }
 }

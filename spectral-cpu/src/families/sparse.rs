@@ -1,6 +1,6 @@
 //! Products with stored entries.
 
-use super::{GRAIN, expect, typed};
+use super::{GRAIN, typed};
 use crate::Cpu;
 use crate::kernels::crew::Split;
 use crate::kernels::csr::{Csr, PADDING, Target, multiply, sampled, sampled_panels};
@@ -11,22 +11,17 @@ use crate::kernels::sparse::panels::Panels;
 use crate::kernels::sparse::tiles::Tiles;
 use crate::kernels::sparse::{self, backward, forward, lanes, tile_inputs};
 use spectral_core::{
-    Accum, Activation, Element, Error, GradSlot, Kernel, Packed, PackedLinear, Pattern, Result, RowSum, Shape,
-    SparseGrads, SparseKernels, SparseLinear, Tensor,
+    Accum, Activation, Element, Error, GradSlot, Kernel, Packed, PackedLinear, Pattern, Result, RowSum, SparseGrads,
+    SparseKernels, SparseLinear, Tensor,
 };
 use std::sync::Arc;
 
 impl SparseKernels for Cpu {
-    fn sparse_linear(&self, op: &SparseLinear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
-        op.check("sparse_linear", y.shape())?;
-        if let Some(pre) = &pre {
-            expect("sparse_linear", y.shape(), pre.shape())?;
-        }
+    fn sparse_linear_kernel(&self, op: &SparseLinear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
         typed!(op.x, E => linear::<E>(self, op, y, pre))
     }
 
-    fn pack(&self, kernel: Kernel, pattern: &Pattern, values: &Tensor) -> Result<Option<Box<dyn Packed>>> {
-        expect("pack", Shape::vector(pattern.nonzeros()), values.shape())?;
+    fn pack_kernel(&self, kernel: Kernel, pattern: &Pattern, values: &Tensor) -> Result<Option<Box<dyn Packed>>> {
         if kernel != Kernel::Sliced {
             return Ok(None);
         }
@@ -36,17 +31,7 @@ impl SparseKernels for Cpu {
         })
     }
 
-    fn sparse_linear_vjp(&self, op: &SparseLinear<'_>, dz: &Tensor, grads: SparseGrads<'_>) -> Result<()> {
-        op.check("sparse_linear_vjp", dz.shape())?;
-        for (slot, shape) in [
-            (&grads.x, op.x.shape()),
-            (&grads.values, op.values.shape()),
-            (&grads.bias, Shape::vector(op.pattern.rows())),
-        ] {
-            if let Some(slot) = slot {
-                expect("sparse_linear_vjp", shape, slot.tensor.shape())?;
-            }
-        }
+    fn sparse_linear_vjp_kernel(&self, op: &SparseLinear<'_>, dz: &Tensor, grads: SparseGrads<'_>) -> Result<()> {
         typed!(op.x, E => vjp::<E>(self, op, dz, grads))
     }
 }

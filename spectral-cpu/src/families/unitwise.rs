@@ -1,6 +1,6 @@
 //! Factors, constants and means for each unit.
 
-use super::{expect, row_grain, typed};
+use super::{row_grain, typed};
 use crate::Cpu;
 use crate::kernels::activation::Activate;
 use crate::kernels::crew::Rows;
@@ -11,38 +11,27 @@ use spectral_core::backend::{Diagonal, DiagonalGrads, Prelu, PreluGrads, Standar
 use spectral_core::{Accum, Activation, Result, RowSum, Tensor, Unitwise};
 
 impl Unitwise for Cpu {
-    fn diagonal(&self, op: &Diagonal<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
-        op.check("diagonal", y.shape())?;
-        if let Some(pre) = &pre {
-            expect("diagonal", y.shape(), pre.shape())?;
-        }
+    fn diagonal_kernel(&self, op: &Diagonal<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
         typed!(op.x, E => diagonal::<E>(self, op, y, pre))
     }
 
-    fn diagonal_vjp(&self, op: &Diagonal<'_>, dz: &Tensor, grads: DiagonalGrads<'_>) -> Result<()> {
-        op.check("diagonal_vjp", dz.shape())?;
-        grads.check("diagonal_vjp", op.x.shape())?;
+    fn diagonal_vjp_kernel(&self, op: &Diagonal<'_>, dz: &Tensor, grads: DiagonalGrads<'_>) -> Result<()> {
         typed!(op.x, E => diagonal_vjp::<E>(self, op, dz, grads))
     }
 
-    fn prelu(&self, op: &Prelu<'_>, y: &mut Tensor) -> Result<()> {
-        op.check("prelu", y.shape())?;
+    fn prelu_kernel(&self, op: &Prelu<'_>, y: &mut Tensor) -> Result<()> {
         typed!(op.x, E => prelu::<E>(self, op, y))
     }
 
-    fn prelu_vjp(&self, op: &Prelu<'_>, dy: &Tensor, grads: PreluGrads<'_>) -> Result<()> {
-        op.check("prelu_vjp", dy.shape())?;
-        grads.check("prelu_vjp", op.x.shape())?;
+    fn prelu_vjp_kernel(&self, op: &Prelu<'_>, dy: &Tensor, grads: PreluGrads<'_>) -> Result<()> {
         typed!(op.x, E => prelu_vjp::<E>(self, op, dy, grads))
     }
 
-    fn standardise(&self, op: &Standardise<'_>, to: Standardised<'_>) -> Result<()> {
-        to.check("standardise", op.x.shape())?;
+    fn standardise_kernel(&self, op: &Standardise<'_>, to: Standardised<'_>) -> Result<()> {
         typed!(op.x, E => standardise::<E>(self, op, to))
     }
 
-    fn standardise_vjp(&self, op: &StandardiseVjp<'_>, dx: &mut Tensor, accum: Accum) -> Result<()> {
-        op.check("standardise_vjp", dx.shape())?;
+    fn standardise_vjp_kernel(&self, op: &StandardiseVjp<'_>, dx: &mut Tensor, accum: Accum) -> Result<()> {
         typed!(op.y, E => standardise_vjp::<E>(self, op, dx, accum))
     }
 }

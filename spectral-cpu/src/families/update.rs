@@ -11,25 +11,27 @@ use crate::kernels::vector::Lanes;
 use spectral_core::{Constrain, OuterProduct, Result, Tensor, Update, UpdateKernels};
 
 impl UpdateKernels for Cpu {
-    fn update(&self, op: &Update<'_>, value: &mut Tensor, gradient: &Tensor, state: &mut [Tensor]) -> Result<()> {
-        op.check(value, gradient.shape(), state)?;
+    fn update_kernel(
+        &self,
+        op: &Update<'_>,
+        value: &mut Tensor,
+        gradient: &Tensor,
+        state: &mut [Tensor],
+    ) -> Result<()> {
         typed!(value, E => update::<E>(self, op, value, gradient, state))
     }
 
-    fn update_product(
+    fn update_product_kernel(
         &self,
         op: &Update<'_>,
         value: &mut Tensor,
         gradient: OuterProduct<'_>,
         state: &mut [Tensor],
     ) -> Result<()> {
-        gradient.check("update_product", value)?;
-        op.check(value, value.shape(), state)?;
         typed!(value, E => update_product::<E>(self, op, value, gradient, state))
     }
 
-    fn constrain(&self, op: &Constrain<'_>, value: &mut Tensor) -> Result<()> {
-        op.check(value)?;
+    fn constrain_kernel(&self, op: &Constrain<'_>, value: &mut Tensor) -> Result<()> {
         typed!(value, E => {
             op.apply(value.host_mut::<E>()?);
             Ok(())

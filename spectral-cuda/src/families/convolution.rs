@@ -1,20 +1,20 @@
 //! Convolutions as products: every window of the images is a column of the scratch matrix.
 
 use super::dense::Epilogue;
-use super::expect;
 use crate::device::call::Call;
 use crate::{Cuda, Device, Source};
 use spectral_core::backend::{Conv2d, ConvGrads};
-use spectral_core::{Accum, ConvKernels, Error, Result, RowSum, Shape, Tensor};
+use spectral_core::{Accum, ConvKernels, Result, RowSum, Shape, Tensor};
 
 impl<D: Device> ConvKernels for Cuda<D> {
-    fn conv2d(&self, op: &Conv2d<'_>, scratch: &mut Tensor, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
+    fn conv2d_kernel(
+        &self,
+        op: &Conv2d<'_>,
+        scratch: &mut Tensor,
+        y: &mut Tensor,
+        pre: Option<&mut Tensor>,
+    ) -> Result<()> {
         let shape = op.output("conv2d")?;
-        expect("conv2d", shape, y.shape())?;
-        expect("conv2d", op.columns("conv2d")?, scratch.shape())?;
-        if let Some(pre) = &pre {
-            expect("conv2d", y.shape(), pre.shape())?;
-        }
         let call = self.call(Source::Convolution, "windows", y.dtype()).tensor(op.x).tensor(scratch);
         grid(call, op, shape).over(scratch.len())?;
         if op.groups > 1 {
@@ -27,11 +27,14 @@ impl<D: Device> ConvKernels for Cuda<D> {
         self.product([(op.weight, false), (scratch, false)], extents, (y, Accum::Replace), epilogue)
     }
 
-    fn conv2d_vjp(&self, op: &Conv2d<'_>, scratch: &mut Tensor, dz: &Tensor, grads: ConvGrads<'_>) -> Result<()> {
+    fn conv2d_vjp_kernel(
+        &self,
+        op: &Conv2d<'_>,
+        scratch: &mut Tensor,
+        dz: &Tensor,
+        grads: ConvGrads<'_>,
+    ) -> Result<()> {
         let shape = op.output("conv2d_vjp")?;
-        expect("conv2d_vjp", shape, dz.shape())?;
-        expect("conv2d_vjp", op.columns("conv2d_vjp")?, scratch.shape())?;
-        grads.check("conv2d_vjp", op)?;
         let (out, places, taps) = (shape.rows(), shape.columns(), op.weight.shape().columns());
         let grouped = op.groups > 1;
         if let Some(slot) = grads.bias {
@@ -58,10 +61,7 @@ impl<D: Device> ConvKernels for Cuda<D> {
         grid(call, op, shape).accum(slot.accum).over(op.x.len())
     }
 
-    fn reshaped(&self, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
-        if x.len() != y.len() {
-            return Err(Error::shape("reshaped", x.shape(), y.shape()));
-        }
+    fn reshaped_kernel(&self, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         let call = self.call(Source::Elementwise, "scale", x.dtype());
         call.tensor(x).size(0).tensor(y).size(0).real(1.0).accum(accum).over(x.len())
     }

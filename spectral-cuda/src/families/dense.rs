@@ -1,10 +1,9 @@
 //! Products with dense weights.
 
-use super::expect;
 use crate::device::Multiplied;
 use crate::device::call::{Factor, multiply};
 use crate::{Cuda, Device, Source};
-use spectral_core::{Accum, Activation, DenseKernels, Linear, LinearGrads, Result, RowSum, Shape, Tensor};
+use spectral_core::{Accum, Activation, DenseKernels, Linear, LinearGrads, Result, RowSum, Tensor};
 
 /// Results of a block of the own kernel along each side.
 const TILE: usize = 64;
@@ -21,26 +20,14 @@ pub(super) struct Epilogue<'a> {
 }
 
 impl<D: Device> DenseKernels for Cuda<D> {
-    fn linear(&self, op: &Linear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
-        op.check("linear", y.shape())?;
-        if let Some(pre) = &pre {
-            expect("linear", y.shape(), pre.shape())?;
-        }
+    fn linear_kernel(&self, op: &Linear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
         let extents = [op.weight.shape().rows(), op.x.shape().columns(), op.weight.shape().columns()];
         let epilogue = Epilogue { bias: op.bias, activation: op.activation, before: pre };
         self.product([(op.weight, false), (op.x, false)], extents, (y, Accum::Replace), epilogue)
     }
 
-    fn linear_vjp(&self, op: &Linear<'_>, dz: &Tensor, grads: LinearGrads<'_>) -> Result<()> {
-        op.check("linear_vjp", dz.shape())?;
+    fn linear_vjp_kernel(&self, op: &Linear<'_>, dz: &Tensor, grads: LinearGrads<'_>) -> Result<()> {
         let (out, inputs, batch) = (op.weight.shape().rows(), op.weight.shape().columns(), op.x.shape().columns());
-        for (slot, shape) in
-            [(&grads.x, op.x.shape()), (&grads.weight, op.weight.shape()), (&grads.bias, Shape::vector(out))]
-        {
-            if let Some(slot) = slot {
-                expect("linear_vjp", shape, slot.tensor.shape())?;
-            }
-        }
         if let Some(slot) = grads.x {
             let factors = [(op.weight, true), (dz, false)];
             self.product(factors, [inputs, batch, out], (slot.tensor, slot.accum), Epilogue::default())?;

@@ -1,13 +1,11 @@
 //! Element-wise kernels, and softmax with them.
 
-use super::expect;
 use crate::kernel::LANES;
 use crate::{Cuda, Device, Source};
-use spectral_core::{Accum, Activation, Dropout, Elementwise, Error, Mask, Penalty, Result, RowCopy, Tensor};
+use spectral_core::{Accum, Activation, Dropout, Elementwise, Mask, Penalty, Result, RowCopy, Tensor};
 
 impl<D: Device> Elementwise for Cuda<D> {
-    fn activate(&self, act: Activation, x: &Tensor, y: &mut Tensor) -> Result<()> {
-        expect("activate", x.shape(), y.shape())?;
+    fn activate_kernel(&self, act: Activation, x: &Tensor, y: &mut Tensor) -> Result<()> {
         if act.is_elementwise() {
             let call = self.call(Source::Elementwise, "activate", x.dtype());
             return call.tensor(x).tensor(y).activation(act).over(x.len());
@@ -15,8 +13,7 @@ impl<D: Device> Elementwise for Cuda<D> {
         self.down_the_rows("softmax", x, y)
     }
 
-    fn activate_vjp(&self, act: Activation, at: &Tensor, dy: &mut Tensor) -> Result<()> {
-        expect("activate_vjp", at.shape(), dy.shape())?;
+    fn activate_vjp_kernel(&self, act: Activation, at: &Tensor, dy: &mut Tensor) -> Result<()> {
         if act.is_elementwise() {
             let call = self.call(Source::Elementwise, "activate_vjp", at.dtype());
             return call.tensor(at).tensor(dy).activation(act).over(at.len());
@@ -24,35 +21,29 @@ impl<D: Device> Elementwise for Cuda<D> {
         self.down_the_rows("softmax_vjp", at, dy)
     }
 
-    fn scale(&self, alpha: f64, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
-        expect("scale", x.shape(), y.shape())?;
+    fn scale_kernel(&self, alpha: f64, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         let call = self.call(Source::Elementwise, "scale", x.dtype());
         call.tensor(x).size(0).tensor(y).size(0).real(alpha).accum(accum).over(x.len())
     }
 
-    fn multiply(&self, a: &Tensor, b: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
-        expect("multiply", a.shape(), b.shape())?;
-        expect("multiply", a.shape(), y.shape())?;
+    fn multiply_kernel(&self, a: &Tensor, b: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         let call = self.call(Source::Elementwise, "multiply", a.dtype());
         call.tensor(a).tensor(b).tensor(y).accum(accum).over(a.len())
     }
 
-    fn copy_rows(&self, op: RowCopy, from: &Tensor, to: &mut Tensor, accum: Accum) -> Result<()> {
-        op.check(from, to)?;
+    fn copy_rows_kernel(&self, op: RowCopy, from: &Tensor, to: &mut Tensor, accum: Accum) -> Result<()> {
         let n = from.shape().columns();
         let call = self.call(Source::Elementwise, "scale", from.dtype());
         let call = call.tensor(from).size(op.from_row * n).tensor(to).size(op.to_row * n);
         call.real(1.0).accum(accum).over(op.rows * n)
     }
 
-    fn dropout(&self, op: Dropout, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
-        expect("dropout", x.shape(), y.shape())?;
+    fn dropout_kernel(&self, op: Dropout, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         let call = self.call(Source::Elementwise, "dropout", x.dtype()).tensor(x).tensor(y);
         call.bits(op.key).bits(op.threshold()).real(op.scale()).accum(accum).over(x.len())
     }
 
-    fn penalty_vjp(&self, penalty: Penalty, factor: f64, x: &Tensor, dx: &mut Tensor) -> Result<()> {
-        expect("penalty_vjp", x.shape(), dx.shape())?;
+    fn penalty_vjp_kernel(&self, penalty: Penalty, factor: f64, x: &Tensor, dx: &mut Tensor) -> Result<()> {
         let call = self.call(Source::Elementwise, "penalty_vjp", x.dtype()).tensor(x).tensor(dx);
         call.real(factor * penalty.l1).real(2.0 * factor * penalty.l2).over(x.len())
     }
@@ -61,10 +52,7 @@ impl<D: Device> Elementwise for Cuda<D> {
         self.call(Source::Elementwise, "clamp", t.dtype()).tensor(t).real(limit).over(t.len())
     }
 
-    fn zero_where(&self, mask: &Mask, t: &mut Tensor) -> Result<()> {
-        if mask.len() != t.len() {
-            return Err(Error::shape("zero_where", t.shape(), format!("a mask over {} entries", mask.len())));
-        }
+    fn zero_where_kernel(&self, mask: &Mask, t: &mut Tensor) -> Result<()> {
         let mask = self.mask(Some(mask))?;
         self.call(Source::Elementwise, "zero_where", t.dtype()).buffer(mask.as_deref()).tensor(t).over(t.len())
     }

@@ -1,6 +1,5 @@
 //! Sums over samples, losses, and checks.
 
-use super::expect;
 use crate::kernel::{LANES, THREADS, WARPS};
 use crate::{Cuda, Device, Source};
 use spectral_core::{Accum, DType, GradSlot, LossKernel, LossKind, Memory, Reduce, Result, RowSum, Shape, Tensor};
@@ -20,19 +19,13 @@ pub(super) enum Sum<'a> {
 }
 
 impl<D: Device> Reduce for Cuda<D> {
-    fn row_sums(&self, sum: RowSum, x: &Tensor, sums: &mut Tensor, accum: Accum) -> Result<()> {
-        expect("row_sums", Shape::vector(x.shape().rows()), sums.shape())?;
+    fn row_sums_kernel(&self, sum: RowSum, x: &Tensor, sums: &mut Tensor, accum: Accum) -> Result<()> {
         self.sums_of_rows(sum, x, GradSlot { tensor: sums, accum })
     }
 
-    fn loss(&self, op: &LossKernel<'_>, totals: &mut Tensor, gradient: Option<GradSlot<'_>>) -> Result<()> {
+    fn loss_kernel(&self, op: &LossKernel<'_>, totals: &mut Tensor, gradient: Option<GradSlot<'_>>) -> Result<()> {
         let shape = op.outputs.shape();
-        expect("loss", shape, op.targets.shape())?;
-        expect("loss", Shape::vector(2), totals.shape())?;
         let accum = gradient.as_ref().map_or(Accum::Replace, |slot| slot.accum);
-        if let Some(slot) = &gradient {
-            expect("loss", shape, slot.tensor.shape())?;
-        }
         let (rows, batch) = (shape.rows(), shape.columns());
         let blocks = if rows == 0 { 0 } else { batch.div_ceil(LANES) };
         let parts = self.scratch(Shape::matrix(blocks, 2), DType::F64)?;

@@ -1,11 +1,10 @@
 //! Products with weights of which only some entries are stored.
 
 use super::dense::Epilogue;
-use super::expect;
 use crate::device::pool::Buffer;
 use crate::kernel::{LANES, WARPS};
 use crate::{Cuda, Device, Source};
-use spectral_core::{Accum, Result, RowSum, Shape, SparseGrads, SparseKernels, SparseLinear, Tensor};
+use spectral_core::{Accum, Result, RowSum, SparseGrads, SparseKernels, SparseLinear, Tensor};
 
 /// Samples that a warp of `spmm` works on.
 const SAMPLES: usize = 4 * LANES;
@@ -18,27 +17,15 @@ struct Entries<'a, D: Device> {
 }
 
 impl<D: Device> SparseKernels for Cuda<D> {
-    fn sparse_linear(&self, op: &SparseLinear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
-        op.check("sparse_linear", y.shape())?;
-        if let Some(pre) = &pre {
-            expect("sparse_linear", y.shape(), pre.shape())?;
-        }
+    fn sparse_linear_kernel(&self, op: &SparseLinear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
         let arrays = self.pattern(op.pattern)?;
         let entries = Entries { starts: &arrays.starts, others: &arrays.columns, positions: None };
         let epilogue = Epilogue { bias: op.bias, activation: op.activation, before: pre };
         self.spmm(&entries, op.values, op.x, (y, Accum::Replace), epilogue)
     }
 
-    fn sparse_linear_vjp(&self, op: &SparseLinear<'_>, dz: &Tensor, grads: SparseGrads<'_>) -> Result<()> {
-        op.check("sparse_linear_vjp", dz.shape())?;
+    fn sparse_linear_vjp_kernel(&self, op: &SparseLinear<'_>, dz: &Tensor, grads: SparseGrads<'_>) -> Result<()> {
         let rows = op.pattern.rows();
-        for (slot, shape) in
-            [(&grads.x, op.x.shape()), (&grads.values, op.values.shape()), (&grads.bias, Shape::vector(rows))]
-        {
-            if let Some(slot) = slot {
-                expect("sparse_linear_vjp", shape, slot.tensor.shape())?;
-            }
-        }
         let arrays = self.pattern(op.pattern)?;
         if let Some(slot) = grads.x {
             let positions = Some(&arrays.positions);

@@ -1,7 +1,6 @@
 //! The weight of a spectral layer and its gradients.
 
 use super::dense::Epilogue;
-use super::expect;
 use crate::kernel::{LANES, WARPS};
 use crate::{Cuda, Device, Source};
 use spectral_core::{Accum, OuterProduct, Result, Shape, SpectralGrads, SpectralKernels, SpectralWeight, Tensor};
@@ -10,14 +9,13 @@ use spectral_core::{Accum, OuterProduct, Result, Shape, SpectralGrads, SpectralK
 const ROWS: usize = 8 * WARPS;
 
 impl<D: Device> SpectralKernels for Cuda<D> {
-    fn spectral_weight(&self, op: &SpectralWeight<'_>, weight: &mut Tensor) -> Result<()> {
-        op.check("spectral_weight", weight.shape())?;
+    fn spectral_weight_kernel(&self, op: &SpectralWeight<'_>, weight: &mut Tensor) -> Result<()> {
         let call = self.call(Source::Spectral, "spectral_weight", weight.dtype());
         let call = call.tensor(op.basis).tensor(op.lambda_in).tensor(op.lambda_out).tensor(weight);
         call.size(weight.shape().columns()).over(weight.len())
     }
 
-    fn spectral_weight_vjp(
+    fn spectral_weight_vjp_kernel(
         &self,
         op: &SpectralWeight<'_>,
         dw: OuterProduct<'_>,
@@ -25,15 +23,6 @@ impl<D: Device> SpectralKernels for Cuda<D> {
     ) -> Result<()> {
         let (shape, dtype) = (op.basis.shape(), op.basis.dtype());
         let (out, inputs) = (shape.rows(), shape.columns());
-        op.check("spectral_weight_vjp", shape)?;
-        dw.check("spectral_weight_vjp", op.basis)?;
-        for (slot, shape) in
-            [(&grads.basis, shape), (&grads.lambda_in, Shape::vector(inputs)), (&grads.lambda_out, Shape::vector(out))]
-        {
-            if let Some(slot) = slot {
-                expect("spectral_weight_vjp", shape, slot.tensor.shape())?;
-            }
-        }
         let mut written = self.scratch(shape, dtype)?;
         let factors = [(dw.left, false), (dw.right, true)];
         let extents = [out, inputs, dw.left.shape().columns()];

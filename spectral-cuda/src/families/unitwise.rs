@@ -1,25 +1,18 @@
 //! Kernels that treat every unit alone.
 
-use super::expect;
 use super::reduce::Sum;
 use crate::{Cuda, Device, Source};
 use spectral_core::backend::{DiagonalGrads, StandardiseVjp, Standardised};
 use spectral_core::{Accum, Diagonal, Result, RowSum, Standardise, Tensor, Unitwise};
 
 impl<D: Device> Unitwise for Cuda<D> {
-    fn diagonal(&self, op: &Diagonal<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
-        op.check("diagonal", y.shape())?;
-        if let Some(pre) = &pre {
-            expect("diagonal", y.shape(), pre.shape())?;
-        }
+    fn diagonal_kernel(&self, op: &Diagonal<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
         let call = self.call(Source::Unitwise, "diagonal", y.dtype()).tensor(op.x).tensor(op.scale).maybe(op.bias);
         let call = call.tensor(y).maybe(pre.as_deref()).size(y.shape().columns());
         call.activation(op.activation).over(y.len())
     }
 
-    fn diagonal_vjp(&self, op: &Diagonal<'_>, dz: &Tensor, grads: DiagonalGrads<'_>) -> Result<()> {
-        op.check("diagonal_vjp", dz.shape())?;
-        grads.check("diagonal_vjp", op.x.shape())?;
+    fn diagonal_vjp_kernel(&self, op: &Diagonal<'_>, dz: &Tensor, grads: DiagonalGrads<'_>) -> Result<()> {
         if let Some(slot) = grads.x {
             let call = self.call(Source::Unitwise, "diagonal_vjp", dz.dtype()).tensor(dz).tensor(op.scale);
             call.tensor(slot.tensor).size(dz.shape().columns()).accum(slot.accum).over(dz.len())?;
@@ -33,9 +26,8 @@ impl<D: Device> Unitwise for Cuda<D> {
         }
     }
 
-    fn standardise(&self, op: &Standardise<'_>, to: Standardised<'_>) -> Result<()> {
+    fn standardise_kernel(&self, op: &Standardise<'_>, to: Standardised<'_>) -> Result<()> {
         let shape = op.x.shape();
-        to.check("standardise", shape)?;
         if shape.columns() == 0 {
             self.zero(to.mean)?;
             return self.zero(to.variance);
@@ -45,9 +37,8 @@ impl<D: Device> Unitwise for Cuda<D> {
         call.real(op.epsilon).each(shape.rows())
     }
 
-    fn standardise_vjp(&self, op: &StandardiseVjp<'_>, dx: &mut Tensor, accum: Accum) -> Result<()> {
+    fn standardise_vjp_kernel(&self, op: &StandardiseVjp<'_>, dx: &mut Tensor, accum: Accum) -> Result<()> {
         let shape = dx.shape();
-        op.check("standardise_vjp", shape)?;
         let call = self.call(Source::Unitwise, "standardise_vjp", dx.dtype()).tensor(op.y).tensor(op.dy);
         let call = call.tensor(op.variance).tensor(op.scale).tensor(dx).size(shape.rows()).size(shape.columns());
         call.real(op.epsilon).accum(accum).each(if shape.is_empty() { 0 } else { shape.rows() })

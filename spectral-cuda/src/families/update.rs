@@ -5,8 +5,7 @@ use crate::{Cuda, Device, Source};
 use spectral_core::{Accum, Constrain, Constraint, OuterProduct, Result, Rows, Rule, Tensor, Update, UpdateKernels};
 
 impl<D: Device> UpdateKernels for Cuda<D> {
-    fn constrain(&self, op: &Constrain<'_>, value: &mut Tensor) -> Result<()> {
-        op.check(value)?;
+    fn constrain_kernel(&self, op: &Constrain<'_>, value: &mut Tensor) -> Result<()> {
         let (kind, [least, most, share]) = match op.constraint {
             Constraint::None => return Ok(()),
             Constraint::NonNeg => (0, [0.0; 3]),
@@ -24,8 +23,13 @@ impl<D: Device> UpdateKernels for Cuda<D> {
         call.size(rows).size(value.len() / rows.max(1)).each(rows)
     }
 
-    fn update(&self, op: &Update<'_>, value: &mut Tensor, gradient: &Tensor, state: &mut [Tensor]) -> Result<()> {
-        op.check(value, gradient.shape(), state)?;
+    fn update_kernel(
+        &self,
+        op: &Update<'_>,
+        value: &mut Tensor,
+        gradient: &Tensor,
+        state: &mut [Tensor],
+    ) -> Result<()> {
         // The number of the rule in `kernels/update.cu`, its numbers in the order of its fields, and its switch.
         let (rule, [p, q, r], flag) = match op.rule {
             Rule::Sgd { momentum, nesterov } => (0, [momentum, 0.0, 0.0], nesterov),
@@ -42,16 +46,14 @@ impl<D: Device> UpdateKernels for Cuda<D> {
         call.real(op.l1).real(op.l2).real(op.decay).over(value.len())
     }
 
-    fn update_product(
+    fn update_product_kernel(
         &self,
         op: &Update<'_>,
         value: &mut Tensor,
         gradient: OuterProduct<'_>,
         state: &mut [Tensor],
     ) -> Result<()> {
-        gradient.check("update_product", value)?;
         let shape = value.shape();
-        op.check(value, shape, state)?;
         let mut written = self.scratch(shape, value.dtype())?;
         if gradient.pattern.is_some() {
             gradient.write(self, value, &mut written)?;

@@ -1,7 +1,7 @@
 //! Convolutions as products: every window of the images is a column, and the batch is innermost in both.
 
 use super::dense::{finish, results};
-use super::{expect, product, row_sums, store};
+use super::{product, row_sums, store};
 use crate::Torch;
 use crate::storage::{column, count, flat, matrix, shaped};
 use spectral_core::backend::{Conv2d, ConvGrads, ConvKernels};
@@ -9,10 +9,14 @@ use spectral_core::{Accum, Error, Result, Shape, Tensor};
 use tch::TchError;
 
 impl ConvKernels for Torch {
-    fn conv2d(&self, op: &Conv2d<'_>, scratch: &mut Tensor, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
+    fn conv2d_kernel(
+        &self,
+        op: &Conv2d<'_>,
+        scratch: &mut Tensor,
+        y: &mut Tensor,
+        pre: Option<&mut Tensor>,
+    ) -> Result<()> {
         let shape = op.output("conv2d")?;
-        expect("conv2d", shape, y.shape())?;
-        expect("conv2d", op.columns("conv2d")?, scratch.shape())?;
         let (x, w, bias) = (shaped(op.x)?, matrix(op.weight)?, op.bias.map(column).transpose()?);
         let (columns, (mut y, pre), grid) = (matrix(scratch)?, results(y, pre)?, Grid::of(op, shape)?);
         self.call(|| {
@@ -22,11 +26,14 @@ impl ConvKernels for Torch {
         })
     }
 
-    fn conv2d_vjp(&self, op: &Conv2d<'_>, scratch: &mut Tensor, dz: &Tensor, grads: ConvGrads<'_>) -> Result<()> {
+    fn conv2d_vjp_kernel(
+        &self,
+        op: &Conv2d<'_>,
+        scratch: &mut Tensor,
+        dz: &Tensor,
+        grads: ConvGrads<'_>,
+    ) -> Result<()> {
         let shape = op.output("conv2d_vjp")?;
-        expect("conv2d_vjp", shape, dz.shape())?;
-        expect("conv2d_vjp", op.columns("conv2d_vjp")?, scratch.shape())?;
-        grads.check("conv2d_vjp", op)?;
         let (w, d, mut columns, grid) = (matrix(op.weight)?, matrix(dz)?, matrix(scratch)?, Grid::of(op, shape)?);
         if let Some(slot) = grads.weight {
             let mut to = matrix(slot.tensor)?;
@@ -56,10 +63,7 @@ impl ConvKernels for Torch {
         })
     }
 
-    fn reshaped(&self, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
-        if x.len() != y.len() {
-            return Err(Error::shape("reshaped", x.shape(), y.shape()));
-        }
+    fn reshaped_kernel(&self, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         let (x, mut y) = (flat(x)?, flat(y)?);
         self.call(|| store(&x, &mut y, accum))
     }

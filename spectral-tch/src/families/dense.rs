@@ -1,7 +1,7 @@
 //! Products with dense weights.
 
 use super::elementwise::activated;
-use super::{expect, product, row_sums, wanted};
+use super::{product, row_sums, wanted};
 use crate::Torch;
 use crate::storage::{column, flat, matrix};
 use spectral_core::backend::{DenseKernels, Linear, LinearGrads};
@@ -9,8 +9,7 @@ use spectral_core::{Accum, Activation, Result, Shape, Tensor};
 use tch::TchError;
 
 impl DenseKernels for Torch {
-    fn linear(&self, op: &Linear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
-        op.check("linear", y.shape())?;
+    fn linear_kernel(&self, op: &Linear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
         let (x, w, bias) = (matrix(op.x)?, matrix(op.weight)?, op.bias.map(column).transpose()?);
         let (mut y, pre) = results(y, pre)?;
         self.call(|| {
@@ -19,11 +18,10 @@ impl DenseKernels for Torch {
         })
     }
 
-    fn linear_vjp(&self, op: &Linear<'_>, dz: &Tensor, grads: LinearGrads<'_>) -> Result<()> {
-        op.check("linear_vjp", dz.shape())?;
+    fn linear_vjp_kernel(&self, op: &Linear<'_>, dz: &Tensor, grads: LinearGrads<'_>) -> Result<()> {
         let (x, w, d) = (matrix(op.x)?, matrix(op.weight)?, matrix(dz)?);
-        let dx = wanted("linear_vjp", grads.x, op.x.shape(), matrix)?;
-        let dw = wanted("linear_vjp", grads.weight, op.weight.shape(), matrix)?;
+        let dx = wanted(grads.x, matrix)?;
+        let dw = wanted(grads.weight, matrix)?;
         let db = wanted("linear_vjp", grads.bias, Shape::vector(op.weight.shape().rows()), flat)?;
         self.call(|| {
             if let Some((mut to, accum)) = dx {
@@ -39,8 +37,7 @@ impl DenseKernels for Torch {
 
 /// Views of an output and, where it is wanted, of what goes into the activation.
 pub(super) fn results(y: &Tensor, pre: Option<&mut Tensor>) -> Result<(tch::Tensor, Option<tch::Tensor>)> {
-    let pre = pre.map(|pre| expect("pre-activation", y.shape(), pre.shape()).and_then(|()| matrix(pre)));
-    Ok((matrix(y)?, pre.transpose()?))
+    Ok((matrix(y)?, pre.map(|pre| matrix(pre)).transpose()?))
 }
 
 /// Adds the bias, stores the pre-activation where asked for, and activates.

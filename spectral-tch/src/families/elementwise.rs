@@ -1,6 +1,6 @@
 //! Kernels that act on every element alone, or move elements.
 
-use super::{expect, store};
+use super::store;
 use crate::Torch;
 use crate::storage::{count, flat, matrix};
 use spectral_core::backend::{Dropout, RowCopy};
@@ -8,14 +8,12 @@ use spectral_core::{Accum, Activation, Elementwise, Error, Mask, Penalty, Result
 use tch::{Device, Kind, TchError};
 
 impl Elementwise for Torch {
-    fn activate(&self, act: Activation, x: &Tensor, y: &mut Tensor) -> Result<()> {
-        expect("activate", x.shape(), y.shape())?;
+    fn activate_kernel(&self, act: Activation, x: &Tensor, y: &mut Tensor) -> Result<()> {
         let (x, mut y) = (matrix(x)?, matrix(y)?);
         self.call(|| y.f_copy_(&activated(act, &x)?))
     }
 
-    fn activate_vjp(&self, act: Activation, at: &Tensor, dy: &mut Tensor) -> Result<()> {
-        expect("activate_vjp", at.shape(), dy.shape())?;
+    fn activate_vjp_kernel(&self, act: Activation, at: &Tensor, dy: &mut Tensor) -> Result<()> {
         let (at, mut dy) = (matrix(at)?, matrix(dy)?);
         self.call(|| match act {
             Activation::Identity => Ok(()),
@@ -27,15 +25,12 @@ impl Elementwise for Torch {
         })
     }
 
-    fn scale(&self, alpha: f64, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
-        expect("scale", x.shape(), y.shape())?;
+    fn scale_kernel(&self, alpha: f64, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         let (x, mut y) = (flat(x)?, flat(y)?);
         self.call(|| store(&x.f_mul_scalar(alpha)?, &mut y, accum))
     }
 
-    fn multiply(&self, a: &Tensor, b: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
-        expect("multiply", a.shape(), b.shape())?;
-        expect("multiply", a.shape(), y.shape())?;
+    fn multiply_kernel(&self, a: &Tensor, b: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         let (a, b, mut y) = (flat(a)?, flat(b)?, flat(y)?);
         self.call(|| match accum {
             Accum::Replace => a.f_mul_out(&y, &b).map(|_| ()),
@@ -43,15 +38,13 @@ impl Elementwise for Torch {
         })
     }
 
-    fn copy_rows(&self, op: RowCopy, from: &Tensor, to: &mut Tensor, accum: Accum) -> Result<()> {
-        op.check(from, to)?;
+    fn copy_rows_kernel(&self, op: RowCopy, from: &Tensor, to: &mut Tensor, accum: Accum) -> Result<()> {
         let (from_row, to_row, rows) = (count(op.from_row), count(op.to_row), count(op.rows));
         let (from, to) = (matrix(from)?, matrix(to)?);
         self.call(|| store(&from.f_narrow(0, from_row, rows)?, &mut to.f_narrow(0, to_row, rows)?, accum))
     }
 
-    fn dropout(&self, op: Dropout, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
-        expect("dropout", x.shape(), y.shape())?;
+    fn dropout_kernel(&self, op: Dropout, x: &Tensor, y: &mut Tensor, accum: Accum) -> Result<()> {
         let len = count(x.len());
         let (x, mut y) = (flat(x)?, flat(y)?);
         self.call(|| {
@@ -61,8 +54,7 @@ impl Elementwise for Torch {
         })
     }
 
-    fn penalty_vjp(&self, penalty: Penalty, factor: f64, x: &Tensor, dx: &mut Tensor) -> Result<()> {
-        expect("penalty_vjp", x.shape(), dx.shape())?;
+    fn penalty_vjp_kernel(&self, penalty: Penalty, factor: f64, x: &Tensor, dx: &mut Tensor) -> Result<()> {
         let (x, mut dx) = (flat(x)?, flat(dx)?);
         self.call(|| {
             let pull = x.f_sign()?.f_mul_scalar_(factor * penalty.l1)?;
@@ -75,10 +67,7 @@ impl Elementwise for Torch {
         self.call(|| t.f_clamp_(-limit, limit).map(|_| ()))
     }
 
-    fn zero_where(&self, mask: &Mask, t: &mut Tensor) -> Result<()> {
-        if mask.len() != t.len() {
-            return Err(Error::shape("zero_where", t.shape(), format!("a mask over {} entries", mask.len())));
-        }
+    fn zero_where_kernel(&self, mask: &Mask, t: &mut Tensor) -> Result<()> {
         let (mask, mut t) = (self.masks().on(self.device(), mask)?, flat(t)?);
         self.call(|| t.f_masked_fill_(&mask, 0.0).map(|_| ()))
     }

@@ -1,6 +1,5 @@
 //! Making tensors and moving values.
 
-use super::expect;
 use crate::Torch;
 use crate::storage::{flat, zeros};
 use spectral_core::{DType, Error, Memory, Result, Shape, Tensor, Values};
@@ -51,8 +50,7 @@ impl Memory for Torch {
         })
     }
 
-    fn copy(&self, from: &Tensor, to: &mut Tensor) -> Result<()> {
-        expect("copy", to.shape(), from.shape())?;
+    fn copy_kernel(&self, from: &Tensor, to: &mut Tensor) -> Result<()> {
         let (from, mut to) = (flat(from)?, flat(to)?);
         self.call(|| to.f_copy_(&from))
     }

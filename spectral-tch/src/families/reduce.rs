@@ -1,6 +1,6 @@
 //! Sums over samples, losses, and checks.
 
-use super::{expect, store};
+use super::store;
 use crate::Torch;
 use crate::storage::{flat, matrix};
 use spectral_core::backend::{LossKernel, LossKind, Reduce, RowSum};
@@ -8,8 +8,7 @@ use spectral_core::{Accum, GradSlot, Result, Shape, Tensor};
 use tch::{Kind, TchError};
 
 impl Reduce for Torch {
-    fn row_sums(&self, sum: RowSum, x: &Tensor, sums: &mut Tensor, accum: Accum) -> Result<()> {
-        expect("row_sums", Shape::vector(x.shape().rows()), sums.shape())?;
+    fn row_sums_kernel(&self, sum: RowSum, x: &Tensor, sums: &mut Tensor, accum: Accum) -> Result<()> {
         let (x, mut sums) = (matrix(x)?, flat(sums)?);
         self.call(|| {
             let of = match sum {
@@ -21,10 +20,8 @@ impl Reduce for Torch {
         })
     }
 
-    fn loss(&self, op: &LossKernel<'_>, totals: &mut Tensor, gradient: Option<GradSlot<'_>>) -> Result<()> {
-        expect("loss", op.outputs.shape(), op.targets.shape())?;
-        expect("loss", Shape::vector(2), totals.shape())?;
-        let gradient = super::wanted("loss", gradient, op.outputs.shape(), matrix)?;
+    fn loss_kernel(&self, op: &LossKernel<'_>, totals: &mut Tensor, gradient: Option<GradSlot<'_>>) -> Result<()> {
+        let gradient = super::wanted(gradient, matrix)?;
         let (y, t, mut totals) = (matrix(op.outputs)?, matrix(op.targets)?, flat(totals)?);
         let outputs = op.outputs.shape().rows() as f64;
         if y.numel() == 0 {

@@ -12,8 +12,7 @@ use std::sync::Arc;
 use tch::{Device, TchError};
 
 impl SparseKernels for Torch {
-    fn sparse_linear(&self, op: &SparseLinear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
-        op.check("sparse_linear", y.shape())?;
+    fn sparse_linear_kernel(&self, op: &SparseLinear<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
         let form = Form::of(op.pattern, self.device())?;
         let (x, values, bias) = (matrix(op.x)?, flat(op.values)?, op.bias.map(column).transpose()?);
         let (mut y, pre) = results(y, pre)?;
@@ -26,14 +25,13 @@ impl SparseKernels for Torch {
         })
     }
 
-    fn sparse_linear_vjp(&self, op: &SparseLinear<'_>, dz: &Tensor, grads: SparseGrads<'_>) -> Result<()> {
+    fn sparse_linear_vjp_kernel(&self, op: &SparseLinear<'_>, dz: &Tensor, grads: SparseGrads<'_>) -> Result<()> {
         const OP: &str = "sparse_linear_vjp";
-        op.check(OP, dz.shape())?;
         let form = Form::of(op.pattern, self.device())?;
         let (x, values, d) = (matrix(op.x)?, flat(op.values)?, matrix(dz)?);
-        let dx = wanted(OP, grads.x, op.x.shape(), matrix)?;
-        let dw = wanted(OP, grads.values, op.values.shape(), flat)?;
-        let db = wanted(OP, grads.bias, Shape::vector(op.pattern.rows()), flat)?;
+        let dx = wanted(grads.x, matrix)?;
+        let dw = wanted(grads.values, flat)?;
+        let db = wanted(grads.bias, flat)?;
         self.call(|| {
             if let Some((mut to, accum)) = dx {
                 let product = match form.transposed(&values)? {

@@ -6,14 +6,13 @@ use crate::storage::{column, flat, matrix};
 use spectral_core::{Accum, OuterProduct, Result, Shape, SpectralGrads, SpectralKernels, SpectralWeight, Tensor};
 
 impl SpectralKernels for Torch {
-    fn spectral_weight(&self, op: &SpectralWeight<'_>, weight: &mut Tensor) -> Result<()> {
-        op.check("spectral_weight", weight.shape())?;
+    fn spectral_weight_kernel(&self, op: &SpectralWeight<'_>, weight: &mut Tensor) -> Result<()> {
         let (basis, inner, outer) = (matrix(op.basis)?, flat(op.lambda_in)?, column(op.lambda_out)?);
         let weight = matrix(weight)?;
         self.call(|| inner.f_sub(&outer)?.f_mul_out(&weight, &basis).map(|_| ()))
     }
 
-    fn spectral_weight_vjp(
+    fn spectral_weight_vjp_kernel(
         &self,
         op: &SpectralWeight<'_>,
         dw: OuterProduct<'_>,
@@ -21,13 +20,11 @@ impl SpectralKernels for Torch {
     ) -> Result<()> {
         const OP: &str = "spectral_weight_vjp";
         let shape = op.basis.shape();
-        op.check(OP, shape)?;
-        dw.check(OP, op.basis)?;
         let (basis, inner, outer) = (matrix(op.basis)?, flat(op.lambda_in)?, column(op.lambda_out)?);
         let (left, right) = (matrix(dw.left)?, matrix(dw.right)?);
-        let to_basis = wanted(OP, grads.basis, shape, matrix)?;
-        let to_inner = wanted(OP, grads.lambda_in, Shape::vector(shape.columns()), flat)?;
-        let to_outer = wanted(OP, grads.lambda_out, Shape::vector(shape.rows()), flat)?;
+        let to_basis = wanted(grads.basis, matrix)?;
+        let to_inner = wanted(grads.lambda_in, flat)?;
+        let to_outer = wanted(grads.lambda_out, flat)?;
         self.call(|| {
             let mut d = basis.f_empty_like()?;
             product(&left, &right.f_tr()?, &mut d, Accum::Replace)?;

@@ -9,8 +9,7 @@ use spectral_core::{Accum, Result, Tensor, Unitwise};
 use tch::TchError;
 
 impl Unitwise for Torch {
-    fn diagonal(&self, op: &Diagonal<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
-        op.check("diagonal", y.shape())?;
+    fn diagonal_kernel(&self, op: &Diagonal<'_>, y: &mut Tensor, pre: Option<&mut Tensor>) -> Result<()> {
         let (x, scale, bias) = (matrix(op.x)?, column(op.scale)?, op.bias.map(column).transpose()?);
         let (mut y, pre) = results(y, pre)?;
         self.call(|| {
@@ -19,9 +18,7 @@ impl Unitwise for Torch {
         })
     }
 
-    fn diagonal_vjp(&self, op: &Diagonal<'_>, dz: &Tensor, grads: DiagonalGrads<'_>) -> Result<()> {
-        op.check("diagonal_vjp", dz.shape())?;
-        grads.check("diagonal_vjp", op.x.shape())?;
+    fn diagonal_vjp_kernel(&self, op: &Diagonal<'_>, dz: &Tensor, grads: DiagonalGrads<'_>) -> Result<()> {
         let (x, scale, d) = (matrix(op.x)?, column(op.scale)?, matrix(dz)?);
         if let Some(slot) = grads.x {
             let mut to = matrix(slot.tensor)?;
@@ -38,8 +35,7 @@ impl Unitwise for Torch {
         Ok(())
     }
 
-    fn standardise(&self, op: &Standardise<'_>, to: Standardised<'_>) -> Result<()> {
-        to.check("standardise", op.x.shape())?;
+    fn standardise_kernel(&self, op: &Standardise<'_>, to: Standardised<'_>) -> Result<()> {
         let (x, mut y, mut mean, mut variance) = (matrix(op.x)?, matrix(to.y)?, flat(to.mean)?, flat(to.variance)?);
         self.call(|| {
             if x.numel() == 0 {
@@ -56,8 +52,7 @@ impl Unitwise for Torch {
         })
     }
 
-    fn standardise_vjp(&self, op: &StandardiseVjp<'_>, dx: &mut Tensor, accum: Accum) -> Result<()> {
-        op.check("standardise_vjp", dx.shape())?;
+    fn standardise_vjp_kernel(&self, op: &StandardiseVjp<'_>, dx: &mut Tensor, accum: Accum) -> Result<()> {
         let (y, d, mut dx) = (matrix(op.y)?, matrix(op.dy)?, matrix(dx)?);
         let (variance, scale) = (column(op.variance)?, column(op.scale)?);
         self.call(|| {

@@ -7,8 +7,13 @@ use spectral_core::{Constrain, Constraint, Mask, Result, Rows, Tensor};
 use tch::TchError;
 
 impl UpdateKernels for Torch {
-    fn update(&self, op: &Update<'_>, value: &mut Tensor, gradient: &Tensor, state: &mut [Tensor]) -> Result<()> {
-        op.check(value, gradient.shape(), state)?;
+    fn update_kernel(
+        &self,
+        op: &Update<'_>,
+        value: &mut Tensor,
+        gradient: &Tensor,
+        state: &mut [Tensor],
+    ) -> Result<()> {
         let on = |mask: Option<&Mask>| mask.map(|m| self.masks().on(self.device(), m)).transpose();
         let (pruned, trainable) = (on(op.pruned)?, on(op.trainable)?);
         let (mut w, g) = (flat(value)?, flat(gradient)?);
@@ -32,8 +37,7 @@ impl UpdateKernels for Torch {
         })
     }
 
-    fn constrain(&self, op: &Constrain<'_>, value: &mut Tensor) -> Result<()> {
-        op.check(value)?;
+    fn constrain_kernel(&self, op: &Constrain<'_>, value: &mut Tensor) -> Result<()> {
         let Rows::Equal(rows) = op.rows else {
             let mut host = spectral_core::Memory::download(self, value)?;
             op.apply(&mut host);
