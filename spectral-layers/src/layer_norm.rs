@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use spectral_core::backend::{Diagonal, DiagonalGrads, SampleNorm, SampleNormVjp};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Activation, Forward, Init, Layer, Normalise, Op, Operand, ParamSpec, Penalty, Result, Role, Saved, Shape, UnitAxis, Vjp,
-    Word, register_layer,
+    Activation, Forward, Init, Layer, Normalise, Op, Operand, ParamSpec, Penalty, Result, Role, Saved, Shape, UnitAxis,
+    Vjp, Word, register_layer,
 };
 use std::sync::Arc;
 

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use spectral_core::backend::{self, PreluGrads};
 use spectral_core::layer::to_config;
 use spectral_core::{
-    Forward, Init, Layer, NodeParams, Op, Operand, ParamSpec, Penalty, Result, Role, Shape, Tensor, UnitAxis, Vjp, Word, register_layer,
+    Forward, Init, Layer, NodeParams, Op, Operand, ParamSpec, Penalty, Result, Role, Shape, Tensor, UnitAxis, Vjp,
+    Word, register_layer,
 };
 use std::sync::Arc;
 

@@ -109,8 +109,20 @@ pub(crate) mod pair {
 }
 
 /// As [`pair`], for a setting that may be absent.
-pub(crate) fn some_pair<'de, D: Deserializer<'de>>(from: D) -> Result<Option<[usize; 2]>, D::Error> {
-    pair::deserialize(from).map(Some)
+pub(crate) mod maybe_pair {
+    use super::pair;
+    use serde::{Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(setting: &Option<[usize; 2]>, to: S) -> Result<S::Ok, S::Error> {
+        match setting {
+            Some(both) => pair::serialize(both, to),
+            None => ().serialize(to),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<[usize; 2]>, D::Error> {
+        pair::deserialize(from).map(Some)
+    }
 }
 
 pub(crate) fn one_each() -> [usize; 2] {

@@ -389,3 +389,103 @@ fn recipes_describe_convolutions() {
     let error = Network::new(64).conv2d(3, 3, Relu).build(&Reference, Seed(1)).unwrap_err().to_string();
     assert!(error.contains("put a `reshape` layer before it"), "{error}");
 }
+
+#[test]
+fn windows_are_numbers_lists_or_words() {
+    use spectral_layers::Padding;
+    let read = |value: serde_json::Value| serde_json::from_value::<Conv2d>(value).map_err(|e| e.to_string());
+    let plain = Conv2d::new(2, 3, Identity);
+    for (padding, sides, written) in [
+        (serde_json::json!(2), Padding::Sides([2; 4]), serde_json::json!(2)),
+        (serde_json::json!([1, 2]), Padding::Sides([1, 1, 2, 2]), serde_json::json!([1, 2])),
+        (serde_json::json!([0, 1, 2, 3]), Padding::Sides([0, 1, 2, 3]), serde_json::json!([0, 1, 2, 3])),
+        (serde_json::json!("valid"), Padding::Sides([0; 4]), serde_json::json!(0)),
+        (serde_json::json!("same"), Padding::Same, serde_json::json!("same")),
+    ] {
+        let layer = read(serde_json::json!({ "channels": 2, "kernel": 3, "padding": padding })).unwrap();
+        assert_eq!(layer, Conv2d { padding: sides, ..plain });
+        assert_eq!(layer.config().unwrap()["padding"], written);
+    }
+    let long =
+        serde_json::json!({ "channels": 4, "kernel": [1, 5], "stride": [2, 1], "dilation": [1, 2], "groups": 2 });
+    let layer = read(long).unwrap();
+    let want = Conv2d { channels: 4, kernel: [1, 5], stride: [2, 1], dilation: [1, 2], groups: 2, ..plain };
+    assert_eq!(layer, want);
+    let config = layer.config().unwrap();
+    assert_eq!((&config["kernel"], &config["groups"]), (&serde_json::json!([1, 5]), &serde_json::json!(2)));
+    for (value, word) in [
+        (serde_json::json!({ "channels": 2, "kernel": [1, 2, 3] }), "a number or a list of two"),
+        (serde_json::json!({ "channels": 2, "kernel": 3, "padding": "full" }), "[top, bottom, left, right]"),
+        (serde_json::json!({ "channels": 2, "kernel": 3, "padding": [1, 2, 3] }), "[top, bottom, left, right]"),
+    ] {
+        assert!(read(value).unwrap_err().contains(word), "{word}");
+    }
+}
+
+/// What version 1 wrote for a layer without anything new, to the last setting.
+#[test]
+fn a_square_window_is_written_as_before() {
+    let layer = Conv2d { stride: [2; 2], padding: 1.into(), ..Conv2d::new(3, 3, Relu) };
+    let config = layer.config().unwrap();
+    let keys: Vec<&str> = config.as_object().unwrap().keys().map(String::as_str).collect();
+    assert!(!keys.contains(&"dilation") && !keys.contains(&"groups"), "{keys:?}");
+    let window = [&config["kernel"], &config["stride"], &config["padding"]];
+    assert_eq!(window, [&serde_json::json!(3), &serde_json::json!(2), &serde_json::json!(1)]);
+}
+
+#[test]
+fn windows_give_the_shapes_they_should() {
+    let image = |extents: &[usize]| Shape::new(extents).unwrap();
+    let shape = |value: serde_json::Value, input: Shape| {
+        let entry = spectral_core::registry::find::<spectral_core::LayerEntry>(value["kind"].as_str().unwrap())?;
+        let mut config = value.clone();
+        config.as_object_mut().unwrap().remove("kind");
+        (entry.build)(config)?.output_shape(&[input])
+    };
+    for (value, want) in [
+        (
+            serde_json::json!({ "kind": "conv2d", "channels": 6, "kernel": [3, 4], "padding": "same" }),
+            image(&[6, 7, 9]),
+        ),
+        (
+            serde_json::json!({ "kind": "conv2d", "channels": 4, "kernel": 3, "dilation": 2, "groups": 2 }),
+            image(&[4, 3, 5]),
+        ),
+        (
+            serde_json::json!({ "kind": "conv2d", "channels": 4, "kernel": 3, "padding": [2, 0, 0, 1], "stride": [2, 1] }),
+            image(&[4, 4, 8]),
+        ),
+        (serde_json::json!({ "kind": "max_pool", "kernel": 2 }), image(&[4, 3, 4])),
+        (
+            serde_json::json!({ "kind": "max_pool", "kernel": [2, 3], "stride": 1, "padding": [0, 1] }),
+            image(&[4, 6, 9]),
+        ),
+        (serde_json::json!({ "kind": "avg_pool", "kernel": 3, "padding": "same", "stride": 1 }), image(&[4, 7, 9])),
+        (serde_json::json!({ "kind": "global_pool", "pooling": "max" }), Shape::vector(4)),
+        (serde_json::json!({ "kind": "slice", "from": 1, "to": 3 }), image(&[2, 7, 9])),
+    ] {
+        assert_eq!(shape(value.clone(), image(&[4, 7, 9])).unwrap(), want, "{value}");
+    }
+    for (value, word) in [
+        (serde_json::json!({ "kind": "conv2d", "channels": 4, "kernel": 3, "groups": 3 }), "must divide 4 input and 4"),
+        (serde_json::json!({ "kind": "conv2d", "channels": 5, "kernel": 3, "groups": 4 }), "must divide 4 input and 5"),
+        (serde_json::json!({ "kind": "conv2d", "channels": 4, "kernel": 3, "groups": 0 }), "`groups` is 0"),
+        (serde_json::json!({ "kind": "conv2d", "channels": 4, "kernel": 3, "dilation": 0 }), "at least 1"),
+        (
+            serde_json::json!({ "kind": "conv2d", "channels": 4, "kernel": 3, "stride": 2, "padding": "same" }),
+            "needs a `stride` of 1",
+        ),
+        (serde_json::json!({ "kind": "max_pool", "kernel": 8 }), "8x8 does not fit into images of 7x9"),
+        (serde_json::json!({ "kind": "max_pool", "kernel": 2, "padding": 2 }), "in the padding alone"),
+        (serde_json::json!({ "kind": "avg_pool", "kernel": 2, "count_paddings": true }), "unknown field"),
+        (serde_json::json!({ "kind": "slice", "from": 3, "to": 5 }), "a range of at least one of its 4 units"),
+        (serde_json::json!({ "kind": "slice", "from": 3, "to": 3 }), "a range of at least one of its 4 units"),
+        (
+            serde_json::json!({ "kind": "activation", "activation": { "clip": { "min": 1.0, "max": 1.0 } } }),
+            "must be below `max`",
+        ),
+    ] {
+        let error = shape(value.clone(), image(&[4, 7, 9])).unwrap_err().to_string();
+        assert!(error.contains(word), "{value}: {error}");
+    }
+}

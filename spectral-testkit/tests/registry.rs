@@ -5,7 +5,10 @@ use spectral_core::registry::all;
 use spectral_core::{
     Activation, BackendEntry, BackendHandle, BackendOptions, Layer, LayerEntry, Reference, Seed, Shape,
 };
-use spectral_layers::{ActivationLayer, BatchNorm, Conv2d, Dense, DropConnect, Gate, Spectral};
+use spectral_layers::{
+    ActivationLayer, AvgPool, BatchNorm, Conv2d, Dense, DropConnect, Gate, Global, GlobalPool, LayerNorm, MaxPool,
+    Padding, Prelu, Spectral,
+};
 use spectral_testkit::{gradcheck, layer};
 use std::sync::Arc;
 
@@ -64,6 +67,27 @@ fn layers_over_images_conform_at_every_window() {
                 Arc::new(Conv2d { stride: [stride; 2], padding: padding.into(), bias, ..Conv2d::new(3, kernel, act) });
             layer::conformance(&Reference, layer, &[image], Seed(5)).unwrap_or_else(|f| panic!("{f}"));
         }
+    }
+    let four = Shape::new(&[4, 5, 4]).unwrap();
+    let oblong = Conv2d { kernel: [2, 3], padding: [1, 0, 0, 2].into(), ..Conv2d::new(4, 1, Activation::Tanh) };
+    for layer in [
+        Conv2d { groups: 2, ..oblong },
+        Conv2d { groups: 4, stride: [2, 1], ..oblong },
+        Conv2d { channels: 8, groups: 4, dilation: [2, 1], bias: false, ..oblong },
+        Conv2d { padding: Padding::Same, dilation: [1, 2], ..oblong },
+    ] {
+        layer::conformance(&Reference, Arc::new(layer), &[four], Seed(6)).unwrap_or_else(|f| panic!("{layer:?} {f}"));
+    }
+    let pool = AvgPool { count_padding: true, padding: 1.into(), ..AvgPool::new(2) };
+    let max = MaxPool { stride: Some([1; 2]), dilation: [2, 1], ..MaxPool::new(2) };
+    for layer in [
+        Arc::new(pool) as Arc<dyn Layer>,
+        Arc::new(max),
+        Arc::new(GlobalPool { pooling: Global::Max }),
+        Arc::new(Prelu::default()),
+        Arc::new(LayerNorm { epsilon: 0.01, ..LayerNorm::default() }),
+    ] {
+        layer::conformance(&Reference, layer, &[four], Seed(7)).unwrap_or_else(|f| panic!("{f}"));
     }
     for shape in [Shape::vector(4), image] {
         let layer = Arc::new(BatchNorm { momentum: 0.5, epsilon: 0.1, ..BatchNorm::default() });

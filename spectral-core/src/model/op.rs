@@ -128,6 +128,30 @@ impl Word {
         }
     }
 
+    /// Why no unit in front of it can be removed, if none can: for people.
+    pub fn keeps_units(&self) -> Option<&'static str> {
+        if self.units() != Units::Fixed {
+            return None;
+        }
+        Some(match self {
+            Self::Normalise(_) => "a unit that is constant still counts in the mean and the variance of a sample",
+            Self::Convolution(convolution) if convolution.groups > 1 => "all groups must have as many channels",
+            Self::Select { .. } => "it takes units by their number",
+            Self::Reshape => "it makes other units of the values",
+            Self::Opaque => "only the layer itself knows how its outputs depend on its inputs",
+            Self::Affine(_) | Self::Convolution(_) | Self::Scale(_) | Self::Map(_) => {
+                "its activation makes every output depend on every unit"
+            }
+            Self::Pool(_)
+            | Self::Prelu(_)
+            | Self::Add
+            | Self::Average
+            | Self::Multiply
+            | Self::Concat
+            | Self::Flatten => return None,
+        })
+    }
+
     /// The activation behind a product with weights or factors.
     pub fn activation(&self) -> Option<Activation> {
         match self {

@@ -9,59 +9,36 @@ use std::sync::Arc;
 
 /// `y[c, i, j]` = the mean of `x[c]` in the window at `(i, j)`, over images `[channels, height, width]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, from = "Settings")]
+#[serde(deny_unknown_fields)]
 pub struct AvgPool {
     /// Height and width of the window, at least 1.
     #[serde(with = "window::pair")]
     pub kernel: [usize; 2],
-    /// Steps between places of the window, down and across; in recipes those of `kernel` if absent, so that windows do
-    /// not overlap.
-    #[serde(with = "window::pair")]
-    pub stride: [usize; 2],
+    /// Steps between places of the window, down and across; default: `kernel`, so that windows do not overlap.
+    #[serde(default, with = "window::maybe_pair", skip_serializing_if = "Option::is_none")]
+    pub stride: Option<[usize; 2]>,
     /// Rows and columns around the image that a window may reach into.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub padding: Padding,
     /// Steps between neighbouring values of the window, down and across, at least 1.
-    #[serde(with = "window::pair", skip_serializing_if = "window::is_one_each")]
+    #[serde(default = "window::one_each", with = "window::pair", skip_serializing_if = "window::is_one_each")]
     pub dilation: [usize; 2],
     /// Whether the padding counts as zeros (`count_include_pad` of PyTorch and ONNX). Otherwise the mean is that of the
     /// values in the image, as in Keras.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub count_padding: bool,
-}
-
-/// As recipes write it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    #[serde(with = "window::pair")]
-    kernel: [usize; 2],
-    #[serde(default, deserialize_with = "window::some_pair")]
-    stride: Option<[usize; 2]>,
-    #[serde(default)]
-    padding: Padding,
-    #[serde(default = "window::one_each", with = "window::pair")]
-    dilation: [usize; 2],
-    #[serde(default)]
-    count_padding: bool,
-}
-
-impl From<Settings> for AvgPool {
-    fn from(Settings { kernel, stride, padding, dilation, count_padding }: Settings) -> Self {
-        Self { kernel, stride: stride.unwrap_or(kernel), padding, dilation, count_padding }
-    }
 }
 
 impl AvgPool {
     /// Square windows side by side, without padding.
     pub fn new(kernel: usize) -> Self {
         let (kernel, padding, dilation) = ([kernel; 2], Padding::default(), [1; 2]);
-        Self { kernel, stride: kernel, padding, dilation, count_padding: false }
+        Self { kernel, stride: None, padding, dilation, count_padding: false }
     }
 
     fn window(&self) -> Window {
         let Self { kernel, stride, padding, dilation, .. } = *self;
-        padding.around(Window { kernel, stride, padding: [0; 4], dilation })
+        padding.around(Window { kernel, stride: stride.unwrap_or(kernel), padding: [0; 4], dilation })
     }
 
     fn pooling(&self) -> Pooling {
@@ -96,6 +73,6 @@ impl Layer for AvgPool {
 }
 
 register_layer!(AvgPool, "avg_pool", "the mean of windows over images", || {
-    let layer = AvgPool { stride: [2, 1], padding: [1, 0, 1, 0].into(), ..AvgPool::new(2) };
+    let layer = AvgPool { stride: Some([2, 1]), padding: [1, 0, 1, 0].into(), ..AvgPool::new(2) };
     (Arc::new(layer), vec![Shape::new(&[2, 4, 3]).unwrap_or(Shape::vector(24))])
 });

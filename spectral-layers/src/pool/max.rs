@@ -9,52 +9,31 @@ use std::sync::Arc;
 /// `y[c, i, j]` = the largest value of `x[c]` in the window at `(i, j)`, over images `[channels, height, width]`. Padding
 /// is never taken. The gradient goes to the first of equal values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, from = "Settings")]
+#[serde(deny_unknown_fields)]
 pub struct MaxPool {
     /// Height and width of the window, at least 1.
     #[serde(with = "window::pair")]
     pub kernel: [usize; 2],
-    /// Steps between places of the window, down and across; in recipes those of `kernel` if absent, so that windows do
-    /// not overlap.
-    #[serde(with = "window::pair")]
-    pub stride: [usize; 2],
+    /// Steps between places of the window, down and across; default: `kernel`, so that windows do not overlap.
+    #[serde(default, with = "window::maybe_pair", skip_serializing_if = "Option::is_none")]
+    pub stride: Option<[usize; 2]>,
     /// Rows and columns around the image that a window may reach into.
-    #[serde(skip_serializing_if = "crate::forms::is_default")]
+    #[serde(default, skip_serializing_if = "crate::forms::is_default")]
     pub padding: Padding,
     /// Steps between neighbouring values of the window, down and across, at least 1.
-    #[serde(with = "window::pair", skip_serializing_if = "window::is_one_each")]
+    #[serde(default = "window::one_each", with = "window::pair", skip_serializing_if = "window::is_one_each")]
     pub dilation: [usize; 2],
-}
-
-/// As recipes write it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    #[serde(with = "window::pair")]
-    kernel: [usize; 2],
-    #[serde(default, deserialize_with = "window::some_pair")]
-    stride: Option<[usize; 2]>,
-    #[serde(default)]
-    padding: Padding,
-    #[serde(default = "window::one_each", with = "window::pair")]
-    dilation: [usize; 2],
-}
-
-impl From<Settings> for MaxPool {
-    fn from(Settings { kernel, stride, padding, dilation }: Settings) -> Self {
-        Self { kernel, stride: stride.unwrap_or(kernel), padding, dilation }
-    }
 }
 
 impl MaxPool {
     /// Square windows side by side, without padding.
     pub fn new(kernel: usize) -> Self {
-        Self { kernel: [kernel; 2], stride: [kernel; 2], padding: Padding::default(), dilation: [1; 2] }
+        Self { kernel: [kernel; 2], stride: None, padding: Padding::default(), dilation: [1; 2] }
     }
 
     fn window(&self) -> Window {
         let Self { kernel, stride, padding, dilation } = *self;
-        padding.around(Window { kernel, stride, padding: [0; 4], dilation })
+        padding.around(Window { kernel, stride: stride.unwrap_or(kernel), padding: [0; 4], dilation })
     }
 }
 
@@ -85,6 +64,6 @@ impl Layer for MaxPool {
 }
 
 register_layer!(MaxPool, "max_pool", "the largest value of windows over images", || {
-    let layer = MaxPool { stride: [1, 2], padding: [1, 0, 0, 1].into(), ..MaxPool::new(2) };
+    let layer = MaxPool { stride: Some([1, 2]), padding: [1, 0, 0, 1].into(), ..MaxPool::new(2) };
     (Arc::new(layer), vec![Shape::new(&[2, 3, 4]).unwrap_or(Shape::vector(24))])
 });

@@ -2,7 +2,9 @@
 
 use crate::support::*;
 use spectral_core::{Activation, Activation::*, DType};
-use spectral_layers::{BatchNorm, Conv2d, Gate, Network, gates};
+use spectral_layers::{
+    Average, AvgPool, BatchNorm, Conv2d, Gate, Global, GlobalPool, LayerNorm, MaxPool, Network, Prelu, Slice, gates,
+};
 use spectral_prune::{Prune, compact};
 use spectral_sparse::{Policy, sparsify};
 
@@ -138,4 +140,65 @@ fn criteria_that_measure_inputs_refuse_images_clearly() {
     assert!(error.to_string().contains("statistics need flat inputs"), "{error}");
     // Gradients there are.
     assert!(Prune::by("taylor").amount(0.2).apply(&mut model, &data).unwrap().removed > 0);
+}
+
+/// Pooling, learnt slopes and means of branches pass units on: channels that are pruned are cut through them, constants
+/// of pruned channels stay what they were, masked and compact networks compute the same.
+#[test]
+fn channels_are_cut_through_pooling_slopes_and_means() {
+    let network = |act, count_padding| {
+        let pool = AvgPool { padding: 1.into(), stride: Some([2; 2]), count_padding, ..AvgPool::new(3) };
+        Network::new(72)
+            .dtype(DType::F64)
+            .reshape(&[2, 6, 6])
+            .layer(conv(6, 1, 1, act))
+            .layer(Prelu::default())
+            .mark("body")
+            .layer(MaxPool { stride: Some([1; 2]), padding: 1.into(), ..MaxPool::new(3) })
+            .mark("pooled")
+            .merge(Average {}, &["body", "pooled"])
+            .layer(pool)
+            .layer(Conv2d { padding: 0.into(), ..conv(5, 1, 0, act) })
+            .layer(GlobalPool { pooling: Global::Average })
+            .dense(3, Identity)
+    };
+    for act in [Relu, Sigmoid] {
+        for (count_padding, keep_bias) in [(false, false), (true, false), (false, true), (true, true)] {
+            let mut model = built(&network(act, count_padding), 6);
+            let prune = Prune::by("magnitude").units().per_layer().amount(0.5);
+            if keep_bias { prune.keep_bias() } else { prune }.apply(&mut model, None).unwrap();
+            let small = compact(&model).unwrap().model;
+            assert!(equal(&model, &small), "{act:?} {count_padding} {keep_bias}");
+            // A constant that is not zero cannot leave where zeros of the padding count in its mean.
+            let constant = act == Sigmoid || keep_bias;
+            if !(constant && count_padding) {
+                let slopes = small.params().get(small.params().by_name("prelu1.slope").unwrap()).value().len();
+                assert_eq!(slopes, 3, "{act:?} {count_padding} {keep_bias}");
+            }
+        }
+    }
+}
+
+/// A constant unit counts in the mean of a layer normalisation, groups have as many channels each, and a slice counts
+/// units: nothing in front of them is cut, and what is pruned there changes nothing but values.
+#[test]
+fn nothing_is_cut_in_front_of_what_mixes_units() {
+    let front = || Network::new(16).dtype(DType::F64).dense(6, Relu);
+    let image = || Network::new(32).dtype(DType::F64).reshape(&[2, 4, 4]).layer(conv(4, 1, 1, Relu));
+    let grouped = Conv2d { groups: 2, ..conv(4, 1, 0, Relu) };
+    for network in [
+        front().layer(LayerNorm::default()).dense(3, Identity),
+        front().layer(Slice { from: 1, to: 5 }).dense(3, Identity),
+        image().layer(grouped).flatten().dense(3, Identity),
+    ] {
+        let mut model = built(&network, 8);
+        let first = model.graph().nodes().iter().position(|n| n.layer.op().word.weights().is_some()).unwrap();
+        let name = model.graph().nodes()[first].name.clone();
+        let _ = Prune::by("magnitude").units().layers(&[name.as_str()]).count(2).apply(&mut model, None);
+        let small = compact(&model).unwrap().model;
+        assert!(equal(&model, &small), "{name}");
+        assert_eq!(small.widths(), model.widths(), "{name}");
+        let words: Vec<_> = model.graph().nodes().iter().filter_map(|n| n.layer.op().word.keeps_units()).collect();
+        assert!(!words.is_empty(), "{name}");
+    }
 }

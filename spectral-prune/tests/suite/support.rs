@@ -6,7 +6,7 @@ use spectral_core::{
 };
 use spectral_layers::{Dense, Network, Spectral};
 
-pub(crate) const ACTIVATIONS: [Activation; 8] = [
+pub(crate) const ACTIVATIONS: [Activation; 12] = [
     Activation::Identity,
     Activation::Relu,
     Activation::LeakyRelu { slope: 0.1 },
@@ -15,6 +15,10 @@ pub(crate) const ACTIVATIONS: [Activation; 8] = [
     Activation::Sigmoid,
     Activation::Tanh,
     Activation::Softplus,
+    Activation::Silu,
+    Activation::HardSigmoid,
+    Activation::HardSwish,
+    Activation::Clip { min: -0.5, max: 1.0 },
 ];
 
 pub(crate) fn build(network: &Network, seed: u64) -> Model {

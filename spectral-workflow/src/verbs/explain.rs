@@ -4,6 +4,7 @@ use crate::Result;
 use crate::context::Context;
 use crate::output::Answer;
 use crate::run::strategies::STRATEGY;
+use spectral_core::{Model, Source};
 use spectral_prune::{ExplainRow, PRUNE};
 use std::path::PathBuf;
 
@@ -44,13 +45,30 @@ pub(crate) fn run(cx: &Context, options: &Options) -> Result<Answer> {
             remaining.join("\n")
         ));
     }
+    let keeping = keeping(&model);
+    if !keeping.is_empty() {
+        text.push_str("layers in front of which no unit can be removed:\n");
+        keeping.iter().for_each(|(name, reason)| text.push_str(&format!("  {name}: {reason}\n")));
+    }
     if model.meta.history.is_empty() {
         text.push_str("nothing was done to this model yet\n");
     }
     let json = serde_json::json!({
         "history": model.meta.history, "pruning": pruning, "origins": model.meta.origins,
+        "keeps_units": keeping.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
     });
     Ok(Answer { text, json })
+}
+
+/// Layers behind other layers that keep all units in front of them, by name, with the reason. What the network puts out
+/// stays whatever comes last.
+fn keeping(model: &Model) -> Vec<(&str, &'static str)> {
+    let nodes = model.graph().nodes();
+    let hidden = nodes
+        .iter()
+        .enumerate()
+        .filter(|(i, node)| i + 1 < nodes.len() && node.inputs.iter().any(|source| matches!(source, Source::Node(_))));
+    hidden.filter_map(|(_, node)| Some((node.name.as_str(), node.layer.op().word.keeps_units()?))).collect()
 }
 
 fn describe(number: usize, step: &ExplainRow) -> String {
