@@ -5,9 +5,10 @@
 use ndarray::Array2;
 use spectral_core::registry::all;
 use spectral_core::{
-    Change, Constraint, DType, Gradients, Init, LayerEntry, Mode, Model, Param, Penalty, Plan, Reference, Role, Seed,
-    Session, Shape, Trainable, Units, Word, Workspace,
+    Change, Constraint, DType, Gradients, Init, Layer, LayerEntry, Mode, Model, Param, Penalty, Plan, Reference, Role,
+    Seed, Session, Shape, Trainable, Units, Word, Workspace,
 };
+use spectral_layers::Conv2d;
 use spectral_layers::prelude::*;
 use spectral_layers::{ActivationLayer, Factors, Multiply, WeightConstraints, spectral};
 
@@ -292,7 +293,6 @@ fn softmax_of_large_inputs_is_finite_forward_and_backward() {
 
 #[test]
 fn softmax_mixes_units_and_says_so() {
-    use spectral_core::Layer;
     assert_eq!(ActivationLayer { activation: Softmax }.op().units(), Units::Fixed);
     assert_eq!(ActivationLayer { activation: Relu }.op().units(), Units::Same);
     let refused = Dense::new(3, Softmax).output_shape(&[Shape::vector(2)]).unwrap_err();
