@@ -5,11 +5,11 @@
 use ndarray::Array2;
 use spectral_core::registry::all;
 use spectral_core::{
-    Change, Constraint, DType, Gradients, Init, LayerEntry, Mode, Model, Param, Penalty, Plan, Reference, Role, Seed,
-    Session, Shape, Trainable, Units, Word, Workspace,
+    Change, Constraint, DType, Gradients, Init, Layer, LayerEntry, Mode, Model, Param, Penalty, Plan, Reference, Role,
+    Seed, Session, Shape, Trainable, Units, Word, Workspace,
 };
 use spectral_layers::prelude::*;
-use spectral_layers::{ActivationLayer, Factors, Multiply, WeightConstraints, spectral};
+use spectral_layers::{ActivationLayer, Conv2d, Factors, Multiply, WeightConstraints, spectral};
 
 /// Entries that training moves, by role.
 fn trainable(model: &Model, roles: &[Role]) -> usize {
