@@ -1,4 +1,4 @@
-//! The kernel families of [`Cuda`](crate::Cuda): shapes are checked here, launches put together.
+//! The kernel families of [`Cuda`](crate::Cuda): core has checked the shapes, launches are put together here.
 
 mod convolution;
 mod dense;

@@ -10,7 +10,7 @@ use spectral_core::{
 };
 use spectral_layers::Conv2d;
 use spectral_layers::prelude::*;
-use spectral_layers::{ActivationLayer, Factors, Multiply, WeightConstraints, spectral};
+use spectral_layers::{ActivationLayer, Conv2d, Factors, Multiply, WeightConstraints, spectral};
 
 /// Entries that training moves, by role.
 fn trainable(model: &Model, roles: &[Role]) -> usize {

@@ -1,4 +1,4 @@
-//! The kernel families of [`Torch`](crate::Torch): shapes are checked here, libtorch sees views that fit.
+//! The kernel families of [`Torch`](crate::Torch): core has checked the shapes, libtorch sees views that fit.
 
 mod convolution;
 mod dense;

@@ -5,7 +5,7 @@ use super::{product, row_sums, wanted};
 use crate::Torch;
 use crate::storage::{column, flat, matrix};
 use spectral_core::backend::{DenseKernels, Linear, LinearGrads};
-use spectral_core::{Accum, Activation, Result, Shape, Tensor};
+use spectral_core::{Accum, Activation, Result, Tensor};
 use tch::TchError;
 
 impl DenseKernels for Torch {
@@ -22,7 +22,7 @@ impl DenseKernels for Torch {
         let (x, w, d) = (matrix(op.x)?, matrix(op.weight)?, matrix(dz)?);
         let dx = wanted(grads.x, matrix)?;
         let dw = wanted(grads.weight, matrix)?;
-        let db = wanted("linear_vjp", grads.bias, Shape::vector(op.weight.shape().rows()), flat)?;
+        let db = wanted(grads.bias, flat)?;
         self.call(|| {
             if let Some((mut to, accum)) = dx {
                 product(&w.f_tr()?, &d, &mut to, accum)?;

@@ -4,7 +4,7 @@ use super::store;
 use crate::Torch;
 use crate::storage::{count, flat, matrix};
 use spectral_core::backend::{Dropout, RowCopy};
-use spectral_core::{Accum, Activation, Elementwise, Error, Mask, Penalty, Result, Tensor};
+use spectral_core::{Accum, Activation, Elementwise, Mask, Penalty, Result, Tensor};
 use tch::{Device, Kind, TchError};
 
 impl Elementwise for Torch {

@@ -4,7 +4,7 @@ use super::store;
 use crate::Torch;
 use crate::storage::{flat, matrix};
 use spectral_core::backend::{LossKernel, LossKind, Reduce, RowSum};
-use spectral_core::{Accum, GradSlot, Result, Shape, Tensor};
+use spectral_core::{Accum, GradSlot, Result, Tensor};
 use tch::{Kind, TchError};
 
 impl Reduce for Torch {

@@ -7,7 +7,7 @@ use crate::Torch;
 use crate::storage::{Shared, column, count, flat, matrix};
 use crate::torch::failed;
 use spectral_core::backend::{SparseGrads, SparseKernels, SparseLinear};
-use spectral_core::{Pattern, Result, Shape, Tensor};
+use spectral_core::{Pattern, Result, Tensor};
 use std::sync::Arc;
 use tch::{Device, TchError};
 
@@ -26,7 +26,6 @@ impl SparseKernels for Torch {
     }
 
     fn sparse_linear_vjp_kernel(&self, op: &SparseLinear<'_>, dz: &Tensor, grads: SparseGrads<'_>) -> Result<()> {
-        const OP: &str = "sparse_linear_vjp";
         let form = Form::of(op.pattern, self.device())?;
         let (x, values, d) = (matrix(op.x)?, flat(op.values)?, matrix(dz)?);
         let dx = wanted(grads.x, matrix)?;

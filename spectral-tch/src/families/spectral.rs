@@ -3,7 +3,7 @@
 use super::{product, store, wanted};
 use crate::Torch;
 use crate::storage::{column, flat, matrix};
-use spectral_core::{Accum, OuterProduct, Result, Shape, SpectralGrads, SpectralKernels, SpectralWeight, Tensor};
+use spectral_core::{Accum, OuterProduct, Result, SpectralGrads, SpectralKernels, SpectralWeight, Tensor};
 
 impl SpectralKernels for Torch {
     fn spectral_weight_kernel(&self, op: &SpectralWeight<'_>, weight: &mut Tensor) -> Result<()> {
@@ -18,8 +18,6 @@ impl SpectralKernels for Torch {
         dw: OuterProduct<'_>,
         grads: SpectralGrads<'_>,
     ) -> Result<()> {
-        const OP: &str = "spectral_weight_vjp";
-        let shape = op.basis.shape();
         let (basis, inner, outer) = (matrix(op.basis)?, flat(op.lambda_in)?, column(op.lambda_out)?);
         let (left, right) = (matrix(dw.left)?, matrix(dw.right)?);
         let to_basis = wanted(grads.basis, matrix)?;
