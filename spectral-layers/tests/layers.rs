@@ -8,7 +8,6 @@ use spectral_core::{
     Change, Constraint, DType, Gradients, Init, Layer, LayerEntry, Mode, Model, Param, Penalty, Plan, Reference, Role,
     Seed, Session, Shape, Trainable, Units, Word, Workspace,
 };
-use spectral_layers::Conv2d;
 use spectral_layers::prelude::*;
 use spectral_layers::{ActivationLayer, Conv2d, Factors, Multiply, WeightConstraints, spectral};
 
