@@ -9,7 +9,7 @@ use std::path::Path;
 
 #[test]
 fn golden_files_load_and_save_identically() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1/layers");
     let mut failed = Vec::new();
     for dtype in [DType::F32, DType::F64] {
         for (name, model) in models::all(dtype) {

@@ -11,3 +11,4 @@ mod models;
 mod round_trip;
 mod save;
 mod size;
+mod version_1;
