@@ -4,9 +4,8 @@ use crate::context::{Common, Context};
 use crate::output::{Format, note};
 use crate::{Build, Failure, Result, verbs};
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
-use spectral_core::plain;
 use spectral_core::registry::{self, Registered};
-use spectral_core::{Class, PrunerEntry, StrategyEntry};
+use spectral_core::{Class, PrunerEntry, StrategyEntry, plain};
 use std::process::ExitCode;
 
 /// A verb that a program adds to those of this crate.
@@ -128,7 +127,7 @@ fn bug(panic: &std::panic::PanicHookInfo<'_>) -> String {
     let payload = panic.payload();
     let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let place = panic.location().map_or_else(String::new, |l| format!(" ({}:{})", l.file(), l.line()));
-    let what = visible(text.unwrap_or("no reason given"));
+    let what = plain(text.unwrap_or("no reason given"));
     format!("error: a bug in this program: {what}{place}; please report it with the command and the files it read")
 }
 
