@@ -14,6 +14,7 @@
 //!   [`Backend::determinism`] says, and agree with [`Reference`] to rounding.
 
 pub mod activation;
+pub(crate) mod bytes;
 mod constraint;
 mod convolution;
 mod dense;
@@ -32,6 +33,7 @@ mod update;
 mod window;
 
 pub use activation::Activation;
+pub use bytes::little_endian;
 pub use constraint::{Constrain, Constraint, Rows};
 pub use convolution::{Conv2d, ConvGrads, ConvKernels};
 pub use dense::{DenseKernels, Linear, LinearGrads};

@@ -12,7 +12,7 @@
 //!
 //! | folder | holds |
 //! |---|---|
-//! | `base` | element types, errors, finding parts by name ([`registry`]), seeds |
+//! | `base` | element types, errors, finding parts by name ([`registry`]), seeds, limits, writing files whole |
 //! | `tensor` | [`Tensor`], [`Shape`], [`Mask`], [`Pattern`], the [`boundary`] to `ndarray` |
 //! | `backend` | what a device must be able to do: [`Backend`] and its families of kernels |
 //! | `samples` | data in memory: [`Samples`], [`Loader`] |
@@ -41,19 +41,23 @@ pub use backend::{
     DenseKernels, Diagonal, DiagonalGrads, Dropout, Elementwise, GradSlot, IntoBackend, Kernel, Linear, LinearGrads,
     LossKernel, LossKind, Memory, OuterProduct, Packed, PackedLinear, Penalty, PoolKernels, Pooling, Reduce, Reference,
     RowCopy, RowSum, Rows, Rule, Samplewise, SparseGrads, SparseKernels, SparseLinear, SpectralGrads, SpectralKernels,
-    SpectralWeight, Standardise, StandardiseVjp, Standardised, Unitwise, Update, UpdateKernels, Window,
+    SpectralWeight, Standardise, StandardiseVjp, Standardised, Unitwise, Update, UpdateKernels, Window, little_endian,
 };
-pub use base::{Class, DType, Element, Error, Result, Seed, Stream, Values, hash64};
+pub use base::{
+    Class, DType, Element, Error, Limits, Result, Seed, Stream, Values, check_writable, filled, hash64, plain,
+    with_room, write_file,
+};
 pub use extend::{
     Cell, EpochRecord, Evaluate, Flow, History, InputGram, InputMean, InputMeanAbs, LayerBatch, LayerGradients,
     LayersWith, Metrics, Needs, Plot, Progress, Pruner, PrunerEntry, SpectralFactors, Statistic, Statistics, Strategy,
     StrategyCx, StrategyEntry, StrategyReport, Table, Target, Train, TrainHook, Unwatched, Watch, WeightGradient,
 };
 pub use model::{
-    Affine, BATCH_CLASSES, Change, Choice, ContentHash, Convolution, DataOrigin, Density, Derive, Forward, Graph,
-    HeldOut, HistoryEntry, Init, Known, Layer, LayerEntry, LeftFactor, Masking, Matrix, Meta, Mode, Model, Node,
-    NodeParams, NodeSpec, Op, Operand, Operands, Param, ParamId, ParamSpec, ParamView, Params, Plan, Preprocessing,
-    Rewrite, Role, Saved, Scale, Source, Stored, Trainable, UnitAxis, Units, Users, Vjp, Word, batch_class, carry_over,
+    Affine, Alias, BATCH_CLASSES, CanonicalConfig, CanonicalConfigs, Change, Choice, ContentHash, Convolution,
+    DataOrigin, Density, Derive, Forward, Graph, HashVersion, HeldOut, HistoryEntry, Init, Known, Layer, LayerEntry,
+    LeftFactor, Masking, Matrix, Meta, Mode, Model, Node, NodeParams, NodeSpec, Op, Operand, Operands, Param, ParamId,
+    ParamSpec, ParamView, Params, Plan, Preprocessing, Rewrite, Role, Saved, Scale, Source, Stored, Trainable,
+    UnitAxis, Units, Users, Vjp, Word, batch_class, carry_over,
 };
 pub use run::{
     Batches, Gradients, Named, ParamGradient, Proof, RANDOM_INPUTS, Session, TOLERANCE_F32, TOLERANCE_F64, Workspace,

@@ -1,7 +1,9 @@
 //! A network with its parameters.
 
+mod canonical;
 mod density;
 mod graph;
+mod identity;
 mod init;
 pub mod layer;
 mod meta;
@@ -11,11 +13,13 @@ mod parts;
 mod plan;
 mod rewrite;
 
+pub use canonical::{CanonicalConfig, CanonicalConfigs};
 pub use density::Density;
 pub use graph::{Graph, Node, Source, Users};
+pub use identity::{ContentHash, HashVersion};
 pub use init::Init;
 pub use layer::{Change, Derive, Forward, Layer, LayerEntry, LeftFactor, Mode, NodeParams, Saved, Vjp};
-pub use meta::{ContentHash, DataOrigin, HeldOut, HistoryEntry, Meta, Preprocessing};
+pub use meta::{Alias, DataOrigin, HeldOut, HistoryEntry, Meta, Preprocessing};
 pub use op::{
     Affine, Convolution, Frame, Known, Matrix, Normalise, Op, Operand, Operands, Pool, Prelu, Scale, Units, Word,
 };
@@ -24,8 +28,7 @@ pub use plan::{BATCH_CLASSES, Choice, Plan, batch_class};
 pub use rewrite::Rewrite;
 
 use crate::backend::{BackendHandle, IntoBackend};
-use crate::base::{DType, Error, Result, Seed, Stream};
-use crate::model::meta::Hasher;
+use crate::base::{DType, Error, Result, Seed, Stream, filled, with_room};
 use crate::tensor::{Mask, Pattern, Shape};
 use std::sync::Arc;
 
@@ -237,44 +240,6 @@ impl Model {
         self.params = params;
         Ok(())
     }
-
-    /// Hash of all that determines the function: graph, values, masks, patterns.
-    ///
-    /// # Errors
-    /// The device failed.
-    pub fn content_hash(&self) -> Result<ContentHash> {
-        let mut hasher = Hasher::default();
-        hasher.part(format!("{} {}", self.dtype, self.graph.input()).as_bytes());
-        for node in self.graph.nodes() {
-            let config = node.layer.config()?.to_string();
-            hasher.part(node.name.as_bytes()).part(node.layer.kind().as_bytes()).part(config.as_bytes());
-            hasher.part(format!("{:?} {:?}", node.inputs, node.params).as_bytes());
-        }
-        let mut bytes = Vec::new();
-        for (_, param) in self.params.iter() {
-            bytes.clear();
-            for v in self.backend.download(param.value())? {
-                match self.dtype {
-                    DType::F32 => bytes.extend_from_slice(&(v as f32).to_le_bytes()),
-                    DType::F64 => bytes.extend_from_slice(&v.to_le_bytes()),
-                }
-            }
-            hasher.part(param.name.as_bytes()).part(&bytes);
-            bytes.clear();
-            for word in param.pruned().map_or(&[][..], Mask::words) {
-                bytes.extend_from_slice(&word.to_le_bytes());
-            }
-            hasher.part(&bytes);
-            bytes.clear();
-            if let Some(pattern) = &param.pattern {
-                for v in pattern.starts().iter().chain(pattern.indices()) {
-                    bytes.extend_from_slice(&v.to_le_bytes());
-                }
-            }
-            hasher.part(&bytes);
-        }
-        Ok(hasher.finish())
-    }
 }
 
 /// Whether a parameter is what a layer asks for; what is wrong otherwise.
@@ -314,7 +279,7 @@ fn stream_index(node: usize, slot: usize) -> u64 {
 
 /// The initial values of a parameter that stores `stored` entries.
 fn initial(spec: &ParamSpec, stored: usize, seed: Seed, index: u64) -> Result<Vec<f64>> {
-    let mut values = vec![0.0; stored];
+    let mut values = filled(&format!("parameter `{}`", spec.name), stored, 0.0)?;
     spec.init.fill(&mut values, spec.fan, &mut seed.stream("init", index))?;
     Ok(values)
 }
@@ -342,7 +307,8 @@ fn draw(node: &str, spec: ParamSpec, backend: &BackendHandle, dtype: DType, seed
     let id: ParamId = arena.push(param);
     let pruned = positions - present;
     if pruned > 0 && spec.stored != Stored::Pattern {
-        let mut order: Vec<usize> = (0..positions).collect();
+        let mut order = filled("a random mask", positions, 0usize)?;
+        order.iter_mut().enumerate().for_each(|(i, position)| *position = i);
         seed.stream("mask", index).shuffle(&mut order);
         let mut mask = Mask::none(positions);
         order[..pruned].iter().for_each(|&i| mask.insert(i));
@@ -356,5 +322,7 @@ fn draw(node: &str, spec: ParamSpec, backend: &BackendHandle, dtype: DType, seed
 
 /// `stored` positions of a matrix, every set of that size equally likely.
 fn draw_pattern(shape: Shape, stored: usize, stream: &mut Stream) -> Result<Pattern> {
+    // Room for what is about to be chosen, found out while it can still be refused.
+    drop(with_room::<u64>("a random pattern", stored)?);
     Pattern::from_positions(shape.rows(), shape.columns(), &stream.choose(shape.len() as u64, stored))
 }

@@ -3,13 +3,13 @@
 #![cfg_attr(not(test), deny(clippy::as_conversions, clippy::indexing_slicing))]
 
 use crate::encode::grid_of;
-use crate::header::{AxisRecord, OthersRecord, ParamRecord, SetRecord, TrainableRecord};
+use crate::header::{AxisRecord, OthersRecord, ParamRecord, PenaltyRecord, SetRecord, TrainableRecord};
 use crate::inspect;
-use crate::layout::Data;
 use crate::positions::{Coding, Grid};
+use crate::source::Data;
 use crate::{Error, Result};
 use spectral_core::{
-    Backend, DType, Element, Mask, Param, ParamId, Params, Pattern, Penalty, Shape, Tensor, Trainable, UnitAxis, Values,
+    Backend, DType, Element, Mask, Param, ParamId, Params, Pattern, Penalty, Shape, Tensor, Trainable, UnitAxis,
 };
 use std::sync::Arc;
 
@@ -62,9 +62,9 @@ pub(crate) fn param(
         }
     };
     let grid = grid_of(shape).ok_or_else(|| damaged("it has too many entries"))?;
-    let written = data.section(record.name, &record.values)?;
-    let stored = written.len() / dtype.bytes();
-    if written.len() % dtype.bytes() != 0 || stored > grid.len() {
+    let written = usize::try_from(record.values.len).map_err(|_| damaged("its values have the wrong length"))?;
+    let stored = written / dtype.bytes();
+    if written % dtype.bytes() != 0 || stored > grid.len() {
         return Err(damaged("its values have the wrong length"));
     }
     let kept = match &record.kept {
@@ -73,20 +73,20 @@ pub(crate) fn param(
         Some(kept) => {
             let bytes = data.section(record.name, &kept.set.section)?;
             let mut mask = Mask::none(grid.len());
-            kept.set.coding.decode(bytes, grid, stored, |p| mask.insert(p)).map_err(damaged)?;
+            kept.set.coding.decode(&bytes, grid, stored, |p| mask.insert(p)).map_err(damaged)?;
             Some((kept.others, mask))
         }
     };
     let set = kept.as_ref().map(|(_, mask)| mask);
     let mut value = backend.zeros(shape, dtype)?;
     match dtype {
-        DType::F32 => fill(written, f32::from_le_bytes, set, backend, &mut value)?,
-        DType::F64 => fill(written, f64::from_le_bytes, set, backend, &mut value)?,
+        DType::F32 => fill(record, data, f32::from_le_bytes, set, backend, &mut value)?,
+        DType::F64 => fill(record, data, f64::from_le_bytes, set, backend, &mut value)?,
     }
     let axes: Vec<UnitAxis> = record.axes.iter().map(axis).collect();
     let mut param = Param::new(record.name, inspect::role(record)?, &axes, value);
     param.pattern = pattern;
-    param.penalty = Penalty { l1: record.l1, l2: record.l2 };
+    param.penalty = penalty(record.name, record.penalty)?;
     param.trainable = match &record.trainable {
         TrainableRecord::All => Trainable::All,
         TrainableRecord::None => Trainable::None,
@@ -94,7 +94,7 @@ pub(crate) fn param(
             let bytes = data.section(record.name, section)?;
             let ones = bytes.iter().fold(0usize, |n, b| n.saturating_add(count_ones(*b)));
             let mut mask = Mask::none(grid.len());
-            Coding::Bitmask.decode(bytes, Grid::vector(grid.len()), ones, |p| mask.insert(p)).map_err(damaged)?;
+            Coding::Bitmask.decode(&bytes, Grid::vector(grid.len()), ones, |p| mask.insert(p)).map_err(damaged)?;
             Trainable::Only(mask)
         }
     };
@@ -122,7 +122,7 @@ fn pattern(record: &ParamRecord<'_>, set: &SetRecord, shape: Shape, data: &Data<
     let grid = grid_of(shape).filter(|_| shape.rank() == 2).ok_or_else(|| damaged("a pattern needs a matrix"))?;
     let bytes = data.section(record.name, &set.section)?;
     // The number of entries stands nowhere but in the set itself; the values are checked against it later.
-    let count = count(set.coding, bytes, grid).ok_or_else(|| damaged("its pattern has the wrong length"))?;
+    let count = count(set.coding, &bytes, grid).ok_or_else(|| damaged("its pattern has the wrong length"))?;
     let mut starts = vec![0u32];
     let mut indices = Vec::new();
     let mut end = 0u32;
@@ -134,7 +134,7 @@ fn pattern(record: &ParamRecord<'_>, set: &SetRecord, shape: Shape, data: &Data<
         indices.push(u32::try_from(p % columns).unwrap_or(u32::MAX));
         end = end.saturating_add(1);
     };
-    set.coding.decode(bytes, grid, count, visit).map_err(damaged)?;
+    set.coding.decode(&bytes, grid, count, visit).map_err(damaged)?;
     starts.resize(grid.rows.saturating_add(1), end);
     Pattern::new(grid.rows, grid.columns, starts, indices).map_err(|e| damaged(&e.to_string()))
 }
@@ -153,27 +153,51 @@ pub(crate) fn count(coding: Coding, bytes: &[u8], grid: Grid) -> Option<usize> {
     }
 }
 
-/// Writes values into a zeroed tensor: all of them, or those at the positions in `set`.
+/// The penalty of a record about what is called `name`.
+pub(crate) fn penalty(name: &str, record: Option<PenaltyRecord>) -> Result<Penalty> {
+    let Some(PenaltyRecord { l1, l2 }) = record else { return Ok(Penalty::default()) };
+    match [l1, l2].iter().all(|v| v.is_finite() && *v >= 0.0) {
+        true => Ok(Penalty { l1, l2 }),
+        false => Err(Error::damaged(format!("`{name}`"), format!("its penalties are {l1} and {l2}"))),
+    }
+}
+
+/// Reads the values of `record` into a zeroed tensor: all of them, or those at the positions in `set`.
 fn fill<E: Element, const N: usize>(
-    bytes: &[u8],
+    record: &ParamRecord<'_>,
+    data: &Data<'_>,
     read: impl Fn([u8; N]) -> E,
     set: Option<&Mask>,
     backend: &dyn Backend,
     value: &mut Tensor,
 ) -> Result<()> {
-    let written = bytes.as_chunks::<N>().0.iter().map(|b| read(*b));
-    let values: Vec<E> = match set {
-        None => written.collect(),
-        Some(mask) => {
-            let mut values = vec![E::zero(); mask.len()];
-            for (position, v) in mask.iter().zip(written) {
-                if let Some(slot) = values.get_mut(position) {
-                    *slot = v;
+    let scatter = |to: &mut [E]| match set {
+        None => {
+            let mut to = to.iter_mut();
+            data.stream(record.name, &record.values, |bytes| {
+                bytes.as_chunks::<N>().0.iter().zip(&mut to).for_each(|(b, to)| *to = read(*b));
+            })
+        }
+        Some(set) => {
+            let mut positions = set.iter();
+            data.stream(record.name, &record.values, |bytes| {
+                for (b, position) in bytes.as_chunks::<N>().0.iter().zip(&mut positions) {
+                    if let Some(to) = to.get_mut(position) {
+                        *to = read(*b);
+                    }
                 }
-            }
-            values
+            })
         }
     };
-    let values: Values<'_> = E::values(&values);
-    Ok(backend.upload(values, value)?)
+    // Values in main memory are read to where they stay.
+    if let Ok(to) = value.host_mut::<E>() {
+        return scatter(to);
+    }
+    let mut staged = Vec::new();
+    if staged.try_reserve_exact(value.len()).is_err() {
+        return Err(Error::damaged(format!("`{}`", record.name), "there is no memory for its values"));
+    }
+    staged.resize(value.len(), E::zero());
+    scatter(&mut staged)?;
+    Ok(backend.upload(E::values(&staged), value)?)
 }

@@ -2,47 +2,54 @@
 
 #![cfg_attr(not(test), deny(clippy::as_conversions, clippy::indexing_slicing))]
 
-use crate::container::{self, Container};
+use crate::container::{Container, Opened};
 use crate::encode::{self, grid_of};
-use crate::header::{SectionRecord, SetRecord};
-use crate::layout::{self, DELTA, Data, Sections};
+use crate::header::{Digested, HashRecord, PARAMS, PenaltyRecord, SectionRecord, SetRecord, at_most};
+use crate::layout::{DELTA, place_all};
+use crate::meta::MetaRecord;
 use crate::positions::{Coding, Grid};
-use crate::{Error, Result, codec, decode};
+use crate::sections::Sections;
+use crate::source::{Data, Source};
+use crate::{Error, Result, decode, v1};
 use serde::{Deserialize, Serialize};
-use spectral_core::{Backend, ContentHash, Mask, Meta, Model, Param, ParamId, Params, Penalty, Trainable};
+use spectral_core::{
+    Alias, Backend, ContentHash, HashVersion, Mask, Model, Param, ParamId, Params, Trainable, little_endian,
+};
 use std::path::Path;
 
 /// The header. Fields and order are the format, as in the model file.
 #[derive(Debug, Serialize, Deserialize)]
-struct Header<'a> {
-    /// Content hash of the model it was made from, in hexadecimal.
-    base: &'a str,
+pub(crate) struct Header<'a> {
+    /// Content hash of the model it was made from.
+    pub(crate) base: HashRecord,
     /// Content hash of the model it makes.
-    hash: &'a str,
+    pub(crate) hash: HashRecord,
     /// The parameters that differ, by ascending id.
-    params: Vec<Record>,
-    /// Meta data of the model it makes, JSON.
-    meta: &'a [u8],
+    #[serde(deserialize_with = "at_most::<_, _, PARAMS>")]
+    pub(crate) params: Vec<Record>,
+    /// What the model it makes remembers.
+    #[serde(borrow)]
+    pub(crate) meta: MetaRecord<'a>,
 }
 
 /// What is different about one parameter. Its sections come in the order of the fields.
 #[derive(Debug, Serialize, Deserialize)]
-struct Record {
-    id: u32,
-    l1: f64,
-    l2: f64,
+pub(crate) struct Record {
+    pub(crate) id: u32,
+    /// Of the model it makes.
+    pub(crate) penalty: Option<PenaltyRecord>,
     /// The entries that are pruned in one of the two models alone.
-    pruned: Option<SetRecord>,
+    pub(crate) pruned: Option<SetRecord>,
     /// Which entries may move, if that differs.
-    trainable: Option<TrainableSet>,
+    pub(crate) trainable: Option<TrainableSet>,
     /// The entries that are not pruned and whose bits differ.
-    changed: SetRecord,
+    pub(crate) changed: SetRecord,
     /// Their values.
-    values: SectionRecord,
+    pub(crate) values: SectionRecord,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-enum TrainableSet {
+pub(crate) enum TrainableSet {
     All,
     None,
     Only(SetRecord),
@@ -80,9 +87,9 @@ pub fn save_delta(path: impl AsRef<Path>, base: &Model, model: &Model) -> Result
 /// The bytes that [`save_delta`] writes.
 ///
 /// # Errors
-/// As [`save_delta`], but for writing.
+/// As [`save_delta`], except for writing.
 pub fn delta_to_bytes(base: &Model, model: &Model) -> Result<Vec<u8>> {
-    file(base, model)?.0.to_bytes().map_err(|e| Error::Unsupported(e.to_string()))
+    file(base, model)?.0.to_bytes()
 }
 
 /// The model that the delta at `path` makes of `base`, to the bits it was made from, on the backend of `base`.
@@ -92,26 +99,29 @@ pub fn delta_to_bytes(base: &Model, model: &Model) -> Result<Vec<u8>> {
 /// failed.
 pub fn load_delta(path: impl AsRef<Path>, base: &Model) -> Result<Model> {
     let path = path.as_ref();
-    let model = container::read(DELTA, path).and_then(|bytes| delta_from_bytes(&bytes, base));
-    model.map_err(|e| e.in_file(path))
+    let opened = Source::open(path).and_then(|source| Opened::new(DELTA, source));
+    opened.and_then(|file| applied(&file, base)).map_err(|e| e.in_file(path))
 }
 
 /// As [`load_delta`], from the bytes of a file.
 ///
 /// # Errors
-/// As [`load_delta`], but for reading.
+/// As [`load_delta`], except for reading.
 pub fn delta_from_bytes(file: &[u8], base: &Model) -> Result<Model> {
-    let (prefix, header): (_, Header<'_>) = container::open(DELTA, file)?;
-    let sections = header.sections();
-    layout::check_table(&prefix, &sections)?;
-    let data = Data::new(file, &prefix, &sections)?;
-    let found = base.content_hash()?.to_string();
-    if header.base != found {
-        return Err(Error::Base { expected: header.base.into(), found });
-    }
-    let meta: Meta = codec::from_json("meta data", header.meta)?;
+    applied(&Opened::new(DELTA, Source::Memory(file))?, base)
+}
+
+fn applied(file: &Opened<'_>, base: &Model) -> Result<Model> {
+    let mut header = match file.prefix.version {
+        1 => v1::delta_header(&file.prefix, &file.header.records)?,
+        _ => Header::read(&file.header)?,
+    };
+    place_all(&file.prefix, header.sections_mut())?;
+    let data = Data::new(&file.source, &file.prefix, &header.sections())?;
+    let (expected, promised) = (header.base.read()?, header.hash.read()?);
+    check_base(base, expected)?;
     let mut model = base.duplicate()?;
-    model.meta = meta;
+    model.meta = header.meta.read()?;
     let (params, backend) = model.params_mut();
     let mut next = 0;
     for record in &header.params {
@@ -121,13 +131,34 @@ pub fn delta_from_bytes(file: &[u8], base: &Model) -> Result<Model> {
         next = record.id.saturating_add(1);
         apply(record, &data, params, backend)?;
     }
-    if model.content_hash()?.to_string() != header.hash {
+    let hash = model.content_hash()?;
+    let kept = match promised.version() {
+        HashVersion::V2 => hash == promised,
+        // Layers that have other settings by now have another hash of version 1; that of the base shows whether they do.
+        HashVersion::V1 => v1::hash_of(&model)? == promised || v1::hash_of(base)? != expected,
+    };
+    if !kept {
         return Err(Error::damaged("the delta", "it does not give the model it was made for"));
+    }
+    if promised.version() == HashVersion::V1 {
+        model.meta.alias = Some(Alias { hash, version_1: promised });
     }
     Ok(model)
 }
 
-fn file(base: &Model, model: &Model) -> Result<(Container, DeltaReport)> {
+/// Checks that a delta on the model `expected` was made from `base`.
+fn check_base(base: &Model, expected: ContentHash) -> Result<()> {
+    let (is, found) = match expected.version() {
+        HashVersion::V2 => {
+            let found = base.content_hash()?;
+            (found == expected, found)
+        }
+        HashVersion::V1 => (v1::is(base, expected)?, v1::hash_of(base)?),
+    };
+    if is { Ok(()) } else { Err(Error::Base { expected: expected.to_string(), found: found.to_string() }) }
+}
+
+fn file(base: &Model, model: &Model) -> Result<(Container<'static>, DeltaReport)> {
     same_form(base, model)?;
     let mut sections = Sections::default();
     let mut records = Vec::new();
@@ -139,10 +170,13 @@ fn file(base: &Model, model: &Model) -> Result<(Container, DeltaReport)> {
         }
     }
     let (base, hash) = (base.content_hash()?, model.content_hash()?);
-    let (base_text, hash_text) = (base.to_string(), hash.to_string());
-    let meta = codec::to_json("meta data", &model.meta)?;
-    let header = Header { base: &base_text, hash: &hash_text, params: records, meta: &meta };
-    let file = Container::new(DELTA, &header, sections)?;
+    let header = Header {
+        base: HashRecord::new(base),
+        hash: HashRecord::new(hash),
+        params: records,
+        meta: MetaRecord::new(&model.meta, hash)?,
+    };
+    let file = Container::new(DELTA, header, sections)?;
     let report = DeltaReport { bytes: file.bytes(), base, hash, changed };
     Ok((file, report))
 }
@@ -173,21 +207,23 @@ fn difference(
     id: ParamId,
     (base, old): (&Model, &Param),
     (model, new): (&Model, &Param),
-    sections: &mut Sections,
+    sections: &mut Sections<'static>,
 ) -> Result<Option<(Record, usize)>> {
-    let (before, after) = (encode::value_bytes(old, &**base.backend())?, encode::value_bytes(new, &**model.backend())?);
-    let width = new.value().dtype().bytes();
     let grid = grid(new)?;
     let is_pruned = |p: &Param, i: usize| p.pruned().is_some_and(|m| m.contains(i));
+    // The values of the base are copied, of one parameter at a time.
+    let mut before = Vec::new();
+    little_endian(&**base.backend(), old.value(), |bytes| before.extend_from_slice(bytes))?;
+    let mut before = before.chunks_exact(new.value().dtype().bytes());
     let mut changed = Mask::none(grid.len());
     let mut values = Vec::new();
-    for (i, (a, b)) in before.chunks_exact(width).zip(after.chunks_exact(width)).enumerate() {
+    encode::each_value(new.value(), &**model.backend(), |i, after| {
         // What the mask zeroes needs no value.
-        if a != b && !is_pruned(new, i) {
+        if before.next() != Some(after) && !is_pruned(new, i) {
             changed.insert(i);
-            values.extend_from_slice(b);
+            values.extend_from_slice(after);
         }
-    }
+    })?;
     let pruned = match old.pruned() == new.pruned() {
         true => None,
         false => Some(Mask::from_fn(grid.len(), |i| is_pruned(old, i) != is_pruned(new, i))),
@@ -205,9 +241,9 @@ fn difference(
         (true, Trainable::Only(mask)) => Some(TrainableSet::Only(push(mask)?)),
     };
     let set = push(&changed)?;
-    let Penalty { l1, l2 } = new.penalty;
+    let penalty = encode::penalty(new.penalty);
     let values = sections.push(values);
-    Ok(Some((Record { id: id.0, l1, l2, pruned, trainable, changed: set, values }, changed.count())))
+    Ok(Some((Record { id: id.0, penalty, pruned, trainable, changed: set, values }, changed.count())))
 }
 
 /// Changes one parameter.
@@ -219,9 +255,9 @@ fn apply(record: &Record, data: &Data<'_>, params: &mut Params, backend: &dyn Ba
     let width = param.value().dtype().bytes();
     let set = |record: &SetRecord| -> Result<Mask> {
         let bytes = data.section(&name, &record.section)?;
-        let count = decode::count(record.coding, bytes, grid).ok_or_else(|| damaged("a set has the wrong length"))?;
+        let count = decode::count(record.coding, &bytes, grid).ok_or_else(|| damaged("a set has the wrong length"))?;
         let mut mask = Mask::none(grid.len());
-        record.coding.decode(bytes, grid, count, |p| mask.insert(p)).map_err(damaged)?;
+        record.coding.decode(&bytes, grid, count, |p| mask.insert(p)).map_err(damaged)?;
         Ok(mask)
     };
     let changed = set(&record.changed)?;
@@ -249,7 +285,7 @@ fn apply(record: &Record, data: &Data<'_>, params: &mut Params, backend: &dyn Ba
     if let Some(trainable) = trainable {
         params.set_trainable(id, trainable)?;
     }
-    params.set_penalty(id, Penalty { l1: record.l1, l2: record.l2 });
+    params.set_penalty(id, decode::penalty(&name, record.penalty)?);
     params.edit(backend, id, |tensor| {
         let mut all = backend.download(tensor)?;
         for (position, bytes) in changed.iter().zip(values.chunks_exact(width)) {
@@ -272,17 +308,37 @@ fn grid(param: &Param) -> Result<Grid> {
     grid_of(param.value().shape()).ok_or_else(|| Error::Unsupported(format!("`{}` has too many entries", param.name)))
 }
 
-impl Header<'_> {
-    /// All sections in file order.
+impl Digested for Header<'_> {
+    fn hashes(&mut self) -> Vec<&mut HashRecord> {
+        [&mut self.base, &mut self.hash].into_iter().chain(self.meta.hashes()).collect()
+    }
+
+    fn sections_mut(&mut self) -> Vec<&mut SectionRecord> {
+        self.params.iter_mut().flat_map(Record::sections_mut).collect()
+    }
+
     fn sections(&self) -> Vec<(&str, SectionRecord)> {
-        let of = |record: &Record| {
-            let trainable = match record.trainable {
-                Some(TrainableSet::Only(set)) => Some(set.section),
-                _ => None,
-            };
-            let pruned = record.pruned.map(|set| set.section);
-            pruned.into_iter().chain(trainable).chain([record.changed.section, record.values])
+        self.params.iter().flat_map(Record::sections).map(|section| ("a parameter", section)).collect()
+    }
+}
+
+impl Record {
+    /// Its sections in file order.
+    fn sections(&self) -> impl Iterator<Item = SectionRecord> {
+        let trainable = match self.trainable {
+            Some(TrainableSet::Only(set)) => Some(set.section),
+            _ => None,
         };
-        self.params.iter().flat_map(of).map(|section| ("a parameter", section)).collect()
+        let pruned = self.pruned.map(|set| set.section);
+        pruned.into_iter().chain(trainable).chain([self.changed.section, self.values])
+    }
+
+    fn sections_mut(&mut self) -> Vec<&mut SectionRecord> {
+        let trainable = match &mut self.trainable {
+            Some(TrainableSet::Only(set)) => Some(&mut set.section),
+            _ => None,
+        };
+        let pruned = self.pruned.as_mut().map(|set| &mut set.section);
+        pruned.into_iter().chain(trainable).chain([&mut self.changed.section, &mut self.values]).collect()
     }
 }

@@ -1,10 +1,12 @@
 //! A parameter as sections.
 
-use crate::header::{AxisRecord, KeptRecord, OthersRecord, ParamRecord, SectionRecord, SetRecord, TrainableRecord};
-use crate::layout::{Sections, aligned};
+use crate::header::{
+    AxisRecord, KeptRecord, OthersRecord, ParamRecord, PenaltyRecord, SectionRecord, SetRecord, TrainableRecord,
+};
 use crate::positions::{Coding, Grid, gaps_size};
+use crate::sections::Sections;
 use crate::{Error, Result};
-use spectral_core::{Backend, DType, Element, Mask, Param, Shape, Trainable, UnitAxis};
+use spectral_core::{Backend, DType, Mask, Param, Penalty, Shape, Tensor, Trainable, UnitAxis, little_endian};
 
 /// Which codings may be used for the positions of values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,12 +20,11 @@ pub(crate) enum Choice {
 /// Appends the sections of `param` and returns its entry in the table.
 pub(crate) fn param<'a>(
     param: &'a Param,
-    backend: &dyn Backend,
+    backend: &'a dyn Backend,
     choice: Choice,
-    sections: &mut Sections,
+    sections: &mut Sections<'a>,
 ) -> Result<ParamRecord<'a>> {
-    let width = param.value().dtype().bytes();
-    let bytes = value_bytes(param, backend)?;
+    let value = param.value();
     let pattern = match &param.pattern {
         None => None,
         Some(pattern) => {
@@ -32,23 +33,18 @@ pub(crate) fn param<'a>(
             Some(set(grid, pattern.nonzeros(), positions, &Coding::ALL, sections)?)
         }
     };
-    let grid = grid(param, param.value().shape())?;
+    let grid = grid(param, value.shape())?;
     let wanted = match param.pruned() {
         Some(mask) => Some((OthersRecord::Pruned, mask.complement())),
-        None => {
-            let nonzero = Mask::from_fn(grid.len(), |i| bytes[i * width..(i + 1) * width].iter().any(|b| *b != 0));
-            Some((OthersRecord::Zero, nonzero)).filter(|(_, m)| m.count() < grid.len())
-        }
+        None => nonzero(value, backend)?.map(|mask| (OthersRecord::Zero, mask)),
     };
-    let (kept, written) = match wanted {
-        Some((others, mask)) if others == OthersRecord::Pruned || pays(grid, &mask, width, choice) => {
+    let (kept, values) = match wanted {
+        Some((others, mask)) if others == OthersRecord::Pruned || pays(grid, &mask, value.dtype().bytes(), choice) => {
             let set = set(grid, mask.count(), || mask.iter(), codings(choice), sections)?;
-            let kept = mask.iter().flat_map(|i| &bytes[i * width..(i + 1) * width]).copied().collect();
-            (Some(KeptRecord { others, set }), kept)
+            (Some(KeptRecord { others, set }), sections.push(bytes_at(value, backend, &mask)?))
         }
-        _ => (None, bytes),
+        _ => (None, sections.push_values(value, backend)?),
     };
-    let values = sections.push(written);
     let trainable = match &param.trainable {
         Trainable::All => TrainableRecord::All,
         Trainable::None => TrainableRecord::None,
@@ -57,19 +53,23 @@ pub(crate) fn param<'a>(
     Ok(ParamRecord {
         name: &param.name,
         role: param.role.name(),
-        dtype: match param.value().dtype() {
+        dtype: match value.dtype() {
             DType::F32 => "f32",
             DType::F64 => "f64",
         },
         shape: param.full_shape().into(),
         axes: param.axes.iter().map(axis).collect(),
-        l1: param.penalty.l1,
-        l2: param.penalty.l2,
+        penalty: penalty(param.penalty),
         trainable,
         pattern,
         kept,
         values,
     })
+}
+
+/// The record of a penalty; none is none.
+pub(crate) fn penalty(Penalty { l1, l2 }: Penalty) -> Option<PenaltyRecord> {
+    (l1 != 0.0 || l2 != 0.0).then_some(PenaltyRecord { l1, l2 })
 }
 
 fn axis(axis: &UnitAxis) -> AxisRecord {
@@ -99,13 +99,13 @@ fn codings(choice: Choice) -> &'static [Coding] {
     }
 }
 
-/// Whether leaving out zeros makes the tensor smaller, padding included.
+/// Whether leaving out zeros makes the tensor smaller.
 fn pays(grid: Grid, mask: &Mask, width: usize, choice: Choice) -> bool {
-    let padded = |n: usize| aligned(n as u64);
     let gaps = gaps_size(grid, mask.iter());
     let positions = codings(choice).iter().filter_map(|c| c.size(grid, mask.count(), gaps)).min();
-    let dense = padded(grid.len() * width);
-    positions.is_some_and(|p| padded(p).saturating_add(padded(mask.count() * width)) < dense)
+    // A section more takes its checksum and a few bytes of the header.
+    let section = 8;
+    positions.is_some_and(|p| p.saturating_add(mask.count() * width + section) < grid.len() * width)
 }
 
 /// Appends a set of positions in its smallest coding; of equally small ones the first.
@@ -114,7 +114,7 @@ pub(crate) fn set<I: Iterator<Item = usize>>(
     count: usize,
     positions: impl Fn() -> I,
     codings: &[Coding],
-    sections: &mut Sections,
+    sections: &mut Sections<'_>,
 ) -> Result<SetRecord> {
     let gaps = gaps_size(grid, positions());
     let sizes = codings.iter().filter_map(|&c| Some((c.size(grid, count, gaps)?, c)));
@@ -124,23 +124,41 @@ pub(crate) fn set<I: Iterator<Item = usize>>(
     Ok(SetRecord { coding, section: sections.push(coding.encode(grid, positions())) })
 }
 
-fn bits(mask: &Mask, sections: &mut Sections) -> SectionRecord {
+fn bits(mask: &Mask, sections: &mut Sections<'_>) -> SectionRecord {
     sections.push(Coding::Bitmask.encode(Grid::vector(mask.len()), mask.iter()))
 }
 
-/// The raw little-endian values.
-pub(crate) fn value_bytes(param: &Param, backend: &dyn Backend) -> Result<Vec<u8>> {
-    let value = param.value();
-    let dtype = value.dtype();
-    let mut bytes = Vec::with_capacity(value.len() * dtype.bytes());
-    // Host values are taken as they are; a device hands them over widened, which is exact.
-    match (dtype, value.host::<f32>(), value.host::<f64>()) {
-        (DType::F32, Ok(v), _) => v.iter().for_each(|v| bytes.extend_from_slice(&v.to_le_bytes())),
-        (DType::F64, _, Ok(v)) => v.iter().for_each(|v| bytes.extend_from_slice(&v.to_le_bytes())),
-        (DType::F32, ..) => {
-            backend.download(value)?.iter().for_each(|v| bytes.extend_from_slice(&f32::of(*v).to_le_bytes()));
+/// Hands each value of a tensor, raw and little-endian, to `visit`, with its position.
+pub(crate) fn each_value(tensor: &Tensor, backend: &dyn Backend, mut visit: impl FnMut(usize, &[u8])) -> Result<()> {
+    let width = tensor.dtype().bytes();
+    let mut at = 0;
+    little_endian(backend, tensor, |bytes| {
+        for value in bytes.chunks_exact(width) {
+            visit(at, value);
+            at += 1;
         }
-        (DType::F64, ..) => backend.download(value)?.iter().for_each(|v| bytes.extend_from_slice(&v.to_le_bytes())),
-    }
+    })?;
+    Ok(())
+}
+
+/// Which values have a bit that is not zero; `None` if every one has.
+fn nonzero(tensor: &Tensor, backend: &dyn Backend) -> Result<Option<Mask>> {
+    let mut zeros = Mask::none(tensor.len());
+    each_value(tensor, backend, |i, value| {
+        if value.iter().all(|b| *b == 0) {
+            zeros.insert(i);
+        }
+    })?;
+    Ok((zeros.count() > 0).then(|| zeros.complement()))
+}
+
+/// The values in the set, raw and little-endian.
+fn bytes_at(tensor: &Tensor, backend: &dyn Backend, set: &Mask) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(set.count() * tensor.dtype().bytes());
+    each_value(tensor, backend, |i, value| {
+        if set.contains(i) {
+            bytes.extend_from_slice(value);
+        }
+    })?;
     Ok(bytes)
 }

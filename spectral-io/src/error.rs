@@ -91,7 +91,8 @@ impl Error {
 
     /// An [`Error::Damaged`].
     pub(crate) fn damaged(part: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Damaged { part: part.into(), problem: problem.into() }
+        let plain = |text: String| spectral_core::plain(&text).into_owned();
+        Self::Damaged { part: plain(part.into()), problem: plain(problem.into()) }
     }
 
     /// Says which file the error is about, unless it does already.

@@ -1,7 +1,10 @@
 //! Finding a model by what it is, not by what its file is called.
 
-use crate::{Error, Result, load, read_header};
-use spectral_core::{BackendHandle, ContentHash, HistoryEntry, Reference};
+use crate::container::Opened;
+use crate::layout::MODEL;
+use crate::source::Source;
+use crate::{Error, Result, load, read_header, reader, v1};
+use spectral_core::{BackendHandle, ContentHash, HashVersion, HistoryEntry, Reference};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,10 +50,25 @@ fn model_files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// Whether the file holds the model with this hash, of whichever version the two are.
 fn holds(path: &Path, hash: ContentHash) -> bool {
-    if !read_header(path).is_ok_and(|header| header.hash == hash) {
+    let Ok(header) = read_header(path) else { return false };
+    let alias = header.meta.alias.filter(|a| a.hash == header.hash).map(|a| a.version_1);
+    // A hash of the same version decides at once; of another one, only the contents can.
+    if header.hash.version() == hash.version() && header.hash != hash && alias != Some(hash) {
         return false;
     }
     let backend: BackendHandle = Arc::new(Reference);
-    load(path, backend).is_ok_and(|model| model.content_hash().is_ok_and(|found| found == hash))
+    is_model(path, backend, hash).unwrap_or(false)
+}
+
+/// Whether the model in the file has this hash by its contents.
+fn is_model(path: &Path, backend: BackendHandle, hash: ContentHash) -> Result<bool> {
+    match hash.version() {
+        HashVersion::V2 => Ok(load(path, backend)?.content_hash()? == hash),
+        HashVersion::V1 => {
+            let file = Opened::new(MODEL, Source::open(path)?)?;
+            v1::holds(&reader::header(&file)?, &load(path, backend)?, hash)
+        }
+    }
 }

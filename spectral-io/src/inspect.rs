@@ -2,13 +2,13 @@
 
 #![cfg_attr(not(test), deny(clippy::as_conversions, clippy::indexing_slicing))]
 
-use crate::codec;
-use crate::header::{Header, OthersRecord, ParamRecord, SourceRecord, TrainableRecord};
-use crate::layout::{self, MODEL, PREFIX, PREFIX_END, Prefix};
+use crate::container::Opened;
+use crate::header::{NodeRecord, OthersRecord, ParamRecord, SourceRecord, TrainableRecord};
+use crate::layout::MODEL;
 use crate::positions::Coding;
-use crate::{Error, Result};
-use spectral_core::{ContentHash, DType, LayerEntry, Meta, ParamId, Role, Shape, Source, registry};
-use std::io::{Read, Seek, SeekFrom};
+use crate::source::Source;
+use crate::{Error, Result, codec, reader};
+use spectral_core::{ContentHash, DType, LayerEntry, Meta, ParamId, Role, Shape, registry};
 use std::path::Path;
 
 /// The contents of a header.
@@ -42,10 +42,10 @@ pub struct NodeInfo {
     /// Whether a linked crate registered that kind.
     pub known: bool,
     /// Where it takes its inputs from.
-    pub inputs: Vec<Source>,
+    pub inputs: Vec<spectral_core::Source>,
     /// Indices of its parameters in [`Inspection::tensors`].
     pub params: Vec<usize>,
-    /// Its hyper-parameters.
+    /// Its settings, in files of version 2 only those that do not have their default.
     pub config: serde_json::Value,
 }
 
@@ -135,9 +135,9 @@ impl Inspection {
         kinds
     }
 
-    /// From a header that was checked.
-    pub(crate) fn new(prefix: &Prefix, header: &Header<'_>) -> Result<Self> {
-        let node = |n: &crate::header::NodeRecord<'_>| -> Result<NodeInfo> {
+    fn new(file: &Opened<'_>) -> Result<Self> {
+        let header = reader::header(file)?;
+        let node = |n: &NodeRecord<'_>| -> Result<NodeInfo> {
             Ok(NodeInfo {
                 name: n.name.into(),
                 kind: n.kind.into(),
@@ -148,14 +148,14 @@ impl Inspection {
             })
         };
         Ok(Self {
-            version: layout::VERSION,
-            bytes: prefix.total,
-            header_bytes: prefix.header,
-            hash: hash(header)?,
+            version: file.prefix.version,
+            bytes: file.prefix.total,
+            header_bytes: file.prefix.header,
+            hash: header.hash.read()?,
             input: shape("input", &header.input)?,
             nodes: header.nodes.iter().map(node).collect::<Result<_>>()?,
             tensors: header.params.iter().map(TensorReport::new).collect::<Result<_>>()?,
-            meta: codec::from_json("meta data", header.meta)?,
+            meta: header.meta.read()?,
         })
     }
 }
@@ -201,19 +201,8 @@ impl TensorReport {
 /// at; only [`load`](crate::load) checks them.
 pub fn read_header(path: impl AsRef<Path>) -> Result<Inspection> {
     let path = path.as_ref();
-    let read = || -> Result<Inspection> {
-        let refused = |source| Error::Read { path: path.into(), source };
-        let mut file = std::fs::File::open(path).map_err(refused)?;
-        let length = file.seek(SeekFrom::End(0)).map_err(refused)?;
-        file.rewind().map_err(refused)?;
-        let mut start = Vec::new();
-        file.by_ref().take(PREFIX_END).read_to_end(&mut start).map_err(refused)?;
-        let prefix = Prefix::parse(MODEL, &start, length)?;
-        let mut header = Vec::new();
-        file.take(prefix.header).read_to_end(&mut header).map_err(refused)?;
-        describe(&prefix, &header)
-    };
-    read().map_err(|e| e.in_file(path))
+    let opened = Source::open(path).and_then(|source| Opened::new(MODEL, source));
+    opened.and_then(|file| Inspection::new(&file)).map_err(|e| e.in_file(path))
 }
 
 /// Reads what a model file in memory says about itself; see [`read_header`].
@@ -221,25 +210,7 @@ pub fn read_header(path: impl AsRef<Path>) -> Result<Inspection> {
 /// # Errors
 /// As [`read_header`].
 pub fn inspect(file: &[u8]) -> Result<Inspection> {
-    let prefix = Prefix::parse(MODEL, file, u64::try_from(file.len()).unwrap_or(u64::MAX))?;
-    describe(&prefix, header_bytes(&prefix, file))
-}
-
-fn describe(prefix: &Prefix, header: &[u8]) -> Result<Inspection> {
-    prefix.verify(header)?;
-    let header: Header<'_> = codec::decode(prefix.codec, header)?;
-    layout::check_table(prefix, &header.sections())?;
-    Inspection::new(prefix, &header)
-}
-
-/// The header inside a whole file.
-pub(crate) fn header_bytes<'a>(prefix: &Prefix, file: &'a [u8]) -> &'a [u8] {
-    let len = usize::try_from(prefix.header).unwrap_or(usize::MAX);
-    file.get(PREFIX..).and_then(|rest| rest.get(..len)).unwrap_or_default()
-}
-
-pub(crate) fn hash(header: &Header<'_>) -> Result<ContentHash> {
-    ContentHash::try_from(header.hash.to_owned()).map_err(|e| Error::damaged("the header", e.to_string()))
+    Inspection::new(&Opened::new(MODEL, Source::Memory(file))?)
 }
 
 /// A shape that the part of this name is said to have.
@@ -247,12 +218,12 @@ pub(crate) fn shape(part: &str, extents: &[u64]) -> Result<Shape> {
     Shape::try_from(extents.to_vec()).map_err(|e| Error::damaged(format!("`{part}`"), e.to_string()))
 }
 
-pub(crate) fn source(record: &SourceRecord) -> Result<Source> {
+pub(crate) fn source(record: &SourceRecord) -> Result<spectral_core::Source> {
     Ok(match *record {
-        SourceRecord::Input => Source::Input,
-        SourceRecord::Node(n) => {
-            Source::Node(usize::try_from(n).map_err(|_| Error::damaged("the graph", format!("there is no node {n}")))?)
-        }
+        SourceRecord::Input => spectral_core::Source::Input,
+        SourceRecord::Node(n) => spectral_core::Source::Node(
+            usize::try_from(n).map_err(|_| Error::damaged("the graph", format!("there is no node {n}")))?,
+        ),
     })
 }
 

@@ -4,11 +4,13 @@ use crate::codec;
 use crate::container::Container;
 use crate::decode::within_limits;
 use crate::encode::{self, Choice};
-use crate::header::{Header, NodeRecord, ParamRecord, SourceRecord};
+use crate::header::{HashRecord, Header, NODES, NodeRecord, PARAMS, ParamRecord, SourceRecord};
 use crate::inspect::TensorReport;
-use crate::layout::{MODEL, Sections};
+use crate::layout::MODEL;
+use crate::meta::MetaRecord;
+use crate::sections::Sections;
 use crate::{Error, Result};
-use spectral_core::{ContentHash, Model, Source};
+use spectral_core::{CanonicalConfig, CanonicalConfigs, ContentHash, Model, Source};
 use std::path::Path;
 
 /// What was written.
@@ -40,8 +42,15 @@ pub fn save(path: impl AsRef<Path>, model: &Model) -> Result<FileReport> {
 /// # Errors
 /// A layer cannot give its configuration, or the device failed.
 pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
-    let (file, _) = file(model)?;
-    file.to_bytes().map_err(|e| Error::Unsupported(e.to_string()))
+    file(model)?.0.to_bytes()
+}
+
+/// How many bytes [`save`] would write.
+///
+/// # Errors
+/// A layer cannot give its configuration, or the device failed.
+pub fn file_bytes(model: &Model) -> Result<u64> {
+    Ok(file(model)?.0.bytes())
 }
 
 /// How [`save`] would store each parameter.
@@ -54,30 +63,45 @@ pub fn encodings(model: &Model) -> Result<Vec<TensorReport>> {
 }
 
 /// The file of `model`, ready to be written.
-fn file(model: &Model) -> Result<(Container, FileReport)> {
+fn file(model: &Model) -> Result<(Container<'_>, FileReport)> {
     let hash = model.content_hash()?;
     let (params, sections) = tensors(model)?;
-    let configs = model.graph().nodes().iter().map(|n| codec::to_json(&n.name, &n.layer.config()?));
-    let configs = configs.collect::<Result<Vec<_>>>()?;
-    let nodes = model.graph().nodes().iter().zip(&configs).map(|(node, config)| NodeRecord {
+    let mut canonical = CanonicalConfigs::default();
+    let mut configs = Vec::new();
+    for node in model.graph().nodes() {
+        let CanonicalConfig { version, config } = canonical.of(&*node.layer)?;
+        configs.push((*version, codec::to_json(&node.name, config)?));
+    }
+    let nodes = model.graph().nodes().iter().zip(&configs).map(|(node, (version, config))| NodeRecord {
         name: &node.name,
         kind: node.layer.kind(),
+        version: *version,
+        config,
         inputs: node.inputs.iter().map(source).collect(),
         params: node.params.iter().map(|id| id.0).collect(),
-        config,
     });
-    let hash_text = hash.to_string();
     let header = Header {
-        hash: &hash_text,
+        hash: HashRecord::new(hash),
         input: model.graph().input().into(),
         nodes: nodes.collect(),
         params,
-        meta: &codec::to_json("meta data", &model.meta)?,
+        meta: MetaRecord::new(&model.meta, hash)?,
     };
+    check_counts(header.nodes.len(), header.params.len())?;
     let tensors = header.params.iter().map(TensorReport::new).collect::<Result<_>>()?;
-    let file = Container::new(MODEL, &header, sections)?;
+    let file = Container::new(MODEL, header, sections)?;
     let report = FileReport { bytes: file.bytes(), header_bytes: file.header_bytes(), hash, tensors };
     Ok((file, report))
+}
+
+/// No file is written that a reader would refuse.
+fn check_counts(nodes: usize, params: usize) -> Result<()> {
+    for (what, count, most) in [("layers", nodes, NODES), ("parameters", params, PARAMS)] {
+        if count > most {
+            return Err(Error::Unsupported(format!("it has {count} {what}, a file holds {most}")));
+        }
+    }
+    Ok(())
 }
 
 fn source(source: &Source) -> SourceRecord {
@@ -88,7 +112,7 @@ fn source(source: &Source) -> SourceRecord {
 }
 
 /// The parameter table and the sections it points to.
-fn tensors(model: &Model) -> Result<(Vec<ParamRecord<'_>>, Sections)> {
+fn tensors(model: &Model) -> Result<(Vec<ParamRecord<'_>>, Sections<'_>)> {
     let with = |choice: Choice| -> Result<_> {
         let mut sections = Sections::default();
         let records = model.params().iter();
@@ -96,7 +120,7 @@ fn tensors(model: &Model) -> Result<(Vec<ParamRecord<'_>>, Sections)> {
         Ok((records.collect::<Result<Vec<_>>>()?, sections))
     };
     let (records, sections) = with(Choice::Smallest)?;
-    if within_limits(&records, sections.end()) {
+    if within_limits(&records, sections.bytes()) {
         return Ok((records, sections));
     }
     with(Choice::Proportional)

@@ -3,8 +3,8 @@
 use crate::pool::Cut;
 use crate::report::{LayerReport, PRUNE, PruneDetail, PruneReport};
 use crate::weighted::{entries_along, weighted_layers};
-use crate::{Error, Granularity, Prune, Result};
-use spectral_core::{ContentHash, HistoryEntry, Mask, Model, Param, ParamId, Params, Role, UnitAxis};
+use crate::{Granularity, Prune, Result};
+use spectral_core::{ContentHash, Mask, Model, Param, ParamId, Params, Role, UnitAxis};
 use std::collections::BTreeMap;
 
 /// How many entries every unit of every weighted layer has.
@@ -103,8 +103,7 @@ impl Prune {
         if cut.removed == 0 {
             return Ok((detail.report, position));
         }
-        let value = serde_json::to_value(&detail).map_err(|e| Error::Config(e.to_string()))?;
-        let entry = HistoryEntry { action: PRUNE.into(), parent: change.parent, detail: value };
+        let entry = detail.entry()?;
         // Nothing below can fail.
         let (params, _) = model.params_mut();
         updated.into_iter().for_each(|(id, param)| params.replace(id, param));

@@ -81,12 +81,25 @@ pub struct PruneDetail {
 }
 
 impl PruneDetail {
+    /// The history entry. It names the parent once, in a field of its own.
+    pub(crate) fn entry(&self) -> Result<HistoryEntry> {
+        let mut detail = serde_json::to_value(self).map_err(|e| Error::Config(e.to_string()))?;
+        if let Some(report) = detail.get_mut("report").and_then(|r| r.as_object_mut()) {
+            report.remove("parent");
+        }
+        Ok(HistoryEntry { action: PRUNE.into(), parent: self.report.parent, detail })
+    }
+
     /// Reads the detail of history entry number `entry` (from 1).
     ///
     /// # Errors
     /// The entry holds something else.
     pub fn read(entry: usize, from: &HistoryEntry) -> Result<Self> {
-        serde_json::from_value(from.detail.clone()).map_err(|e| Error::History {
+        let mut detail = from.detail.clone();
+        if let Some(report) = detail.get_mut("report").and_then(|r| r.as_object_mut()) {
+            report.insert("parent".into(), from.parent.to_string().into());
+        }
+        serde_json::from_value(detail).map_err(|e| Error::History {
             entry,
             action: from.action.clone(),
             problem: e.to_string(),

@@ -1,9 +1,10 @@
 //! The structure of a network: nodes that only refer backwards.
 
-use crate::base::{Error, Result};
+use crate::base::{Error, Limits, Result, plain};
 use crate::model::{Layer, ParamId, Units};
 use crate::tensor::Shape;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Where a node takes an input from.
@@ -44,13 +45,15 @@ pub struct Graph {
     input: Shape,
     nodes: Vec<Node>,
     shapes: Vec<Shape>,
+    /// Where the node with a name is.
+    names: HashMap<String, usize>,
 }
 
 impl Graph {
     /// A graph without nodes over samples of shape `input`.
     ///
     /// # Errors
-    /// The shape has no elements.
+    /// The shape has no elements, or more than [`Limits`] accept.
     pub fn new(input: Shape) -> Result<Self> {
         if input.is_empty() {
             return Err(Error::Graph {
@@ -58,18 +61,26 @@ impl Graph {
                 problem: format!("a sample of shape {input} has no values"),
             });
         }
-        Ok(Self { input, nodes: Vec::new(), shapes: Vec::new() })
+        Limits::get()?.check_sample("input", input.len(), None)?;
+        Ok(Self { input, nodes: Vec::new(), shapes: Vec::new(), names: HashMap::new() })
     }
 
     /// Appends a node and returns its index.
     ///
     /// # Errors
-    /// The name is taken or empty, a source does not exist yet, or the layer does not accept its inputs or has
+    /// The name is taken, empty or has control characters, a source does not exist yet, or the layer does not accept its inputs or has
     /// an output without elements.
     pub fn add(&mut self, node: Node) -> Result<usize> {
         let bad = |problem: String| Error::Graph { node: node.name.clone(), problem };
         if node.name.is_empty() || self.find(&node.name).is_some() {
             return Err(bad("needs a name that no other node has".into()));
+        }
+        if node.name.contains(char::is_control) {
+            let name = plain(&node.name).into_owned();
+            return Err(Error::Graph {
+                node: name,
+                problem: "has control characters in its name; take them out".into(),
+            });
         }
         if let Some(s) = node.inputs.iter().find(|s| matches!(s, Source::Node(n) if *n >= self.nodes.len())) {
             return Err(bad(format!("refers to {s:?}, which does not come before it")));
@@ -78,6 +89,8 @@ impl Graph {
         if shape.is_empty() {
             return Err(bad(format!("has no outputs (shape {shape}); a layer needs at least one unit")));
         }
+        Limits::get()?.check_sample(&node.name, shape.len(), None)?;
+        self.names.insert(node.name.clone(), self.nodes.len());
         self.nodes.push(node);
         self.shapes.push(shape);
         Ok(self.nodes.len() - 1)
@@ -118,7 +131,7 @@ impl Graph {
 
     /// Index of the node called `name`.
     pub fn find(&self, name: &str) -> Option<usize> {
-        self.nodes.iter().position(|n| n.name == name)
+        self.names.get(name).copied()
     }
 
     /// Which nodes have which parameters.

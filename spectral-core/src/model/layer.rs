@@ -358,13 +358,42 @@ pub struct LayerEntry {
     pub name: &'static str,
     /// One line that says what it computes.
     pub summary: &'static str,
+    /// Version of the settings, from 1.
+    ///
+    /// A new setting with a default needs no new version. Settings that mean something else than before do, a changed
+    /// default included, because files leave out what has its default. A new version changes the content hashes of
+    /// models with such layers.
+    pub version: u32,
     /// Reads the hyper-parameters that [`Layer::config`] wrote.
     pub build: fn(serde_json::Value) -> Result<Arc<dyn Layer>>,
+    /// Turns settings of an older version, given first, into those of [`version`](Self::version).
+    pub upgrade: fn(u32, serde_json::Value) -> Result<serde_json::Value>,
     /// A small layer of this kind with its input shapes, for conformance tests and `plugins`.
     pub example: fn() -> (Arc<dyn Layer>, Vec<Shape>),
 }
 
 inventory::collect!(LayerEntry);
+
+impl LayerEntry {
+    /// The layer with settings that were written as version `version`.
+    ///
+    /// # Errors
+    /// The version is newer than this program knows, or a setting is unknown, missing or of the wrong type.
+    pub fn read(&self, version: u32, config: serde_json::Value) -> Result<Arc<dyn Layer>> {
+        let what = || format!("layer `{}`", self.name);
+        if version > self.version {
+            let known = self.version;
+            let problem = format!(
+                "has settings of version {version}, this program reads up to {known}; use a newer version of it"
+            );
+            return Err(Error::config(what(), problem));
+        }
+        if version == 0 {
+            return Err(Error::config(what(), "has settings of version 0; versions count from 1"));
+        }
+        (self.build)(if version < self.version { (self.upgrade)(version, config)? } else { config })
+    }
+}
 
 impl Registered for LayerEntry {
     const WHAT: &'static str = "layer";
@@ -378,18 +407,25 @@ impl Registered for LayerEntry {
 
 /// Registers a kind of layer: `register_layer!(Dense, "dense", "act(W x + b)", example_function);`
 ///
-/// The type must implement `Layer + serde::Deserialize`; the example is `fn() -> (Arc<dyn Layer>, Vec<Shape>)`.
+/// The type must implement `Layer + serde::Deserialize`; the example is `fn() -> (Arc<dyn Layer>, Vec<Shape>)`. Settings
+/// whose meaning changed take two more arguments, see [`LayerEntry::version`](crate::LayerEntry::version):
+/// `version = 2, upgrade = function`.
 #[macro_export]
 macro_rules! register_layer {
-    ($type:ty, $name:literal, $summary:literal, $example:expr) => {
+    ($type:ty, $name:literal, $summary:literal, $example:expr $(,)?) => {
+        $crate::register_layer!($type, $name, $summary, $example, version = 1, upgrade = |_, config| Ok(config));
+    };
+    ($type:ty, $name:literal, $summary:literal, $example:expr, version = $version:literal, upgrade = $upgrade:expr $(,)?) => {
         $crate::registry::inventory::submit! {
             $crate::LayerEntry {
                 name: $name,
                 summary: $summary,
+                version: $version,
                 build: |config| {
                     let layer: $type = $crate::layer::from_config($name, config)?;
                     Ok(::std::sync::Arc::new(layer))
                 },
+                upgrade: $upgrade,
                 example: $example,
             }
         }

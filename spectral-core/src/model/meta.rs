@@ -1,10 +1,9 @@
 //! What a model remembers besides its function: where it comes from and what was done to it.
 
 use crate::base::{Result, Seed};
-use crate::model::Plan;
+use crate::model::{ContentHash, Plan};
 use crate::samples::Samples;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// Everything a model file carries that does not change what the model computes.
@@ -26,6 +25,18 @@ pub struct Meta {
     pub held_out: Option<HeldOut>,
     /// Kernels that were measured for its layers; a hint that holds on the machine it was made on.
     pub plan: Option<Plan>,
+    /// What the first version of the file format called this model, or one that it was made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alias: Option<Alias>,
+}
+
+/// Two hashes of the same model. Histories and deltas of files of version 1 name it by the older one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alias {
+    /// Its content hash.
+    pub hash: ContentHash,
+    /// Its content hash in files of version 1.
+    pub version_1: ContentHash,
 }
 
 impl Meta {
@@ -116,72 +127,4 @@ pub struct HistoryEntry {
     pub parent: ContentHash,
     /// Everything else, in the words of whoever did it.
     pub detail: serde_json::Value,
-}
-
-/// SHA-256, cut to 128 bits, of all that determines a model's function: graph, values, masks, patterns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct ContentHash([u8; 16]);
-
-impl std::fmt::Display for ContentHash {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
-    }
-}
-
-impl From<ContentHash> for String {
-    fn from(hash: ContentHash) -> Self {
-        hash.to_string()
-    }
-}
-
-impl TryFrom<String> for ContentHash {
-    type Error = crate::base::Error;
-    fn try_from(text: String) -> Result<Self> {
-        let bad = || crate::base::Error::Data(format!("`{text}` is not a content hash (32 hexadecimal digits)"));
-        if text.len() != 32 || !text.is_ascii() {
-            return Err(bad());
-        }
-        let mut bytes = [0; 16];
-        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-            let digits = std::str::from_utf8(digits).map_err(|_| bad())?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| bad())?;
-        }
-        Ok(Self(bytes))
-    }
-}
-
-/// Collects what a [`ContentHash`] is over. Every part is length-prefixed, so parts cannot run together.
-#[derive(Default)]
-pub(crate) struct Hasher(Sha256);
-
-impl Hasher {
-    pub(crate) fn part(&mut self, bytes: &[u8]) -> &mut Self {
-        self.0.update((bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
-        self
-    }
-
-    pub(crate) fn finish(self) -> ContentHash {
-        let mut short = [0; 16];
-        short.copy_from_slice(&self.0.finalize()[..16]);
-        ContentHash(short)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hashes_round_trip_as_text() {
-        let mut hasher = Hasher::default();
-        hasher.part(b"ab").part(b"c");
-        let hash = hasher.finish();
-        assert_eq!(ContentHash::try_from(hash.to_string()).unwrap(), hash);
-        let mut other = Hasher::default();
-        other.part(b"a").part(b"bc");
-        assert_ne!(other.finish(), hash);
-        assert!(ContentHash::try_from("zz".repeat(16)).is_err());
-    }
 }

@@ -4,6 +4,7 @@ use crate::base::{DType, Element, Error, Result, Seed};
 use crate::model::Model;
 use crate::run::Session;
 use crate::samples::Samples;
+use crate::tensor::boundary;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -102,7 +103,7 @@ fn inputs<E: Element>(features: usize, data: Option<&Samples>) -> Result<Array2<
             (low.min(f64::from(v)), high.max(f64::from(v)))
         }),
     };
-    let mut x = Array2::zeros((known + RANDOM_INPUTS, features));
+    let mut x = boundary::table("the inputs of a proof", known + RANDOM_INPUTS, features)?;
     if let Some(data) = data {
         x.slice_mut(ndarray::s![..known, ..]).zip_mut_with(&data.inputs(), |x, &v| *x = E::of(f64::from(v)));
     }

@@ -13,6 +13,9 @@ use std::sync::Arc;
 /// Samples that run at a time when a caller hands over more.
 const CAPACITY: usize = 256;
 
+/// Fewer run at a time where their values behind all layers would be more than this.
+const VALUES: usize = 1 << 25;
+
 /// A model ready to run: spectral weights materialised once, dropout gone, and for every weighted layer and
 /// batch class the kernel that the plan says.
 ///
@@ -93,7 +96,10 @@ impl<'m> Session<'m> {
     /// # Errors
     /// The device is out of memory or failed.
     pub fn new(model: &'m Model, plan: &Plan) -> Result<Self> {
-        Self::with_capacity(model, plan, CAPACITY)
+        let graph = model.graph();
+        let nodes = (0..graph.nodes().len()).map(|i| graph.shape(Source::Node(i)).len());
+        let values = nodes.fold(graph.input().len(), usize::saturating_add);
+        Self::with_capacity(model, plan, (VALUES / values.max(1)).clamp(1, CAPACITY))
     }
 
     /// As [`new`](Self::new), running at most `capacity` samples at a time.
@@ -150,7 +156,7 @@ impl<'m> Session<'m> {
     /// # Errors
     /// The width of `x` is not that of the network, or the model is of another element type.
     pub fn run<E: Element>(&mut self, x: ArrayView2<'_, E>) -> Result<ndarray::Array2<E>> {
-        let mut y = ndarray::Array2::zeros((x.nrows(), self.model.graph().output().len()));
+        let mut y = boundary::table("outputs", x.nrows(), self.model.graph().output().len())?;
         self.run_into(x, y.view_mut())?;
         Ok(y)
     }

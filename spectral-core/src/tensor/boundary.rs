@@ -2,9 +2,18 @@
 //!
 //! The only module that knows both layouts, but for backends that turn samples round by themselves.
 
-use crate::base::{Element, Error, Result};
+use crate::base::{Element, Error, Result, filled};
 use crate::tensor::Tensor;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+
+/// A table of zeros, for sizes that come from outside.
+///
+/// # Errors
+/// There is not that much memory for what is called `what`.
+pub fn table<E: Element>(what: &str, rows: usize, columns: usize) -> Result<Array2<E>> {
+    let values = filled(what, rows.saturating_mul(columns), E::zero())?;
+    Array2::from_shape_vec((rows, columns), values).map_err(|e| Error::config(what, e.to_string()))
+}
 
 /// Rows and columns moved at a time: of 32-bit numbers a cache line, read and written as a whole.
 const TILE: usize = 16;

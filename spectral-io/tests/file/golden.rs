@@ -1,4 +1,4 @@
-//! Files written by the first version of the format keep loading, and come out the same when saved again.
+//! Files of format version 2 keep loading, and come out the same when saved again.
 //!
 //! `SPECTRAL_WRITE_GOLDEN=1 cargo test -p spectral-io golden` writes files that are missing.
 
@@ -9,7 +9,7 @@ use std::path::Path;
 
 #[test]
 fn golden_files_load_and_save_identically() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1/layers");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v2");
     let mut failed = Vec::new();
     for dtype in [DType::F32, DType::F64] {
         for (name, model) in models::all(dtype) {

@@ -5,8 +5,8 @@
 //! in the header, a checksum of all bits (values, masks, patterns), and outputs.
 
 use spectral_core::ndarray::Array2;
-use spectral_core::{DType, Mask, Model, Plan, Reference, Session, hash64};
-use spectral_io::{find_parent, load, load_delta, read_header};
+use spectral_core::{DType, HistoryEntry, Mask, Model, ParamId, Plan, Reference, Session, hash64};
+use spectral_io::{VERSION, delta_from_bytes, find_parent, from_bytes, load, load_delta, read_header, save, to_bytes};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -112,4 +112,74 @@ fn deltas_apply_one_after_the_other() {
     assert_eq!(bits(&cut), expected["deltas/cut.spectral"].bits);
     assert_eq!(outputs(&cut), outputs(&model("deltas/cut.spectral")));
     assert!(load_delta(golden("deltas/cut.delta"), &model("deltas/base.spectral")).is_err());
+}
+
+/// Old and new files can be parents of each other: hashes of either version lead to files of either version.
+#[test]
+fn chains_go_on_over_the_change_of_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let step = |parent: &Model| {
+        let mut child = parent.duplicate().unwrap();
+        let parent = parent.content_hash().unwrap();
+        child.meta.history.push(HistoryEntry { action: "prune".into(), parent, detail: serde_json::json!({}) });
+        child
+    };
+    for name in ["steps/sparse.spectral", "kinds/dense.spectral", "wide/pruned.spectral"] {
+        // A new step that starts from an old file.
+        let old = model(name);
+        std::fs::copy(golden(name), at("parent.spectral")).unwrap();
+        let history = step(&old).meta.history;
+        let entry = history.len() - 1;
+        assert_eq!(find_parent(folder.path(), &history, entry).unwrap(), Some(at("parent.spectral")), "{name}");
+        // An old step whose parent was saved again since, as `undo` does.
+        let mut history = old.meta.history.clone();
+        let version_1 = read_header(golden(name)).unwrap().hash;
+        history.push(HistoryEntry { action: "prune".into(), parent: version_1, detail: serde_json::json!({}) });
+        save(at("parent.spectral"), &old).unwrap();
+        assert_eq!(read_header(at("parent.spectral")).unwrap().version, VERSION);
+        assert_eq!(find_parent(folder.path(), &history, entry).unwrap(), Some(at("parent.spectral")), "{name}");
+        // Also if nothing but its contents says so.
+        let mut stripped = old.duplicate().unwrap();
+        stripped.meta.alias = None;
+        save(at("parent.spectral"), &stripped).unwrap();
+        assert_eq!(find_parent(folder.path(), &history, entry).unwrap(), Some(at("parent.spectral")), "{name}");
+        // Another model is not taken for it, whatever it was made from.
+        let mut changed = step(&old);
+        let (params, backend) = changed.params_mut();
+        params.edit(backend, ParamId(0), |t| backend.fill(0.25, t)).unwrap();
+        save(at("parent.spectral"), &changed).unwrap();
+        assert_eq!(find_parent(folder.path(), &history, entry).unwrap(), None, "{name}");
+        assert_eq!(read_header(at("parent.spectral")).unwrap().meta.alias, None, "it says nothing about this model");
+    }
+}
+
+#[test]
+fn an_old_delta_applies_to_its_base_after_that_was_saved_again() {
+    let base = from_bytes(&to_bytes(&model("deltas/base.spectral")).unwrap(), &Reference).unwrap();
+    let tuned = load_delta(golden("deltas/tuned.delta"), &base).unwrap();
+    let tuned = from_bytes(&to_bytes(&tuned).unwrap(), &Reference).unwrap();
+    let cut = load_delta(golden("deltas/cut.delta"), &tuned).unwrap();
+    assert_eq!(bits(&cut), expected()["deltas/cut.spectral"].bits);
+}
+
+#[test]
+fn no_byte_of_an_old_file_can_be_flipped_unnoticed() {
+    let base = model("deltas/tuned.spectral");
+    for (name, is_delta) in [("layers/masked-f32.spectral", false), ("deltas/cut.delta", true)] {
+        let good = std::fs::read(golden(name)).unwrap();
+        let fails = |bytes: &[u8]| match is_delta {
+            true => delta_from_bytes(bytes, &base).is_err(),
+            false => from_bytes(bytes, &Reference).is_err(),
+        };
+        assert!(!fails(&good), "{name}");
+        for at in 0..good.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut bad = good.clone();
+                bad[at] ^= flip;
+                assert!(fails(&bad), "{name}: byte {at} with {flip:02x}");
+            }
+            assert!(fails(&good[..at]), "{name}: cut at {at}");
+        }
+    }
 }
