@@ -1,5 +1,7 @@
 //! The one error type of this crate.
 
+use crate::bounded::Refused;
+use spectral_core::plain;
 use std::path::{Path, PathBuf};
 
 /// Result with [`Error`].
@@ -82,13 +84,16 @@ impl Error {
         }
     }
 
-    /// An [`Error::Io`] about `path`.
+    /// An [`Error::Io`] about `path`, or an [`Error::Format`] if it is the contents that were refused.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
-        move |source| Self::Io { path: path.into(), source }
+        move |source| match source.get_ref().and_then(|e| e.downcast_ref::<Refused>()) {
+            Some(refused) => Self::format(path, refused.to_string()),
+            None => Self::Io { path: path.into(), source },
+        }
     }
 
     /// An [`Error::Format`] about `path`.
     pub(crate) fn format(path: &Path, problem: impl Into<String>) -> Self {
-        Self::Format { path: path.into(), problem: problem.into() }
+        Self::Format { path: path.into(), problem: plain(&problem.into()).into_owned() }
     }
 }

@@ -5,8 +5,10 @@
 
 #![cfg_attr(not(test), deny(clippy::as_conversions, clippy::indexing_slicing))]
 
+use crate::bounded::Refused;
 use crate::{Error, Result};
 use flate2::read::MultiGzDecoder;
+use spectral_core::Limits;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 
@@ -32,9 +34,6 @@ pub struct Idx {
     contents: Vec<u8>,
     header: usize,
 }
-
-/// The most bytes a file may hold after decompression.
-const LIMIT: usize = 1 << 30;
 
 impl Idx {
     /// Reads a file of unsigned bytes with `axes` axes.
@@ -76,8 +75,11 @@ impl Idx {
             .chunks_exact(4)
             .map(|e| e.iter().fold(0usize, |n, &b| n.saturating_mul(256).saturating_add(usize::from(b))))
             .collect();
-        let values = extents.iter().try_fold(1usize, |n, &e| n.checked_mul(e)).filter(|&n| n <= LIMIT);
-        let values = values.ok_or_else(|| bad(format!("claims extents {extents:?}, more than {LIMIT} bytes")))?;
+        let limit = Limits::get()?.data;
+        let values = extents.iter().try_fold(1usize, |n, &e| n.checked_mul(e));
+        let values = values.filter(|&n| u64::try_from(n).is_ok_and(|n| n <= limit));
+        let too_many = || bad(format!("has extents {extents:?}; it {}", Refused::too_long(limit)));
+        let values = values.ok_or_else(too_many)?;
         let wanted = header.len() + values;
         // Grows with what is really there, so a lie in the header costs nothing. One byte more than wanted is
         // asked for: it drives gzip to its trailer (which checks length and CRC) and shows surplus bytes.
@@ -211,7 +213,7 @@ mod tests {
             ("another number of axes", idx([0, 0, 8, 3], &[1, 1, 3], &[0, 1, 2]), "instead of"),
             ("too few values", good[..good.len() - 1].to_vec(), "need 11 bytes, it has 10"),
             ("a value more", [&good[..], &[0]].concat(), "left over"),
-            ("a count that lies", idx([0, 0, 8, 1], &[u32::MAX], &[0, 1, 2]), "more than"),
+            ("a count that lies", idx([0, 0, 8, 1], &[u32::MAX], &[0, 1, 2]), "is truncated"),
             ("truncated gz", zipped[..zipped.len() - 9].to_vec(), "gzip data ends early"),
             ("truncated gz trailer", zipped[..zipped.len() - 1].to_vec(), "gzip data ends early"),
             ("wrong gz checksum", bad_crc, "does not decode"),

@@ -13,6 +13,7 @@
 //! # Ok::<(), spectral_data::Error>(())
 //! ```
 
+mod bounded;
 mod classes;
 mod dataset;
 mod error;

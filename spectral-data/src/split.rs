@@ -1,7 +1,7 @@
 //! Splits as files, for use outside.
 
 use crate::{Dataset, Error, Result, SplitRows};
-use std::io::Write;
+use spectral_core::write_file;
 use std::path::{Path, PathBuf};
 
 /// How row numbers are written.
@@ -33,22 +33,10 @@ pub fn write_split(set: &Dataset, folder: impl AsRef<Path>, format: SplitFormat)
             SplitFormat::Npy => ("npy", npy(rows)),
         };
         let path = folder.join(format!("{name}.{extension}"));
-        replace(&path, &bytes).map_err(Error::io(&path))?;
+        write_file(&path, |to| to.write_all(&bytes)).map_err(Error::io(&path))?;
         Ok(path)
     };
     Ok([write("train", train)?, write("test", test)?])
-}
-
-/// Puts `bytes` into the file at `path`, all of them or none.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map(drop).map_err(|e| e.error)
 }
 
 /// A version 1 npy file; its header is padded so that the values start at a multiple of 64.

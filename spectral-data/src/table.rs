@@ -2,13 +2,14 @@
 
 #![cfg_attr(not(test), deny(clippy::as_conversions, clippy::indexing_slicing))]
 
+use crate::bounded::Text;
 use crate::classes::classes;
 use crate::dataset::Unsplit;
 use crate::{DataOptions, Dataset, Error, Result};
 use csv::StringRecord;
 use ndarray::Array2;
-use spectral_core::Preprocessing;
 use spectral_core::registry::Unknown;
+use spectral_core::{Limits, Preprocessing};
 use std::path::Path;
 
 /// Loads a CSV file. A first row with words where numbers belong is taken for a header.
@@ -16,7 +17,7 @@ pub(crate) fn load(name: &str, options: &DataOptions) -> Result<Dataset> {
     let path = Path::new(name);
     let file = std::fs::File::open(path).map_err(Error::io(path))?;
     let bad = |e: csv::Error| match e.into_kind() {
-        csv::ErrorKind::Io(source) => Error::Io { path: path.into(), source },
+        csv::ErrorKind::Io(source) => Error::io(path)(source),
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
             let line = pos.map_or(0, |p| p.line());
             Error::format(path, format!("line {line} has {len} fields, the first one has {expected_len}"))
@@ -24,7 +25,8 @@ pub(crate) fn load(name: &str, options: &DataOptions) -> Result<Dataset> {
         csv::ErrorKind::Utf8 { err, .. } => Error::format(path, format!("is not text in UTF-8: {err}")),
         other => Error::format(path, format!("is not CSV: {other:?}")),
     };
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_reader(file);
+    let text = Text::new(file, Limits::get()?.data);
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_reader(text);
     let mut records = reader.records();
     let first = match records.next() {
         Some(first) => first.map_err(bad)?,
@@ -94,16 +96,16 @@ mod tests {
     #[test]
     fn headers_and_label_columns_are_found() {
         let cases = [
-            ("1,2.5,0\n3,4,1\n", None, vec![1.0, 2.5], 0),
-            ("a,b,kind\n1, 2.5 ,yes\n3,4,no\n", None, vec![1.0, 2.5], 1),
-            ("kind,a,b\nyes,1,2\nno,3,4\n", Some("kind"), vec![1.0, 2.0], 1),
-            ("0,1,2\n1,3,4\n", Some("0"), vec![1.0, 2.0], 0),
-            ("\"b\",1,2\n\"a\",3,4", Some("0"), vec![1.0, 2.0], 1),
+            ("1,2.5,0\n3,4,1\n1,2.5,0\n3,4,1\n", None, vec![1.0, 2.5], 0),
+            ("a,b,kind\n1, 2.5 ,yes\n3,4,no\n1,2.5,yes\n3,4,no\n", None, vec![1.0, 2.5], 1),
+            ("kind,a,b\nyes,1,2\nno,3,4\nyes,1,2\nno,3,4\n", Some("kind"), vec![1.0, 2.0], 1),
+            ("0,1,2\n1,3,4\n0,1,2\n1,3,4\n", Some("0"), vec![1.0, 2.0], 0),
+            ("\"b\",1,2\n\"a\",3,4\nb,1,2\na,3,4", Some("0"), vec![1.0, 2.0], 1),
         ];
         for (text, label, values, class) in cases {
             let set = read(text, label).unwrap();
             assert_eq!(first(&set), (values, class), "{text}");
-            assert_eq!(set.train.len() + set.test.len(), 2);
+            assert_eq!(set.train.len() + set.test.len(), 4);
         }
     }
 
@@ -138,8 +140,8 @@ mod tests {
             ("1,2,0\n3,1\n", None, "line 2 has 2 fields, the first one has 3"),
             ("1,2,0\n3,x,1\n", None, "line 2, column 1: `x` is not a number"),
             ("1,2,0\n3,,1\n", None, "`` is not a number"),
-            ("1,2,0\nNaN,2,1\n", None, "feature 0 of sample 1 is NaN"),
-            ("1,2,0\ninf,2,1\n", None, "feature 0 of sample 1 is inf"),
+            ("1,2,0\nNaN,2,1\n1,2,0\nNaN,2,1\n", None, "feature 0 of sample 1 is NaN"),
+            ("1,2,0\ninf,2,1\n1,2,0\ninf,2,1\n", None, "feature 0 of sample 1 is inf"),
             ("size,colour,kind\n1,2,0\n", Some("colours"), "did you mean `colour`"),
         ];
         let mut failed = Vec::new();
@@ -150,5 +152,30 @@ mod tests {
             }
         }
         assert!(failed.is_empty(), "{failed:#?}");
+    }
+
+    #[test]
+    fn what_has_no_end_or_is_no_text_is_refused_in_one_sentence() {
+        let of = |from: &mut dyn std::io::Read, limit| {
+            let mut text = crate::bounded::Text::new(from, limit);
+            let failed = std::io::copy(&mut text, &mut std::io::sink()).unwrap_err();
+            crate::Error::io(std::path::Path::new("x.csv"))(failed).to_string()
+        };
+        let endless = of(&mut std::io::repeat(b'\n'), 1 << 20);
+        assert_eq!(endless, "x.csv: takes more than 1048576 bytes; SPECTRAL_MAX_DATA=N raises the limit");
+        assert!(of(&mut std::io::repeat(0), 1 << 20).contains("no text"));
+        assert!(of(&mut std::io::repeat(b'1'), u64::MAX).contains("a line of more than"));
+        let mut good = crate::bounded::Text::new(&b"1,2\n3,4\n"[..], 8);
+        assert_eq!(std::io::copy(&mut good, &mut std::io::sink()).unwrap(), 8);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_endless_device_is_no_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("zero.csv");
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        let error = load(path.to_str().unwrap(), &DataOptions::default()).unwrap_err().to_string();
+        assert!(error.ends_with("is no text: it has bytes that are 0"), "{error}");
     }
 }
