@@ -1,9 +1,10 @@
 //! The command line: what can be asked, and the exit code of the answer.
 
 use crate::context::{Common, Context};
-use crate::output::{Format, note, visible};
+use crate::output::{Format, note};
 use crate::{Build, Failure, Result, verbs};
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
+use spectral_core::plain;
 use spectral_core::registry::{self, Registered};
 use spectral_core::{Class, PrunerEntry, StrategyEntry};
 use std::process::ExitCode;
@@ -115,7 +116,7 @@ pub fn main_with(program: Program) -> ExitCode {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => {
             // One sentence, whatever the names in it hold; checks of developers list what they found.
-            let text = if extra { failure.to_string() } else { visible(&failure.to_string()) };
+            let text = if extra { failure.to_string() } else { plain(&failure.to_string()).into_owned() };
             note(format!("error: {text}"));
             ExitCode::from(failure.exit_code())
         }
@@ -127,7 +128,7 @@ fn bug(panic: &std::panic::PanicHookInfo<'_>) -> String {
     let payload = panic.payload();
     let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let place = panic.location().map_or_else(String::new, |l| format!(" ({}:{})", l.file(), l.line()));
-    let what = visible(text.unwrap_or("no reason given"));
+    let what = plain(text.unwrap_or("no reason given"));
     format!("error: a bug in this program: {what}{place}; please report it with the command and the files it read")
 }
 

@@ -1,6 +1,7 @@
 //! Where a verb's words go: results to standard output, everything else to standard error.
 
 use crate::{Failure, Result};
+use spectral_core::plain;
 use std::io::Write;
 
 /// How results are printed.
@@ -30,7 +31,7 @@ impl Answer {
     /// Prints the answer. A closed pipe is not an error: whoever read had enough.
     pub fn print(&self, format: Format) -> Result<()> {
         let text = match format {
-            Format::Text => self.text.trim_end().lines().map(visible).collect::<Vec<_>>().join("\n"),
+            Format::Text => self.text.trim_end().lines().map(plain).collect::<Vec<_>>().join("\n"),
             Format::Json => serde_json::to_string_pretty(&self.json).unwrap_or_default(),
         };
         match writeln!(std::io::stdout(), "{text}") {
@@ -38,12 +39,6 @@ impl Answer {
             _ => Ok(()),
         }
     }
-}
-
-/// Text in one line, with control characters as escapes: names out of files can hold anything.
-pub(crate) fn visible(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(shown).collect()
 }
 
 /// A line for people on standard error.
@@ -63,7 +58,8 @@ pub fn left_columns(header: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 fn aligned(header: &[&str], rows: &[Vec<String>], left: impl Fn(usize) -> bool) -> String {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| visible(cell)).collect()).collect();
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| plain(cell).into_owned()).collect()).collect();
     let width = |c: usize| {
         rows.iter()
             .filter_map(|r| r.get(c))

@@ -23,7 +23,7 @@ pub(crate) fn measure(name: &str, model: &Model, test: &Samples) -> Result<Stage
         nonzeros: counts.nonzeros,
         units: model.widths(),
         flops_per_sample: counts.flops as u64,
-        file_bytes: spectral_io::to_bytes(model)?.len() as u64,
+        file_bytes: spectral_io::file_bytes(model)?,
         latency_us: BTreeMap::new(),
     })
 }

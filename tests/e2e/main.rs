@@ -5,6 +5,7 @@ mod backends;
 mod bad_input;
 mod determinism;
 mod examples;
+mod hostile;
 mod parity;
 mod plugin;
 mod published;

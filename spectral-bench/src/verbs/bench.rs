@@ -5,7 +5,7 @@ use crate::{Failure, Result};
 use clap::{ArgMatches, Args, Command};
 use spectral_workflow::Context;
 use spectral_workflow::output::{Answer, note};
-use spectral_workflow::{Extra, cli};
+use spectral_workflow::{Extra, cli, files};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -42,16 +42,16 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<()> {
     let answer = Answer::new(report.table(), &report)?;
     if let Some(path) = &options.json {
         let text = serde_json::to_string_pretty(&answer.json).unwrap_or_default();
-        std::fs::write(path, text).map_err(|e| Failure::writing(path, e))?;
+        files::write(path, &text)?;
     }
     if let Some(path) = &options.document {
         let plot = path.with_extension("svg");
         let drawn = report.plot();
         if let Some(drawn) = &drawn {
-            std::fs::write(&plot, drawn).map_err(|e| Failure::writing(&plot, e))?;
+            files::write(&plot, drawn)?;
         }
         let plot = drawn.and(plot.file_name()).map(|name| name.to_string_lossy());
-        std::fs::write(path, report.document(plot.as_deref())).map_err(|e| Failure::writing(path, e))?;
+        files::write(path, &report.document(plot.as_deref()))?;
     }
     let missed: Vec<&str> = report.rows.iter().filter(|r| r.pass == Some(false)).map(|r| r.name.as_str()).collect();
     if options.strict && !missed.is_empty() {

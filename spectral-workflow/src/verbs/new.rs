@@ -1,7 +1,7 @@
 //! `new pruner NAME`
 
 use crate::output::Answer;
-use crate::{Failure, Result};
+use crate::{Failure, Result, files};
 use std::path::{Component, Path, PathBuf};
 
 /// The files of a plug-in crate. The example plug-in of the repository is the template, so that it is built and
@@ -48,7 +48,7 @@ pub(crate) fn run(options: &Options) -> Result<Answer> {
         let path = out.join(file);
         let folder = path.parent().unwrap_or(&out);
         std::fs::create_dir_all(folder).map_err(|e| Failure::writing(folder, e))?;
-        std::fs::write(&path, fill(template, name, &up)).map_err(|e| Failure::writing(&path, e))?;
+        files::write(&path, &fill(template, name, &up))?;
     }
     let text = format!(
         "wrote {0}; now `cd {0}`, edit src/lib.rs, `cargo test`, and `cargo xtask plugins` lists `{name}`",

@@ -3,7 +3,7 @@
 use super::wheels;
 use crate::backends::libtorch;
 use crate::output::Answer;
-use crate::{Failure, Result};
+use crate::{Failure, Result, files};
 use std::fs;
 use std::path::Path;
 
@@ -47,8 +47,8 @@ pub(super) fn setup() -> Result<Answer> {
     wheels::fetch(&WHEELS, &KEPT, work.path(), &new, &instead)?;
     let from = new.join("torch");
     // A script for the linker: torch-sys asks for libtorch, the CPU part of which is another file.
-    write(&from.join("lib/libtorch.so"), "INPUT(-ltorch_cpu)\n")?;
-    write(&from.join(VERSION_FILE), &format!("{VERSION}+cu130\n"))?;
+    files::write(&from.join("lib/libtorch.so"), "INPUT(-ltorch_cpu)\n")?;
+    files::write(&from.join(VERSION_FILE), &format!("{VERSION}+cu130\n"))?;
     // The libraries of torch look for the others beside its folder; torch last, because its presence means done.
     for (from, to) in [(new.join("nvidia"), folder.join("nvidia")), (from, torch.clone())] {
         let _ = fs::remove_dir_all(&to);
@@ -59,8 +59,4 @@ pub(super) fn setup() -> Result<Answer> {
 
 fn answer(torch: &Path, text: String) -> Answer {
     Answer { text, json: serde_json::json!({ "libtorch": torch.display().to_string() }) }
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).map_err(|e| Failure::writing(path, e))
 }
