@@ -1,4 +1,4 @@
-//! What everything else stands on: element types, errors, finding parts by name, and random numbers.
+//! The base of all other modules: element types, errors, registries, and random numbers.
 
 mod dtype;
 mod error;

@@ -1,4 +1,4 @@
-//! Running a model: batches of samples, training passes, inference sessions, and the proof that two models are the same function.
+//! Running models: batches, training passes, inference sessions, and proofs that two models compute the same function.
 
 mod batches;
 mod proof;

@@ -9,7 +9,7 @@ use crate::base::{Element, Error, Result, Seed};
 use crate::tensor::boundary;
 use ndarray::{Array2, ArrayView2};
 
-/// Samples with what a network should answer to them.
+/// Samples and the answers that a network should give for them.
 #[derive(Debug, Clone)]
 pub struct Samples {
     /// What the set is called in reports.
@@ -25,7 +25,7 @@ pub enum Targets {
     Classes {
         /// The class of each sample.
         labels: Vec<u32>,
-        /// How many classes there are.
+        /// Number of classes.
         classes: usize,
     },
     /// Values to reproduce, `[samples, outputs]`.
@@ -46,7 +46,7 @@ impl Targets {
         self.len() == 0
     }
 
-    /// Outputs a network for these targets must have.
+    /// Number of outputs that a network needs for these targets.
     pub fn outputs(&self) -> usize {
         match self {
             Self::Classes { classes, .. } => *classes,
@@ -114,7 +114,7 @@ impl Samples {
         &self.targets
     }
 
-    /// The labels, where the targets are classes.
+    /// The labels, if the targets are classes.
     pub fn labels(&self) -> Option<&[u32]> {
         match &self.targets {
             Targets::Classes { labels, .. } => Some(labels),
@@ -139,13 +139,13 @@ impl Samples {
         Self::new(self.name.clone(), self.inputs.select(ndarray::Axis(0), rows), targets)
     }
 
-    /// Splits off a share of the samples, the same share of every class (to the sample), chosen by `seed`. The last
-    /// sample of a class stays with the rest, so that every class can be trained.
+    /// Splits off a share of the samples, chosen by `seed`. It takes the same share of every class, rounded to whole
+    /// samples. The last sample of a class stays with the rest, so that every class can be trained.
     ///
     /// Returns (rest, share); both keep the original order.
     ///
     /// # Errors
-    /// The share is not inside `0..1`, or it comes to no sample.
+    /// The share is not between 0 and 1 (both excluded), or no sample can be split off.
     pub fn split(&self, share: f64, seed: Seed) -> Result<(Self, Self)> {
         if !(share > 0.0 && share < 1.0) {
             return Err(Error::Data(format!(
@@ -162,7 +162,7 @@ impl Samples {
             Targets::Values(_) => vec![(0..self.len()).collect()],
         };
         let mut chosen = vec![false; self.len()];
-        // Rounding is carried from class to class, so that the total is right as well.
+        // The rounding error is carried to the next class, so that the total is right too.
         let (mut due, mut taken) = (0.0, 0);
         for (class, group) in groups.iter_mut().enumerate() {
             seed.stream("split", class as u64).shuffle(group);
@@ -186,7 +186,8 @@ impl Samples {
         Ok((self.subset(&rows(false))?, self.subset(&rows(true))?))
     }
 
-    /// The order in which epoch `epoch` visits the samples: a permutation that depends on `seed` alone.
+    /// The order in which epoch `epoch` visits the samples: a permutation that depends only on `seed`, the epoch and
+    /// the number of samples.
     pub fn epoch_order(&self, seed: Seed, epoch: u64) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.len()).collect();
         seed.stream("epoch", epoch).shuffle(&mut order);

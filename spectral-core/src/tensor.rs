@@ -1,4 +1,4 @@
-//! Tensors: a shape, an element type and storage that some backend owns; and the sets of entries that go with them.
+//! Tensors (a shape, an element type and storage that a backend owns), and sets of their entries.
 
 pub mod boundary;
 mod mask;
@@ -16,7 +16,7 @@ use std::any::Any;
 pub trait Storage: Any + std::fmt::Debug + Send + Sync {
     /// Element type.
     fn dtype(&self) -> DType;
-    /// Elements there is room for.
+    /// Number of elements it can hold.
     fn capacity(&self) -> usize;
     /// Where the memory is: `host`, `cuda:0`, ...
     fn place(&self) -> String;
@@ -25,13 +25,13 @@ pub trait Storage: Any + std::fmt::Debug + Send + Sync {
     /// # Errors
     /// The device is out of memory or failed.
     fn duplicate(&self) -> Result<Box<dyn Storage>>;
-    /// For the backend that knows the concrete type.
+    /// Lets a backend downcast to its own type.
     fn as_any(&self) -> &dyn Any;
-    /// For the backend that knows the concrete type.
+    /// Lets a backend downcast to its own type.
     fn as_any_mut(&mut self) -> &mut dyn Any;
 }
 
-/// An n-dimensional array, row-major, without gaps; the only owner of its storage.
+/// A row-major n-dimensional array without gaps. It alone owns its storage.
 #[derive(Debug)]
 pub struct Tensor {
     shape: Shape,
@@ -55,10 +55,10 @@ impl Tensor {
         Self { shape, storage: Box::new(HostBuffer::zeros(shape.len(), dtype)) }
     }
 
-    /// As [`host_zeros`](Self::host_zeros), for sizes that come from outside.
+    /// As [`host_zeros`](Self::host_zeros), with an error if memory runs out: for sizes from files and settings.
     ///
     /// # Errors
-    /// There is not that much memory.
+    /// There is not enough memory.
     pub fn try_host_zeros(shape: Shape, dtype: DType) -> Result<Self> {
         let buffer = HostBuffer::try_zeros(shape.len(), dtype)?;
         Ok(Self { shape, storage: Box::new(buffer) })
@@ -84,10 +84,10 @@ impl Tensor {
         self.shape.is_empty()
     }
 
-    /// Gives the tensor another shape inside the memory it has; what it held is then unspecified.
+    /// Changes the shape within the memory of the tensor. Its values are unspecified afterwards.
     ///
     /// # Errors
-    /// There is no room for that many elements.
+    /// The memory is too small for that many elements.
     pub fn reshape(&mut self, shape: Shape) -> Result<()> {
         if self.storage.capacity() < shape.len() {
             return Err(Error::shape("reshape", format!("at most {} elements", self.storage.capacity()), shape));
@@ -171,10 +171,10 @@ impl HostBuffer {
         Self { lines: vec![bytemuck::Zeroable::zeroed(); lines], dtype }
     }
 
-    /// As [`zeros`](Self::zeros), for sizes that come from outside.
+    /// As [`zeros`](Self::zeros), with an error if memory runs out: for sizes from files and settings.
     ///
     /// # Errors
-    /// There is not that much memory.
+    /// There is not enough memory.
     pub fn try_zeros(len: usize, dtype: DType) -> Result<Self> {
         let count = len.saturating_mul(dtype.bytes()).div_ceil(size_of::<Line>());
         let mut lines: Vec<Line> = Vec::new();

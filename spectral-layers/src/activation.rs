@@ -1,4 +1,4 @@
-//! An activation function as a layer of its own.
+//! An activation function as its own layer.
 
 use crate::{check, forms};
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use spectral_core::layer::to_config;
 use spectral_core::{Activation, Error, Forward, Layer, Op, Result, Shape, Vjp, Word, register_layer};
 use std::sync::Arc;
 
-/// `y = act(x)`: the only place for softmax, which other layers cannot fuse.
+/// `y = act(x)`. Softmax always is such a layer, because other layers cannot fuse it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActivationLayer {

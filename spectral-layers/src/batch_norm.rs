@@ -11,20 +11,18 @@ use spectral_core::{
 use std::sync::Arc;
 
 /// `y = gain * (x - mean) / sqrt(variance + epsilon) + bias`, unit by unit: each feature of a vector, each channel of
-/// an image. In training, mean and (biased) variance are those of the batch, for an image over all its places;
-/// at inference they are the running averages of what training saw.
-///
+/// an image. In training, mean and (biased) variance are those of the batch, for an image over all its places. At
+/// inference, they are running averages of the training batches.
 /// Slots: `gain`, `mean`, `variance`, `bias`, all `[units]`. The averages have the role
-/// [`Statistic`](Role::Statistic), and neither optimisers nor penalties, clipping or pruning touch them; freezing them
-/// stops them. Where one layer is used twice in a network, they follow the use that comes first.
+/// [`Statistic`](Role::Statistic). Optimisers, penalties, clipping and pruning do not touch them; freezing stops them.
+/// If a network uses one layer twice, they follow the first use.
 ///
-/// **Averages.** Every training run begins them with its first batch. After step `t` of a run each is
-/// `sum_k momentum^(t - k) seen_k / sum_k momentum^(t - k)` over the steps `k` of the run, so that a short run has
-/// averages that are as unbiased as those of a long one. A batch with one value for each unit (a batch of one sample
-/// without places) has no variance: it is left out of the averages, and a run that would have only such batches is
-/// refused.
+/// **Averages.** Every training run starts them with its first batch. After step `t` of a run each is
+/// `sum_k momentum^(t - k) seen_k / sum_k momentum^(t - k)` over the steps `k` of the run, so the averages of a short
+/// run are as unbiased as those of a long one. A batch with one value for each unit (one sample without places) has no
+/// variance and is left out of the averages. A run that would have only such batches is refused.
 ///
-/// Source: Ioffe & Szegedy, ICML 2015, with the usual values of Keras.
+/// Source: Ioffe & Szegedy, ICML 2015, with the defaults of Keras.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BatchNorm {
@@ -32,7 +30,7 @@ pub struct BatchNorm {
     pub momentum: f64,
     /// Added to the variance, above 0.
     pub epsilon: f64,
-    /// Penalty on the gains, added to the loss: with L1 on them, the criterion `gain` is network slimming.
+    /// Penalty on the gains, added to the loss. An L1 penalty with the criterion `gain` is network slimming.
     pub penalty: Penalty,
 }
 
@@ -62,7 +60,7 @@ impl BatchNorm {
         check::only(self.kind(), inputs)
     }
 
-    /// `[1 / deviation, -mean / deviation]`: what standardises with the running averages.
+    /// `[1 / deviation, -mean / deviation]`, which standardise with the running averages.
     fn running(&self, backend: &dyn Backend, params: NodeParams<'_>) -> Result<[Vec<f64>; 2]> {
         let (mean, variance) = (backend.download(params.value(MEAN))?, backend.download(params.value(VARIANCE))?);
         let factor: Vec<f64> = variance.iter().map(|v| 1.0 / (v + self.epsilon).sqrt()).collect();
@@ -110,7 +108,7 @@ impl Layer for BatchNorm {
         ])
     }
 
-    /// The standardised input; then mean and variance of the batch, or factor and constant at inference.
+    /// The standardised input, then mean and variance of the batch (at inference: factor and constant).
     fn saved(&self, inputs: &[Shape]) -> Vec<Saved> {
         let Some(&input) = inputs.first() else { return Vec::new() };
         let units = Saved::Fixed(Shape::vector(input.rows()));

@@ -2,7 +2,7 @@
 
 use spectral_core::{Activation, Error, Penalty, Result, Shape};
 
-/// The most entries one weight matrix may have: what a sparse pattern can index.
+/// The most entries that a weight matrix may have: as many as a sparse pattern can index.
 const MAX_ENTRIES: usize = u32::MAX as usize;
 
 pub(crate) fn bad(kind: &str, problem: impl Into<String>) -> Error {
@@ -36,7 +36,7 @@ pub(crate) fn any_width(kind: &'static str, units: usize, inputs: &[Shape]) -> R
     Ok(input.len())
 }
 
-/// The only input of a layer that leaves shapes as they are.
+/// The only input of a layer that keeps its shape.
 pub(crate) fn only(kind: &'static str, inputs: &[Shape]) -> Result<Shape> {
     match inputs {
         [input] if !input.is_empty() => Ok(*input),

@@ -15,13 +15,13 @@ use std::sync::Arc;
 /// `y[o] = act(sum over c of w[o, c] * x[c] + b[o])` over images `[channels, height, width]`, where `*` slides a
 /// window over the image (cross-correlation, zeros around the image). A unit is an output channel.
 ///
-/// With `groups`, input and output channels are cut into so many equal parts, and each part of the outputs sees its part
-/// of the inputs only; as many groups as input channels are a depthwise convolution.
+/// `groups` cuts input and output channels into equal parts; each part of the outputs sees only its part of the inputs.
+/// With as many groups as input channels, this is a depthwise convolution.
 ///
 /// Slots: `weight` `[channels, in / groups, kernel height, kernel width]`, then `bias` `[channels]` if there is one.
-/// Initialisers scale by the values that an output sees, `in / groups` times those of the window, and by the outputs that
-/// see a value, `channels / groups` times those of the window. Samples that are rows of values become images by
-/// a `reshape` layer, and rows again by `flatten`.
+/// For initialisers, the inputs are the values that an output sees, `in / groups` times the values of the window; the
+/// outputs are those that see a value, `channels / groups` times the values of the window. A `reshape` layer makes
+/// images from rows of values, and `flatten` turns them back.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conv2d {
@@ -39,7 +39,7 @@ pub struct Conv2d {
     /// Steps between neighbouring values of the window, down and across, at least 1.
     #[serde(default = "window::one_each", with = "window::pair", skip_serializing_if = "window::is_one_each")]
     pub dilation: [usize; 2],
-    /// Parts of the channels that are convolved apart; divides input and output channels.
+    /// Number of channel groups that are convolved separately; divides input and output channels.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub groups: usize,
     /// Applied to every output; element-wise only.
@@ -95,7 +95,7 @@ impl Conv2d {
         }
     }
 
-    /// The layer at one place of the window.
+    /// The dense layer at one place of the window.
     fn dense(&self) -> Dense {
         let Self { activation, bias, init, bias_init, penalties, constraints, output_penalty, .. } = *self;
         Dense { units: self.channels, activation, bias, init, bias_init, penalties, constraints, output_penalty }
@@ -153,7 +153,7 @@ impl Layer for Conv2d {
         let mut specs = self.dense().specs(shape.columns());
         specs[0].shape = shape;
         if self.groups > 1 {
-            // The second axis is that of a group's inputs.
+            // The second axis holds the inputs of one group.
             specs[0].axes = &[UnitAxis::Out];
         }
         let taps = self.kernel[0] * self.kernel[1];

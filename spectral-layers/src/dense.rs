@@ -32,7 +32,7 @@ pub struct Dense {
     /// Initial biases.
     #[serde(default = "forms::zeros", deserialize_with = "forms::init")]
     pub bias_init: Init,
-    /// Penalties added to the loss. They count frozen parameters too.
+    /// Penalties added to the loss. Frozen parameters count too.
     #[serde(default)]
     pub penalties: WeightPenalties,
     /// What weights and biases satisfy after every training step.
@@ -57,9 +57,9 @@ pub struct WeightPenalties {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WeightConstraints {
-    /// On the weights; norms are those of all that leads into a unit.
+    /// On the weights. Norms are over all weights that lead into a unit.
     pub weight: Constraint,
-    /// On the biases; the norm is that of all of them.
+    /// On the biases. The norm is over all of them.
     pub bias: Constraint,
 }
 
@@ -82,7 +82,7 @@ impl Dense {
         }
     }
 
-    /// With every setting in use, for the registry.
+    /// A layer that uses every setting, for the registry.
     pub(crate) fn example(units: usize) -> Self {
         let constraints = WeightConstraints { weight: Constraint::MaxNorm { max: 3.0 }, bias: Constraint::None };
         Self { constraints, output_penalty: Penalty { l1: 0.02, l2: 0.01 }, ..Self::new(units, Activation::Gelu) }
@@ -143,7 +143,7 @@ impl Dense {
     }
 }
 
-/// Whether a layer with this activation must keep what went into it.
+/// Whether a layer with this activation must keep its pre-activation.
 pub(crate) fn keeps_input(activation: Activation) -> bool {
     activation.slope_needs_input()
 }
@@ -189,7 +189,7 @@ impl Layer for Dense {
         let pattern = cx.params.get(WEIGHT).pattern.as_ref();
         match pattern {
             None => cx.param_grads.leave_product(WEIGHT, LeftFactor::Dy),
-            // A product is left where that moves less memory than writing it down.
+            // Leaving the product is better where it moves less memory than writing the gradient.
             Some(pattern) if cx.dy.len() + x.len() < weight.len() => {
                 cx.param_grads.leave_stored_product(WEIGHT, LeftFactor::Dy, pattern);
             }

@@ -1,4 +1,4 @@
-//! The dense layer whose weights are dropped at random while it trains.
+//! The dense layer whose weights are dropped at random in training.
 
 use crate::dense::keeps_input;
 use crate::{Dense, check, forms};
@@ -11,17 +11,16 @@ use spectral_core::{
 };
 use std::sync::Arc;
 
-/// `y = act((W * D) x + b)`, where each entry of `D` is 0 with probability `rate` and `1 / (1 - rate)` otherwise,
-/// drawn anew in every training step; a [`Dense`] layer at inference.
+/// `y = act((W * D) x + b)`. Each entry of `D` is 0 with probability `rate` and `1 / (1 - rate)` otherwise, drawn again
+/// in every training step. At inference, it is a [`Dense`] layer.
 ///
-/// Source: Wan et al., ICML 2013, with inverted scaling so that inference needs none (Sparana B2 has no scaling at
-/// all and leaves the weight gradient unmasked).
+/// Source: Wan et al., ICML 2013, with inverted scaling, so that inference needs none.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Map<String, Value>")]
 pub struct DropConnect {
     /// Share of weights dropped in a step, in `0..1`.
     pub rate: f64,
-    /// All that it shares with a dense layer.
+    /// The settings of the dense layer.
     #[serde(flatten)]
     pub dense: Dense,
 }
@@ -91,7 +90,7 @@ impl Layer for DropConnect {
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<()> {
         if cx.mode == Mode::Infer {
-            // Only where the pre-activation is kept differs from the dense layer.
+            // The pre-activation has another place; everything else is as in the dense layer.
             cx.saved = &mut std::mem::take(&mut cx.saved)[WEIGHTS..];
             return self.dense.vjp(cx);
         }

@@ -7,10 +7,10 @@ use spectral_core::layer::to_config;
 use spectral_core::{Activation, Forward, Layer, Mode, Op, Result, Shape, Vjp, Word, register_layer};
 use std::sync::Arc;
 
-/// Sets each value to 0 with probability `rate` in training and scales the others by `1 / (1 - rate)`; passes
-/// values through at inference.
+/// In training, sets each value to 0 with probability `rate` and scales the others by `1 / (1 - rate)`. At inference,
+/// passes values through.
 ///
-/// Source: Srivastava et al., JMLR 2014, inverted.
+/// Source: Srivastava et al., JMLR 2014, with inverted scaling.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dropout {

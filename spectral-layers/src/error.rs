@@ -3,11 +3,11 @@
 /// Result with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong when a network is put together.
+/// What can go wrong when a network is built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The description of a network has mistakes; all that were found.
+    /// The description of a network has mistakes; all of them are listed.
     #[error("network: {}", problems.join("; "))]
     Network {
         /// One sentence for each mistake, in the order of the description.
@@ -19,7 +19,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What kind of thing went wrong.
+    /// The kind of the error.
     pub fn class(&self) -> spectral_core::Class {
         match self {
             Self::Network { .. } => spectral_core::Class::Input,

@@ -1,4 +1,4 @@
-//! The forms in which recipes may write activations and initialisers.
+//! The forms of activations and initialisers in recipes.
 
 use crate::Dense;
 use serde::de::{DeserializeOwned, Error as _};
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use spectral_core::registry::Unknown;
 use spectral_core::{Activation, Init};
 
-/// Initialisers that a plain name determines.
+/// Initialisers without parameters.
 const INITS: [&str; 12] = [
     "fan_in_uniform",
     "glorot_normal",
@@ -23,7 +23,7 @@ const INITS: [&str; 12] = [
     "zeros",
 ];
 
-/// Initialisers with usual values, those of Keras.
+/// Initialisers with default parameters, those of Keras.
 fn usual(name: &str) -> Option<Init> {
     match name {
         "random_normal" => Some(Init::Normal { mean: 0.0, deviation: 0.05 }),
@@ -33,7 +33,7 @@ fn usual(name: &str) -> Option<Init> {
     }
 }
 
-/// An activation as a name with its usual parameters (`"leaky_relu"`) or as a table
+/// An activation as a name with its default parameters (`"leaky_relu"`) or as a table
 /// (`{ leaky_relu = { slope = 0.2 } }`).
 pub(crate) fn activation<'de, D: Deserializer<'de>>(from: D) -> Result<Activation, D::Error> {
     match Value::deserialize(from)? {
@@ -74,8 +74,8 @@ fn read<T: DeserializeOwned, E: serde::de::Error>(value: Value) -> Result<T, E> 
     serde_json::from_value(value).map_err(E::custom)
 }
 
-/// A setting that a layer has beside those of the [`Dense`] layer it embeds, and the rest of the table as that layer:
-/// so that unknown settings are refused, which embedding alone would not do.
+/// Reads a setting that a layer has in addition to those of the [`Dense`] layer it embeds, and the rest of the table as
+/// that layer. So unknown settings are refused, which embedding alone would not do.
 pub(crate) fn beside_dense<T: DeserializeOwned>(
     mut table: Map<String, Value>,
     key: &str,
@@ -85,7 +85,7 @@ pub(crate) fn beside_dense<T: DeserializeOwned>(
     Ok((own, serde_json::from_value(Value::Object(table)).map_err(|e| e.to_string())?))
 }
 
-/// Whether a setting is what it is when it is not given; such settings are not written either.
+/// Whether a setting has its default value. Such settings are not written.
 pub(crate) fn is_default<T: Default + PartialEq>(setting: &T) -> bool {
     *setting == T::default()
 }

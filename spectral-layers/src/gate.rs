@@ -11,11 +11,10 @@ use spectral_core::{
 };
 use std::sync::Arc;
 
-/// `y = act(gain * x)` with one factor for each unit: each feature of a vector, each channel of an image.
+/// `y = act(gain * x)` with one factor for each unit: a feature of a vector, a channel of an image.
 ///
-/// Slots: `gain` `[units]`. It starts at one, so that a gate put behind a layer changes nothing; units whose gain
-/// training drives towards zero are those that the criterion `gain` prunes. spectraltools D1, which takes the last
-/// axis whatever it is; here it is always that of the units.
+/// Slots: `gain` `[units]`. It starts at one, so a gate behind a layer changes nothing at first. The criterion `gain`
+/// prunes units whose gain training drives towards zero. Source: spectraltools.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gate {
@@ -25,13 +24,13 @@ pub struct Gate {
     /// Initial gains.
     #[serde(default = "forms::ones", deserialize_with = "forms::init")]
     pub init: Init,
-    /// Whether the gains train (`eigval_grad` in the original).
+    /// Whether the gains train (`eigval_grad` in spectraltools).
     #[serde(default = "forms::yes")]
     pub trainable: bool,
     /// Penalty on the gains, added to the loss.
     #[serde(default)]
     pub penalty: Penalty,
-    /// What the gains satisfy after every training step; the norm is that of all of them.
+    /// What the gains satisfy after every training step. The norm is over all of them.
     #[serde(default)]
     pub constraint: Constraint,
 }

@@ -1,19 +1,18 @@
-//! Gates behind the layers of a model that is there already.
+//! Gates behind the layers of an existing model.
 //!
-//! A gate multiplies each unit by a trainable factor that starts at one; pruning by `gain` then removes the units
-//! whose factor became small. spectraltools D2 to D4: `spectral_linear`, `spectral_conv2d` and `spectral_all`.
+//! A gate multiplies each unit by a trainable factor that starts at one. Pruning by `gain` then removes units whose
+//! factor became small. Source: spectraltools, `spectral_linear`, `spectral_conv2d` and `spectral_all`.
 
 use crate::{Gate, Result};
 use spectral_core::{Activation, Change, Error, Model, Node, Param, Rewrite, Role, Shape, Source, UnitAxis, Word};
 use std::sync::Arc;
 
-/// `model` with a gate between the product and the activation of every layer with a weight matrix
-/// (`spectral_linear`).
+/// `model` with a gate between the product and the activation of every layer with a weight matrix (`spectral_linear` in
+/// spectraltools).
 ///
-/// `act(W x + b)` becomes `act(gain * (W x + b))` in two nodes, `NAME` and `NAME_gate`, with `gain` at one: the
-/// outputs are the same but for rounding what goes into the activation, and weights, masks and history stay. Layers
-/// that have a gate already are left as they are, so calling it twice changes nothing more (the original wraps again,
-/// D2). Networks of a single layer are no special case.
+/// `act(W x + b)` becomes `act(gain * (W x + b))` in two nodes, `NAME` and `NAME_gate`, with `gain` at one. Outputs are
+/// the same up to rounding of the pre-activation; weights, masks and history stay. Layers that already have a gate are
+/// left as they are, so a second call changes nothing.
 ///
 /// # Errors
 /// No layer has a weight matrix, or the device failed.
@@ -21,8 +20,7 @@ pub fn dense(model: &Model) -> Result<Model> {
     insert(model, "layer with a weight matrix", |word| matches!(word, Word::Affine(_)))
 }
 
-/// As [`dense`], for every convolution (`spectral_conv2d`): one gain for each output channel (in the original it meets
-/// the last axis of the image and fails, D3).
+/// As [`dense`], for every convolution (`spectral_conv2d`): one gain for each output channel.
 ///
 /// # Errors
 /// No layer is a convolution, or the device failed.
@@ -44,7 +42,7 @@ fn insert(model: &Model, what: &str, takes: impl Fn(&Word) -> bool) -> Result<Mo
     let mut found = false;
     for (i, node) in old.nodes().iter().enumerate() {
         let word = node.layer.op().word;
-        // Spectral layers have eigenvalues of their own for this.
+        // Spectral layers do not need gates: they have eigenvalues.
         let weighted = node.params.iter().any(|&id| model.params().get(id).role == Role::Weight) && takes(&word);
         let bare = weighted.then(|| node.layer.with(Change::Activation(Activation::Identity))).flatten();
         found |= bare.is_some();

@@ -10,12 +10,12 @@ use spectral_core::{
 };
 use std::sync::Arc;
 
-/// `y = gain * (x - mean) / sqrt(variance + epsilon) + bias`, with the mean and the (biased) variance of all values of a
-/// sample, in training and at inference alike.
+/// `y = gain * (x - mean) / sqrt(variance + epsilon) + bias`, with mean and (biased) variance of all values of a
+/// sample, both in training and at inference.
 ///
-/// Slots: `gain` and `bias`, `[units]`: one for each feature of a row of values, one for each channel of an image (which
-/// makes it a group normalisation with one group). No unit in front of it can be removed, because a unit that is constant
-/// still counts in the mean and in the variance.
+/// Slots: `gain` and `bias`, `[units]`: one for each feature of a row of values, one for each channel of an image (a
+/// group normalisation with one group). No unit in front of it can be removed, because a constant unit still counts in
+/// the mean and the variance.
 ///
 /// Source: Ba, Kiros & Hinton 2016, arXiv:1607.06450; `epsilon` as in PyTorch and ONNX.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ impl Layer for LayerNorm {
         ])
     }
 
-    /// The standardised samples, and their variances.
+    /// The standardised samples and their variances.
     fn saved(&self, inputs: &[Shape]) -> Vec<Saved> {
         let input = inputs.first().map(|&input| [Saved::PerSample(input), Saved::PerSample(Shape::vector(1))]);
         input.into_iter().flatten().collect()

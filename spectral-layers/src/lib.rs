@@ -6,7 +6,7 @@
 //! [`Network`], which puts layers together, and [`gates`], which adds gates later. Every
 //! layer is plain data (hyper-parameters with serde) that registers itself under its kind.
 //!
-//! Never does: arithmetic of its own (kernels belong to backends), allocation in a forward or backward pass,
+//! Never does: its own arithmetic (kernels belong to backends), allocation in a forward or backward pass,
 //! training, pruning, files. Depends on `spectral-core` and on no other crate of the workspace.
 //!
 //! ```
@@ -65,7 +65,7 @@ pub use sparse::Sparse;
 pub use spectral::{Factors, Spectral};
 pub use window::Padding;
 
-/// What a program that builds networks needs: the builder, the weighted layers, and activations by their plain
+/// What a program needs to build networks: the builder, the weighted layers, and activations by their plain
 /// names.
 pub mod prelude {
     pub use crate::{Dense, LayerSpec, Masked, Network, Sparse, Spectral};

@@ -9,16 +9,16 @@ use spectral_core::{
 };
 use std::sync::Arc;
 
-/// A [`Dense`] layer of whose weights only a random share of `density` is not pruned from the start.
+/// A [`Dense`] layer that keeps only a random share `density` of its weights; the others are pruned from the start.
 ///
-/// The mask is drawn from the model's seed, hits the share to the entry, and is owned by the parameter arena like
-/// that of any pruned weight: it trains, prunes, compacts and converts as one.
+/// The mask is drawn from the model's seed, and its size is exact to the entry. The parameter arena owns it like the
+/// mask of any pruned weight, so training, pruning, compaction and conversion treat it alike.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Map<String, Value>")]
 pub struct Masked {
     /// Share of weights that are kept, in `0..=1`.
     pub density: f64,
-    /// All that it shares with a dense layer.
+    /// The settings of the dense layer.
     #[serde(flatten)]
     pub dense: Dense,
 }

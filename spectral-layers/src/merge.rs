@@ -13,7 +13,7 @@ pub use multiply::Multiply;
 use crate::check;
 use spectral_core::{Error, Result, Shape};
 
-/// The shape that all inputs of an element-wise merge have.
+/// The common shape of the inputs of an element-wise merge.
 fn same(kind: &'static str, inputs: &[Shape]) -> Result<Shape> {
     let first = several(kind, inputs)?;
     match inputs.iter().find(|&&s| s != first) {
@@ -22,7 +22,7 @@ fn same(kind: &'static str, inputs: &[Shape]) -> Result<Shape> {
     }
 }
 
-/// The first of at least two inputs, none of them empty.
+/// The first of at least two non-empty inputs.
 fn several(kind: &'static str, inputs: &[Shape]) -> Result<Shape> {
     let [first, _, ..] = inputs else {
         return Err(check::bad(kind, format!("takes at least two inputs, got {}", inputs.len())));
@@ -33,7 +33,7 @@ fn several(kind: &'static str, inputs: &[Shape]) -> Result<Shape> {
     }
 }
 
-/// How input `i` of a sum that is built up one input at a time is written.
+/// How to write input `i` of a sum that is built up one input at a time.
 fn turn(i: usize) -> spectral_core::Accum {
     if i == 0 { spectral_core::Accum::Replace } else { spectral_core::Accum::Add }
 }

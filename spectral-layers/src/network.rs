@@ -20,9 +20,9 @@ const INPUT: &str = "input";
 
 /// A description of a network, layer by layer, that [`build`](Self::build) turns into a [`Model`].
 ///
-/// Each call puts a layer on top of the last one. For branches, [`mark`](Self::mark) names the place reached so
-/// far, [`from`](Self::from) goes back to a place, and merges take several places; a place is a mark, the name of
-/// a layer, or `"input"`. Layers are named by their kind and a number (`spectral1`, `relu2`) unless given a name.
+/// Each call puts a layer on top of the last one. For branches, [`mark`](Self::mark) names the current place,
+/// [`from`](Self::from) goes back to a place, and merges take several places. A place is a mark, the name of a layer,
+/// or `"input"`. Layers without a name are named by kind and number (`spectral1`, `relu2`).
 ///
 /// Mistakes are collected and reported together by [`build`](Self::build).
 ///
@@ -71,45 +71,45 @@ impl Network {
         layers.iter().fold(Self::new(input), Self::spec)
     }
 
-    /// Element type of the parameters; f32 unless chosen.
+    /// Element type of the parameters; default: f32.
     pub fn dtype(mut self, dtype: DType) -> Self {
         self.dtype = dtype;
         self
     }
 
-    /// Gives every sparse and masked layer its share of weights by one rule, instead of the share it names itself.
+    /// Sets the share of weights of every sparse and masked layer by one rule, which overrides the layers' own shares.
     pub fn density(mut self, rule: Density) -> Self {
         self.density = Some(rule);
         self
     }
 
-    /// A [`Spectral`] layer with the usual settings; softmax becomes a layer of its own after it.
+    /// A [`Spectral`] layer with default settings; softmax becomes a separate layer after it.
     pub fn spectral(self, units: usize, activation: Activation) -> Self {
         let (fused, after) = split(activation);
         self.layer(Spectral::new(units, fused)).then(after)
     }
 
-    /// A [`Dense`] layer with the usual settings; softmax becomes a layer of its own after it.
+    /// A [`Dense`] layer with default settings; softmax becomes a separate layer after it.
     pub fn dense(self, units: usize, activation: Activation) -> Self {
         let (fused, after) = split(activation);
         self.layer(Dense::new(units, fused)).then(after)
     }
 
-    /// A [`Masked`] layer of which a random share of `density` weights is there from the start; softmax becomes a
-    /// layer of its own after it.
+    /// A [`Masked`] layer that keeps a random share `density` of its weights; softmax becomes a separate layer after
+    /// it.
     pub fn masked(self, units: usize, activation: Activation, density: f64) -> Self {
         let (fused, after) = split(activation);
         self.layer(Masked::new(units, fused, density)).then(after)
     }
 
-    /// A [`DropConnect`] layer that drops a share of `rate` weights a step; softmax becomes a layer of its own
+    /// A [`DropConnect`] layer that drops a share `rate` of its weights in a step; softmax becomes a separate layer
     /// after it.
     pub fn drop_connect(self, units: usize, activation: Activation, rate: f64) -> Self {
         let (fused, after) = split(activation);
         self.layer(DropConnect::new(units, fused, rate)).then(after)
     }
 
-    /// [`Dropout`] of a share of `rate` values.
+    /// [`Dropout`] of a share `rate` of the values.
     pub fn dropout(self, rate: f64) -> Self {
         self.layer(Dropout { rate })
     }
@@ -119,7 +119,7 @@ impl Network {
         self.layer(Conv2d::new(channels, kernel, activation))
     }
 
-    /// [`BatchNorm`] with the usual settings.
+    /// [`BatchNorm`] with default settings.
     pub fn batch_norm(self) -> Self {
         self.layer(BatchNorm::default())
     }
@@ -134,7 +134,7 @@ impl Network {
         self.layer(Flatten {})
     }
 
-    /// An activation as a layer of its own.
+    /// An activation as a separate layer.
     pub fn activation(self, activation: Activation) -> Self {
         self.layer(ActivationLayer { activation })
     }
@@ -150,7 +150,7 @@ impl Network {
         self.push(None, Arc::new(layer), vec![here])
     }
 
-    /// Any layer with one input, under a name of its own.
+    /// Any layer with one input, with a name that you choose.
     pub fn layer_named(self, name: &str, layer: impl Layer) -> Self {
         let here = self.here;
         self.push(Some(name), Arc::new(layer), vec![here])
@@ -178,7 +178,7 @@ impl Network {
         self.push(None, Arc::new(layer), sources)
     }
 
-    /// Names the place reached so far.
+    /// Names the current place.
     pub fn mark(mut self, place: &str) -> Self {
         if place.is_empty() || self.places.contains_key(place) {
             self.problems.push(format!("mark `{place}` needs a name that no other mark or layer has"));
@@ -237,7 +237,7 @@ impl Network {
         self
     }
 
-    /// What kind of layer it is, and the first number that makes it unique.
+    /// The layer's kind, or its function for an activation, and the first number that makes the name unique.
     fn free_name(&self, layer: &dyn Layer) -> String {
         let kind = layer.kind().rsplit('.').next().unwrap_or_default();
         let config = if kind == "activation" { layer.config().unwrap_or_default() } else { Default::default() };
@@ -288,7 +288,7 @@ impl Network {
         }
     }
 
-    /// Every layer must accept its inputs; those behind one that does not are not looked at.
+    /// Every layer must accept its inputs. Layers behind the first one that does not are not checked.
     fn check_shapes(&self, problems: &mut Vec<String>) {
         if !problems.is_empty() {
             return;
@@ -305,12 +305,12 @@ impl Network {
     }
 }
 
-/// What a weighted layer can apply itself, and what must follow it.
+/// The part of an activation that a weighted layer can fuse, and the part that must follow it.
 fn split(activation: Activation) -> (Activation, Option<Activation>) {
     if activation.is_elementwise() { (activation, None) } else { (Activation::Identity, Some(activation)) }
 }
 
-/// The nodes, the layers among them that have a choice with the densities that `rule` gives them.
+/// The nodes, with the densities that `rule` gives to layers that support one.
 fn spread(rule: Density, input: usize, mut nodes: Vec<NodeSpec>) -> Result<Vec<NodeSpec>> {
     let mut graph = Graph::new(Shape::vector(input))?;
     let (mut chosen, mut matrices) = (Vec::new(), Vec::new());

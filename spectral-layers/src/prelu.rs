@@ -10,10 +10,10 @@ use spectral_core::{
 };
 use std::sync::Arc;
 
-/// `y = x` where `x > 0`, else `slope * x`, with one slope for each unit: each feature of a row of values, each channel of
-/// an image.
+/// `y = x` where `x > 0`, else `slope * x`, with one slope for each unit: a feature of a row of values, a channel of an
+/// image.
 ///
-/// Slots: `slope` `[units]`. Source: He et al., ICCV 2015; slopes start at 0.25 as there.
+/// Slots: `slope` `[units]`. Source: He et al., ICCV 2015, with their initial slopes of 0.25.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Prelu {

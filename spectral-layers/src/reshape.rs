@@ -10,10 +10,10 @@ use spectral_core::layer::to_config;
 use spectral_core::{Accum, Forward, Layer, Op, Result, Shape, Vjp, Word, register_layer};
 use std::sync::Arc;
 
-/// Samples of the shape `shape`, their values in the order they had: rows of pixels as images `[channels, height,
-/// width]`.
+/// Samples of the shape `shape`, with their values in the same order: for example rows of pixels as images
+/// `[channels, height, width]`.
 ///
-/// Nothing in front of it can be removed, as no unit there is one here. The way back is [`Flatten`].
+/// No unit in front of it can be removed, because units before and after it do not match. [`Flatten`] is the way back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reshape {

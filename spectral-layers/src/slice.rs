@@ -7,15 +7,14 @@ use spectral_core::layer::to_config;
 use spectral_core::{Accum, Forward, Layer, Op, Result, Shape, Vjp, Word, register_layer};
 use std::sync::Arc;
 
-/// The units `from..to` of a sample: features of a row of values, channels of an image. Counted from 0, `to` is not one of
-/// them.
+/// The units `from..to` of a sample, counted from 0: features of a row of values, channels of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Slice {
     /// The first unit.
     #[serde(default)]
     pub from: usize,
-    /// The first unit behind it that is left out.
+    /// One past the last unit.
     pub to: usize,
 }
 

@@ -12,24 +12,24 @@ use std::sync::Arc;
 
 /// A [`Dense`] layer whose weights are stored on a random pattern from the start.
 ///
-/// A share of `density` of the weights is stored; positions are drawn uniformly from the model's seed. What is not
-/// stored takes no memory and no time, in training neither. The pattern belongs to the weight parameter: dynamic
-/// topologies move it, and a model that was loaded brings its own. Initialisers see the fans times the density, so that
-/// outputs keep the spread of a dense layer.
+/// A share `density` of the weights is stored; their positions are drawn uniformly from the model's seed. Weights that
+/// are not stored take no memory and no time, not even in training. The pattern belongs to the weight parameter:
+/// dynamic topologies move it, and a loaded model brings its own. Initialisers see the fans times the density, so that
+/// outputs have the same spread as those of a dense layer.
 ///
-/// Memory of the weights, with `n` stored entries of `r` rows and `c` columns, and values of `e` bytes: `(e + 4) n + 4
-/// (r + 1)` bytes, and what a backend derives from the pattern when it first needs it. The CPU's tiles take 2 bytes an
-/// entry and 8 for each row in a tile, of which there are at most `n / 2`. Without tiles (batches of one or two samples,
-/// very thin patterns), training takes `8 n + 4 (c + 1)` for the order by column, except with two samples at a time; one
-/// or two samples take `2 n` for columns in 16 bits. In f32 that is at most 18 bytes an entry for batches of one size,
-/// 24 where single samples come between larger batches; a dense matrix takes 4 for each entry. Gradients and optimiser
-/// state take `e` bytes for each stored entry each.
+/// Memory of the weights, with `n` stored entries, `r` rows, `c` columns and values of `e` bytes:
+/// `(e + 4) n + 4 (r + 1)` bytes, plus what a backend derives from the pattern when it first needs it. The CPU's tiles
+/// take 2 bytes for each entry and 8 for each row in a tile; there are at most `n / 2` such rows. Without tiles
+/// (batches of one or two samples, very thin patterns), training takes `8 n + 4 (c + 1)` for the order by column,
+/// except with two samples at a time; one or two samples take `2 n` for columns in 16 bits. In f32 that is at most 18
+/// bytes an entry for batches of one size, and 24 if single samples come between larger batches; a dense matrix takes 4
+/// for each entry. Gradients and optimiser state take `e` bytes for each stored entry each.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Map<String, Value>")]
 pub struct Sparse {
-    /// Share of the weights that are stored when a network is built, in `0..=1`; 0.1 by default in recipes.
+    /// Share of the weights that are stored when a network is built, in `0..=1`; default in recipes: 0.1.
     pub density: f64,
-    /// All that it shares with a dense layer.
+    /// The settings of the dense layer.
     #[serde(flatten)]
     pub dense: Dense,
 }
@@ -44,7 +44,7 @@ impl TryFrom<Map<String, Value>> for Sparse {
 }
 
 impl Sparse {
-    /// A layer with a bias that stores `density` of its weights.
+    /// A layer with a bias that stores a share `density` of its weights.
     pub fn new(units: usize, activation: Activation, density: f64) -> Self {
         Self { density, dense: Dense::new(units, activation) }
     }
@@ -160,7 +160,7 @@ mod tests {
         let model = build(Sparse::new(300, Activation::Identity, 0.1), 200, 6).unwrap();
         let weights = model.backend().download(model.node_params(0).value(0)).unwrap();
         let square = weights.iter().map(|w| w * w).sum::<f64>() / weights.len() as f64;
-        // Glorot over 20 inputs and 30 outputs, which is what a unit really has.
+        // Glorot with 20 inputs and 30 outputs, the fans that a unit really has.
         assert!((square / (2.0 / 50.0) - 1.0).abs() < 0.05, "{square}");
     }
 

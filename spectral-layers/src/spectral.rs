@@ -22,15 +22,13 @@ use std::sync::Arc;
 /// `y = act(W x + b)` with `W[o, i] = basis[o, i] * (lambda_in[i] - lambda_out[o])`.
 ///
 /// Slots: `basis` `[units, in]`, `lambda_in` `[in]`, `lambda_out` `[units]`, then `bias` `[units]` if there is one.
-/// Any of them may be frozen (spectraltools A10), all of them included; a frozen one keeps its initial value and
-/// still takes part.
+/// Any of them may be frozen, even all; a frozen one keeps its initial value and still takes part.
 ///
-/// The defaults are those of spectraltools 1.x (A2, A6) but for the bias, which is on as in [`Dense`](crate::Dense):
-/// the basis is Glorot-uniform and trains, `lambda_in` is zero and frozen, `lambda_out` is one and trains. So the
-/// layer starts out as a dense layer with weights `-basis`, as likely as `+basis`, and signals keep their variance
-/// at any width; with the Glorot-uniform eigenvalues of 0.4.1 they would shrink by `sqrt(2 / units)` a layer.
-/// Where `lambda_in` is frozen at zero the products run over the basis itself. Where the basis is frozen, no gradient
-/// of the weight's size is written to memory. To train eigenvalues alone over a frozen basis, thaw `lambda_in` and draw
+/// The defaults are those of spectraltools 1.x, except that the bias is on, as in [`Dense`](crate::Dense): the basis is
+/// Glorot-uniform and trains, `lambda_in` is zero and frozen, `lambda_out` is one and trains. So the layer starts as a
+/// dense layer with weights `-basis`, which are as likely as `+basis`, and signals keep their variance at any width. If
+/// `lambda_in` is frozen at zero, the products run over the basis itself. If the basis is frozen, no gradient of the
+/// weight's size is written to memory. To train only eigenvalues over a frozen basis, unfreeze `lambda_in` and draw
 /// both vectors around zero, for example uniform in ±0.5 as the paper does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,7 +47,7 @@ pub struct Spectral {
     /// Initial values.
     #[serde(default, deserialize_with = "forms::inits")]
     pub init: Factors<Init>,
-    /// Penalties added to the loss. They count frozen parameters too, as regularisers do in Keras (A5).
+    /// Penalties added to the loss. Frozen parameters count too, as with Keras regularisers.
     #[serde(default)]
     pub penalties: Factors<Penalty>,
     /// What the parameters satisfy after every training step.
@@ -58,14 +56,14 @@ pub struct Spectral {
     /// Penalty on the outputs, a mean over the samples of a batch, added to the loss (activity regulariser).
     #[serde(default, skip_serializing_if = "forms::is_default")]
     pub output_penalty: Penalty,
-    /// By unit: whether it is there from the start; all are, if empty. The others are pruned units, which the arena
-    /// owns like any: row of the basis, `lambda_out` and bias are zero. `eigenvalue_mask` of spectraltools A3, where
-    /// the unit would go on emitting `basis * lambda_in` and its bias (A8, A9).
+    /// Which units exist from the start; all, if empty. The others are pruned units, owned by the arena like any pruned
+    /// unit: their row of the basis, `lambda_out` and bias are zero. In spectraltools (`eigenvalue_mask`), such a unit
+    /// still emits `basis * lambda_in` and its bias.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mask: Vec<bool>,
 }
 
-/// Something for each parameter of a spectral layer.
+/// One value for each parameter of a spectral layer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, bound(deserialize = "T: Deserialize<'de>, Factors<T>: Default"))]
 pub struct Factors<T> {
@@ -99,8 +97,8 @@ impl Default for Factors<Constraint> {
 }
 
 impl<T: Copy> Factors<T> {
-    /// The same with `value` for both vectors of eigenvalues, which the original cannot tell apart (`diag_regularizer`,
-    /// `diag_constraint`; spectraltools A1).
+    /// The same with `value` for both vectors of eigenvalues (`diag_regularizer` and `diag_constraint` in
+    /// spectraltools).
     pub fn with_eigenvalues(self, value: T) -> Self {
         Self { lambda_in: value, lambda_out: value, ..self }
     }
@@ -120,7 +118,7 @@ const LAMBDA_OUT: usize = 2;
 const BIAS: usize = 3;
 
 impl Spectral {
-    /// A layer with bias and the usual initial values, penalties and trainable parameters.
+    /// A layer with bias and the default initial values, penalties and trainable parameters.
     pub fn new(units: usize, activation: Activation) -> Self {
         Self {
             units,
@@ -184,7 +182,7 @@ impl Layer for Spectral {
             (!self.mask.is_empty()).then(|| Mask::from_fn(entries, |k| !self.mask[k / of_unit]))
         };
         let fan = (width, self.units);
-        // Fans of the eigenvalues as spectraltools has them, from vectors shaped [in, 1] and [1, units] (A6).
+        // Fans of the eigenvalues as in spectraltools, where the vectors have shapes [in, 1] and [1, units].
         let basis = ParamSpec::new("basis", Role::Basis, matrix, &[UnitAxis::Out, UnitAxis::In]);
         let lambda_in = ParamSpec::new("lambda_in", Role::EigenvalueIn, inner, &[UnitAxis::In]);
         let lambda_out = ParamSpec::new("lambda_out", Role::EigenvalueOut, outer, &[UnitAxis::Out]);
@@ -249,7 +247,7 @@ impl Layer for Spectral {
 
     fn with(&self, change: Change) -> Option<Arc<dyn Layer>> {
         let layer = match change {
-            // The mask was about the initial units; what is pruned now is the arena's to know.
+            // The mask describes the initial units; the arena knows what is pruned now.
             Change::Units(units) => Self { units, mask: Vec::new(), ..self.clone() },
             Change::Bias if !self.bias => Self { bias: true, ..self.clone() },
             Change::Activation(activation) => Self { activation, ..self.clone() },

@@ -1,4 +1,4 @@
-//! Settings of windows that slide over images, in the forms in which recipes write them.
+//! Settings of windows that slide over images, and their forms in recipes.
 
 use crate::check;
 use serde::de::Error as _;
@@ -7,14 +7,14 @@ use spectral_core::{Shape, Window};
 
 /// Zeros around an image.
 ///
-/// In recipes a number (all sides), `[height, width]` (above and below, left and right), `[top, bottom, left, right]`,
+/// In recipes: a number (all sides), `[height, width]` (above and below, left and right), `[top, bottom, left, right]`,
 /// `"valid"` (none) or `"same"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Padding {
     /// Rows above and below, then columns left and right.
     Sides([usize; 4]),
-    /// As many as keep height and width, for windows with steps of one; of an odd number the larger half goes below and
-    /// to the right (`SAME_UPPER` of ONNX, `same` of Keras and PyTorch).
+    /// As many as keep height and width, for windows with steps of one. If the number is odd, the larger half goes
+    /// below and to the right (`SAME_UPPER` of ONNX, `same` of Keras and PyTorch).
     Same,
 }
 
@@ -85,7 +85,7 @@ impl<'de> Deserialize<'de> for Padding {
     }
 }
 
-/// Height and width: a number where they are equal, or a list of both.
+/// Height and width: one number if they are equal, else a list of both.
 pub(crate) mod pair {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

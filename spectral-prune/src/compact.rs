@@ -1,8 +1,8 @@
-//! Removing pruned units for real.
+//! Removal of pruned units from the network.
 //!
-//! In three passes over what the layers say they are ([`Op`](spectral_core::Op)):
-//! forward, which units emit a constant whatever the input is; backward, which units anything still depends on;
-//! then every layer is cut along its unit axes, and the constants of removed units go into the biases behind them.
+//! Three passes over the layers' ops ([`Op`](spectral_core::Op)). Forward: which units emit a constant for every input.
+//! Backward: which units something still depends on. Then every layer is cut along its unit axes, and the constants of
+//! removed units are added to the biases after them.
 
 mod constants;
 mod cut;
@@ -16,14 +16,14 @@ use live::Live;
 use serde::{Deserialize, Serialize};
 use spectral_core::{Change, HistoryEntry, Known, Model, Node, Source, Units};
 
-/// The action of the history entry that compaction leaves.
+/// The action of the history entry that compaction adds.
 pub const COMPACT: &str = "compact";
 
 /// A model without its dead units.
 #[derive(Debug)]
 pub struct Compacted {
     /// The smaller model: same function, same node names, same order. Gates right behind a layer with weights are
-    /// part of that layer now.
+    /// merged into that layer.
     pub model: Model,
     /// What was removed.
     pub report: CompactReport,
@@ -40,9 +40,9 @@ pub struct CompactReport {
     pub parameters_before: usize,
     /// Parameter entries after, pruned ones included.
     pub parameters_after: usize,
-    /// Biases that took in the constants of removed units.
+    /// Biases that constants of removed units were added to.
     pub folded: usize,
-    /// Every layer that owns its units, in execution order.
+    /// Every layer that makes its own units, in execution order.
     pub layers: Vec<CompactLayer>,
 }
 
@@ -59,13 +59,14 @@ pub struct CompactLayer {
 
 /// The same function in a smaller network.
 ///
-/// A unit goes if nothing depends on it (its outgoing weights are all zero, or lead to units that go) or if it emits
-/// a constant: its incoming weights are all zero or lead from constants. Its constant, `act(bias)`, times the outgoing
-/// weights is added to the biases of the next layer in f64; a layer without bias gets one where that is not zero.
-/// A gate right behind a layer that fits nowhere else is multiplied into it and gone; what computes something else in
-/// training, such as batch normalisation, stays. Units that merges tie together go together or stay. Units that stay
-/// keep their parameters bit for bit. Every layer keeps at least one unit; the network's inputs and outputs, and
-/// whatever a softmax or a layer of unknown structure looks at, stay. Sparana A13, with its bug; design decision 7.
+/// A unit is removed if nothing depends on it (its outgoing weights are all zero, or lead to removed units), or if it
+/// emits a constant (its incoming weights are all zero, or come from constants). Its constant, for example `act(bias)`,
+/// times the outgoing weights is added to the biases of the next layer in f64; a layer without bias gets one if that is
+/// not zero. A gate right behind a layer whose output nothing else takes is multiplied into that layer. A layer that
+/// computes something else in training, such as batch normalisation, stays. Units that merges tie together are removed
+/// together or stay. Units that stay keep their parameters bit for bit. Every layer keeps at least one unit. The
+/// network's inputs and outputs stay, and so do all units that a softmax or a layer of unknown structure reads. Source:
+/// Sparana.
 ///
 /// # Errors
 /// A layer does not accept its smaller inputs, or a device failed.
@@ -109,14 +110,14 @@ pub fn compact(model: &Model) -> Result<Compacted> {
         let origins = kept.map(|&u| model.meta.origin(&layer.name, u) as u32).collect();
         small.meta.origins.insert(layer.name.clone(), origins);
     }
-    // Kernels were measured for the old widths.
+    // The plan was measured for the old widths.
     small.meta.plan = None;
     let detail = serde_json::to_value(&report).map_err(|e| crate::Error::Config(e.to_string()))?;
     small.meta.history.push(HistoryEntry { action: COMPACT.into(), parent: model.content_hash()?, detail });
     Ok(Compacted { model: small, report })
 }
 
-/// Whether a node can be cut: it says how its units relate to those of its inputs, and it can be built smaller.
+/// Whether a node can be cut: its op relates its units to those of its inputs, and it can be built smaller.
 fn can_shrink(node: &Node) -> bool {
     match node.units() {
         Units::Own => node.inputs.len() == 1 && node.layer.with(Change::Units(1)).is_some(),

@@ -1,23 +1,23 @@
-//! Units that can only go together, from the explicit graph.
+//! Units that can only be removed together, read from the explicit graph.
 //!
-//! Every node's output has one position per unit. A node with [`Units::Same`] ties position `i` of its output to
-//! position `i` of each input, one with [`Units::Flatten`] all values of a unit to it, one with [`Units::Concat`] ties
-//! its positions to those of its inputs one after the other; a disjoint-set forest over all positions then holds the
+//! Every node's output has one position for each unit. A node with [`Units::Same`] ties position `i` of its output to
+//! position `i` of each input. [`Units::Flatten`] ties all values of a unit to that unit. [`Units::Concat`] ties its
+//! positions to those of its inputs, one input after the other. A disjoint-set forest over all positions then holds the
 //! groups. Time is linear in the number of positions.
 
 use spectral_core::{Graph, Model, Shape, Source, Units};
 
-/// Output units that merges tie together: cut all or none.
+/// Output units that merges tie together: remove all or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// (node, output unit) of every layer that makes one of the tied units, ascending.
+    /// `(node, output unit)` of every layer that makes one of the tied units, ascending.
     pub members: Vec<(usize, usize)>,
-    /// Whether the network's input, its output or a layer of unknown structure needs this very position, so that
-    /// the units have to stay.
+    /// Whether the network's input, its output or a layer of unknown structure needs this position. Then the units must
+    /// stay.
     pub protected: bool,
 }
 
-/// The groups of a model, ordered by their first member. Units that nothing ties are groups of one.
+/// The groups of a model, ordered by their first member. A unit without ties is a group of one.
 pub fn groups(model: &Model) -> Vec<Group> {
     let coupling = Coupling::of(model.graph());
     coupling.classes().map(|(class, members)| Group { members, protected: coupling.is_fixed(class) }).collect()
@@ -32,7 +32,7 @@ pub(crate) struct Coupling {
     class: Vec<u32>,
     /// By lowest position: whether the class must stay.
     fixed: Vec<bool>,
-    /// (class, node, unit) of every unit that a node makes itself, ascending.
+    /// `(class, node, unit)` of every unit that a node makes itself, ascending.
     made: Vec<(u32, u32, u32)>,
 }
 
@@ -114,13 +114,13 @@ impl Coupling {
         self.class.len()
     }
 
-    /// (node, unit) of what nodes make themselves in a class.
+    /// `(node, unit)` of the units in a class that nodes make themselves.
     pub(crate) fn members(&self, class: u32) -> impl Iterator<Item = (usize, usize)> + '_ {
         let start = self.made.partition_point(|m| m.0 < class);
         self.made[start..].iter().take_while(move |m| m.0 == class).map(|m| (m.1 as usize, m.2 as usize))
     }
 
-    /// Every class that has members, by its first member.
+    /// Every class with members, ordered by the first member.
     pub(crate) fn classes(&self) -> impl Iterator<Item = (u32, Vec<(usize, usize)>)> + '_ {
         let mut chunks: Vec<(u32, Vec<(usize, usize)>)> = self
             .made
@@ -138,7 +138,7 @@ impl Coupling {
     fn join(&mut self, a: (Source, usize), b: (Source, usize)) {
         let (a, b) = (self.position(a.0, a.1) as u32, self.position(b.0, b.1) as u32);
         let (a, b) = (self.root(a), self.root(b));
-        // The lower position is the root, so that classes have the same names whatever the order of joins.
+        // The lower position is the root, so that the names of classes do not depend on the order of joins.
         self.class[a.max(b) as usize] = a.min(b);
     }
 
@@ -163,12 +163,12 @@ enum Tie {
     Own,
     Same,
     Concat,
-    /// So many positions for each of the input.
+    /// This many positions for each position of the input.
     Flatten(usize),
     Unknown,
 }
 
-/// How a node's positions relate to those of its inputs, as far as its shapes bear out what it declares.
+/// How a node's positions relate to those of its inputs, if its shapes agree with its op.
 fn tie(units: Units, inputs: &[Shape], output: Shape) -> Tie {
     match units {
         Units::Own if inputs.len() == 1 => Tie::Own,

@@ -1,4 +1,4 @@
-//! One model out of several of the same shape.
+//! One model from several of the same shape.
 
 use crate::weighted::{Weighted, weighted_layers};
 use crate::worth::weigh;
@@ -6,7 +6,7 @@ use crate::{CriterionConfig, Error, Result};
 use serde::{Deserialize, Serialize};
 use spectral_core::{Mask, Model, Param, ParamId, Role, Samples, Seed};
 
-/// How models are mixed, as recipes write it.
+/// How models are mixed, in the form that recipes use.
 ///
 /// ```toml
 /// mix = { rule = "weighted", criterion = "activation_weight", rank_and_zero = 0.5 }
@@ -14,30 +14,30 @@ use spectral_core::{Mask, Model, Param, ParamId, Role, Samples, Seed};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MixConfig {
-    /// What becomes of the weights.
+    /// How the weights are combined.
     pub rule: MixRule,
-    /// What a weight is worth, where the rule asks: any registered criterion whose scores are 0 or more.
+    /// How weights are scored, if the rule needs it: any registered criterion whose scores are 0 or more.
     pub criterion: CriterionConfig,
-    /// Turns scores into ranks, and the lowest into 0 (Sparana E5): in each layer the scores become `1..=n`, ascending,
-    /// ties by index, and in every model but the first, ranks strictly below this share of `n` become 0. So 0.5 of 6
-    /// weights zeroes ranks 1 and 2.
+    /// Turns scores into ranks, and the lowest ranks into 0. In each layer the scores become `1..=n`, ascending, ties
+    /// by index. In every model except the first, ranks strictly below this share of `n` become 0. So 0.5 of 6 weights
+    /// zeroes ranks 1 and 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rank_and_zero: Option<f64>,
-    /// Whether biases are averaged too; otherwise those of the first model stay.
+    /// Whether biases are averaged too; if not, those of the first model stay.
     pub biases: bool,
 }
 
-/// What becomes of the weights `w[m]` with scores `s[m]` of several models.
+/// How the weights `w[m]` of several models with scores `s[m]` are combined.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MixRule {
-    /// `mean w[m]`; with `rank_and_zero`, over the models whose rank is not 0. Sparana E6.
+    /// `mean w[m]`; with `rank_and_zero`, over the models whose rank is not 0.
     #[default]
     Average,
-    /// `sum s[m] w[m] / sum s[m]`, and the plain mean where all scores are 0. Sparana E7.
+    /// `sum s[m] w[m] / sum s[m]`, and the plain mean if all scores are 0.
     Weighted,
-    /// That of the last model whose score is not 0, else that of the first: usually with `rank_and_zero`. Biases and
-    /// all that is no weight matrix stay those of the first. Sparana E8.
+    /// The weight of the last model whose score is not 0, else that of the first; useful with `rank_and_zero`. Biases
+    /// and all other parameters that are not weight matrices stay those of the first model.
     Replace,
 }
 
@@ -70,9 +70,9 @@ impl MixConfig {
 
 /// Collects models, as copies, and mixes them.
 ///
-/// Weights are the entries of weight matrices (of the basis, in a spectral layer); what else there is, eigenvalues for
-/// instance, is averaged plainly. A pruned entry counts as 0 in an average, and its score is 0. In the mix of an
-/// average an entry is pruned if it is in all models; a replaced entry is pruned if it was where it came from.
+/// Weights are the entries of weight matrices (the basis, in a spectral layer). All other parameters, for example
+/// eigenvalues, get the plain mean. In an average, a pruned entry counts as 0 with score 0, and the result is pruned if
+/// the entry is pruned in all models. A replaced entry is pruned if it was pruned in its source.
 #[derive(Debug)]
 pub struct Mixer {
     config: MixConfig,
@@ -80,11 +80,11 @@ pub struct Mixer {
     models: Vec<Stored>,
 }
 
-/// A copy of a model, so that training the original further changes nothing here (Sparana E1).
+/// A copy of a model, so that further training of the original does not change it.
 #[derive(Debug)]
 struct Stored {
     model: Model,
-    /// Scores of the stored entries of every weight matrix; none, if the rule needs none.
+    /// Scores of the stored entries of every weight matrix; empty, if the rule needs none.
     scores: Vec<(ParamId, Vec<f64>)>,
 }
 
@@ -101,7 +101,7 @@ impl Mixer {
     /// Adds a copy of `model`, scored on `data` if the criterion measures.
     ///
     /// # Errors
-    /// It is of another shape than the first one, data is needed and missing, a score is negative, or a device failed.
+    /// It has another shape than the first model, data is needed and missing, a score is negative, or a device failed.
     pub fn add<'a>(&mut self, model: &Model, data: impl Into<Option<&'a Samples>>) -> Result<()> {
         let stored = self.store(model, self.models.len(), data.into())?;
         self.models.push(stored);
@@ -120,7 +120,7 @@ impl Mixer {
         Ok(())
     }
 
-    /// The mix, with all that is no parameter as in the first model.
+    /// The mix. Everything except parameters comes from the first model.
     ///
     /// # Errors
     /// There is no model, or a device failed.
@@ -141,7 +141,7 @@ impl Mixer {
         Ok(mixed)
     }
 
-    /// The mixed values of a parameter and its pruned entries; none, if it stays that of the first model.
+    /// The mixed values of a parameter and its pruned entries; `None` if it stays that of the first model.
     fn parameter(&self, id: ParamId) -> Result<Option<(Vec<f64>, Mask)>> {
         let params: Vec<&Param> = self.models.iter().map(|m| m.model.params().get(id)).collect();
         let scores: Option<Vec<&[f64]>> = self
@@ -200,7 +200,7 @@ impl Mixer {
         Ok(Stored { model: model.duplicate()?, scores })
     }
 
-    /// By stored entry, pruned ones with 0.
+    /// Scores of the stored entries; 0 for pruned ones.
     fn scores(&self, model: &Model, layer: &Weighted, worth: &[f64], index: usize) -> Result<Vec<f64>> {
         let param = layer.matrix(model);
         let mut scores = vec![0.0; param.value().len()];

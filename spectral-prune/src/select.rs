@@ -1,4 +1,4 @@
-//! Choosing parameters by what they are worth: those that train while the others are frozen, or those that stay.
+//! Selection of parameters by score: those that train while the others are frozen, or those that stay.
 
 use crate::pick::Pick;
 use crate::weighted::{Weighted, choose_layers, weighted_layers};
@@ -8,31 +8,31 @@ use serde::{Deserialize, Serialize};
 use spectral_core::{Cell, Mask, Model, Param, ParamId, Role, Samples, Seed, Table, Trainable, UnitAxis};
 use std::collections::BTreeMap;
 
-/// Which weights are selected, as recipes write it.
+/// Which weights are selected, in the form that recipes use.
 ///
 /// ```toml
 /// select = { criterion = "magnitude", pick = "top", amount = 0.2, new_classes = [8, 9] }
 /// ```
 ///
-/// Candidates are the weights of a layer that are not pruned, and in a chosen subset of them. A layer that is not
-/// selected from is frozen. Sparana D1-D8.
+/// Candidates are the weights of a layer that are not pruned and, with `subset`, belong to that subset. Layers that are
+/// not selected from are frozen. Source: Sparana.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SelectConfig {
-    /// What a weight is worth: any registered criterion.
+    /// How weights are scored: any registered criterion.
     pub criterion: CriterionConfig,
-    /// Which of the ranking are taken.
+    /// Which weights of the ranking are taken.
     pub pick: Pick,
-    /// Share of the candidates of every layer, to the entry; all, if neither this nor another number is given.
+    /// Share of the candidates of every layer, rounded to whole weights; default: all, unless another number is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amount: Option<f64>,
     /// Number of candidates of every layer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<usize>,
-    /// By layer: the share of its candidates. Layers without one are skipped.
+    /// Share of the candidates, by layer. Layers without one are skipped.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub amounts: BTreeMap<String, f64>,
-    /// Names of the layers to select from; all weighted ones, if empty.
+    /// Names of the layers to select from; default: all weighted ones.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<String>,
     /// Names of layers to skip.
@@ -41,20 +41,20 @@ pub struct SelectConfig {
     /// Only the weights of one random subset are candidates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subset: Option<Subset>,
-    /// Outputs of the network of which every incoming weight, and the bias, is selected besides: new classes.
+    /// Outputs of the network whose incoming weights and biases are all selected in addition, for new classes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub new_classes: Vec<usize>,
-    /// Whether biases are frozen (but for those of new classes); otherwise those of the chosen layers train.
+    /// Whether biases are frozen (except those of new classes); otherwise those of the chosen layers train.
     pub freeze_biases: bool,
 }
 
-/// One of several random subsets that every weight belongs to exactly one of.
+/// One of several random subsets; every weight belongs to exactly one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Subset {
-    /// Which, from 0.
+    /// Its number, from 0.
     pub index: usize,
-    /// How many there are.
+    /// The number of subsets.
     pub of: usize,
 }
 
@@ -79,7 +79,7 @@ impl SelectConfig {
     /// Checks what can be checked without a model.
     ///
     /// # Errors
-    /// A name is unknown, a number is out of range, or several say how much.
+    /// A name is unknown, a number is out of range, or more than one of `amount`, `count` and `amounts` is given.
     pub fn check(&self) -> Result<()> {
         let bad = |problem: String| Err(Error::Config(problem));
         self.criterion.build()?;
@@ -103,10 +103,10 @@ impl SelectConfig {
         }
     }
 
-    /// Selects weights of `model`; `data` is for criteria that measure, all randomness is of `seed`.
+    /// Selects weights of `model`. Criteria that measure need `data`; all randomness comes from `seed`.
     ///
     /// # Errors
-    /// As [`check`](Self::check), a layer or class does not exist, `count` is more than a layer's candidates, or data
+    /// As [`check`](Self::check), a layer or class does not exist, `count` is larger than a layer's candidates, or data
     /// is needed and missing.
     pub fn select<'a>(&self, model: &Model, data: impl Into<Option<&'a Samples>>, seed: Seed) -> Result<Selection> {
         self.check()?;
@@ -132,7 +132,7 @@ impl SelectConfig {
         let mut subsets = seed.stream("subsets", layer.node as u64);
         let mut entries: Vec<(usize, usize)> = layer.kept(param).collect();
         if let Some(Subset { index, of }) = self.subset {
-            // Every position is drawn, pruned or not, so that pruning moves no weight to another subset.
+            // Every position is drawn, pruned or not, so that pruning does not move weights to other subsets.
             let drawn: Vec<bool> = (0..layer.rows * layer.columns).map(|_| subsets.below(of) == index).collect();
             entries.retain(|&(position, _)| drawn[position]);
         }
@@ -162,7 +162,7 @@ pub struct Selection {
     pub layers: Vec<Selected>,
 }
 
-/// What is selected of one layer.
+/// The selected weights of one layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selected {
     /// Name of the node.
@@ -171,7 +171,7 @@ pub struct Selected {
     pub param: ParamId,
     /// The stored entries that are selected.
     pub mask: Mask,
-    /// The biases that are, if the layer has any.
+    /// The selected biases, if the layer has any.
     pub biases: Option<(ParamId, Mask)>,
 }
 
@@ -180,7 +180,7 @@ pub struct Selected {
 pub struct WasTrainable(Vec<Trainable>);
 
 impl Selection {
-    /// Selects every incoming weight of outputs of the last weighted layer, with their biases. Sparana D6.
+    /// Selects all incoming weights of outputs of the last weighted layer, and their biases.
     ///
     /// # Errors
     /// The network has no such output, or no weighted layer.
@@ -215,8 +215,8 @@ impl Selection {
         Ok(())
     }
 
-    /// Lets the selected entries train and freezes all others, of all parameters: they keep their values, to the
-    /// bit, whatever the optimiser. Returns what [`WasTrainable::restore`] puts back.
+    /// Lets the selected entries train and freezes all others, of all parameters. Frozen entries keep their values bit
+    /// for bit under any optimiser. Returns the earlier state, for [`WasTrainable::restore`].
     ///
     /// # Errors
     /// The selection is of another model.
@@ -252,7 +252,7 @@ impl Selection {
         Ok(())
     }
 
-    /// Selected weights, weights there are, and their ratio, by layer. Sparana D7.
+    /// Number of selected weights, of all weights, and their ratio, by layer.
     pub fn table(&self) -> Table {
         let mut table = Table::new("Selected weights", ["layer", "selected", "of", "ratio"]);
         for layer in &self.layers {
@@ -270,10 +270,10 @@ impl WasTrainable {
         Self(model.params().iter().map(|(_, p)| p.trainable.clone()).collect())
     }
 
-    /// Puts back which parameters can train.
+    /// Restores which parameters can train.
     ///
     /// # Errors
-    /// The model has parameters of other sizes by now.
+    /// The model now has parameters of other sizes.
     pub fn restore(self, model: &mut Model) -> Result<()> {
         let (params, _) = model.params_mut();
         let ids: Vec<ParamId> = params.iter().map(|(id, _)| id).collect();
@@ -284,7 +284,7 @@ impl WasTrainable {
     }
 }
 
-/// The bias of a node, one entry a unit.
+/// The bias of a node, one entry for each unit.
 fn bias_of(model: &Model, node: usize) -> Option<ParamId> {
     let is_bias = |p: &Param| p.role == Role::Bias && p.axes == [UnitAxis::Out];
     model.graph().nodes()[node].params.iter().copied().find(|&id| is_bias(model.params().get(id)))

@@ -1,4 +1,4 @@
-//! Sub-models: a smaller network cut out of the last layers, trained on its own and put back.
+//! Sub-models: smaller networks that are cut out of the last layers, trained alone and put back.
 
 mod chain;
 mod cut;
@@ -10,7 +10,7 @@ use crate::{CriterionConfig, Error, Result};
 use serde::{Deserialize, Serialize};
 use spectral_core::{Model, ParamId, Params, Samples, Seed, Source};
 
-/// What a sub-model keeps, as recipes write it.
+/// What a sub-model keeps, in the form that recipes use.
 ///
 /// ```toml
 /// submodel = { units = [50, 20], criterion = "magnitude", pick = "top", summary = true }
@@ -19,13 +19,13 @@ use spectral_core::{Model, ParamId, Params, Samples, Seed, Source};
 #[serde(deny_unknown_fields, default)]
 pub struct SubModelConfig {
     /// Units to keep in each of the last hidden layers, in execution order. So `[50, 20]` cuts the last three layers:
-    /// two hidden ones, and the outputs, which all stay.
+    /// two hidden layers, and the output layer, which keeps all units.
     pub units: Vec<usize>,
-    /// What a weight is worth: any registered criterion.
+    /// How weights are scored: any registered criterion.
     pub criterion: CriterionConfig,
-    /// Which units stay: the ranking of the layer's weights is walked until enough different units are found.
+    /// Which units stay: the ranking of the layer's weights is followed until enough different units are found.
     pub pick: Pick,
-    /// Whether one more unit in each layer stands for those that were left out.
+    /// Whether each layer gets one more unit that stands for those that are left out.
     pub summary: bool,
 }
 
@@ -35,34 +35,34 @@ impl Default for SubModelConfig {
     }
 }
 
-/// A smaller network cut out of a model, and where its parameters came from.
+/// A smaller network that was cut out of a model, and where its parameters came from.
 ///
-/// Source: Sparana C15-C18 ("vulcanizer", "mind meld"); [`Model::duplicate`] is what `revert_weights` was to do.
+/// Source: Sparana ("vulcanizer", "mind meld"). [`Model::duplicate`] does what its `revert_weights` was meant to do.
 #[derive(Debug)]
 pub struct SubModel {
     /// The smaller network. Train it on [`inputs`](Self::inputs).
     pub model: Model,
     /// Its hidden layers, in execution order.
     pub layers: Vec<SubLayer>,
-    /// What its inputs are in the original.
+    /// The place in the original that its inputs come from.
     start: Source,
     parts: Vec<Part>,
 }
 
-/// What a sub-model has of a hidden layer.
+/// The part of a hidden layer in a sub-model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubLayer {
     /// Name of the node.
     pub name: String,
     /// Units of the original that stay, ascending. They come first.
     pub kept: Vec<usize>,
-    /// Units of the original.
+    /// Number of units in the original.
     pub of: usize,
     /// Whether a last unit stands for the others.
     pub summary: bool,
 }
 
-/// A parameter of the sub-model, and the entries of the original that its first rows and columns are.
+/// A parameter of the sub-model, and the entries of the original that it was copied from.
 #[derive(Debug)]
 struct Part {
     sub: ParamId,
@@ -88,23 +88,24 @@ impl SubModelConfig {
 
     /// Cuts a sub-model out of the last layers of `model`.
     ///
-    /// Kept units keep their weights among each other, their biases and their eigenvalues, to the bit, and their masks.
-    /// With `R` the units of a layer that are left out, its summary unit `s` has the mean of their incoming weights and
-    /// of their biases, and the next layer takes from it
+    /// Kept units keep their weights among each other, their biases and their eigenvalues bit for bit, and their masks.
+    /// Let `R` be the units of a layer that are left out. Its summary unit `s` has the mean of their incoming weights
+    /// and of their biases. The next layer weights it by
     ///
     /// `w[o, s] = sum over r in R of w[o, r] c[r]`,  `c[r] = sum_n a_r(n) a_s(n) / sum_n a_s(n)^2`
     ///
     /// where `a(n)` are activities over up to 1,024 samples of `data`: the least-squares fit of each unit by the
-    /// summary. So with equal units, or linear ones of equal outgoing weights, the sub-model computes the same as the
-    /// original. Without data (or where the summary is silent) `c = 1`, the plain sum. Sparana C15 multiplies the mean
-    /// by the number of units and their mean activity instead, which only fits units that fire together.
+    /// summary. So the sub-model computes the same as the original if the units in `R` are equal, or if they are linear
+    /// with equal outgoing weights. Without data, or if the summary is always 0, `c = 1`: the plain sum. Sparana
+    /// multiplies the mean by the number of units and their mean activity instead, which only fits units that fire
+    /// together.
     ///
-    /// A spectral layer stays spectral. Its summary unit gets eigenvalues at least 1 away from all it meets, and the
-    /// basis entries that make the weights above.
+    /// A spectral layer stays spectral. Its summary unit gets eigenvalues at least 1 away from all that they are
+    /// combined with, and the basis entries that give the weights above.
     ///
     /// # Errors
-    /// As [`check`](Self::check); a layer has fewer units than are to be kept, or there are fewer hidden layers; the
-    /// last layers are no chain of dense, masked or spectral layers and element-wise ones; data is needed and missing.
+    /// As [`check`](Self::check); a layer has fewer units than it should keep, or there are too few hidden layers; the
+    /// last layers are not a chain of dense, masked, spectral and element-wise layers; data is needed and missing.
     pub fn extract<'a>(&self, model: &Model, data: impl Into<Option<&'a Samples>>, seed: Seed) -> Result<SubModel> {
         self.check()?;
         let data = data.into();
@@ -115,7 +116,7 @@ impl SubModelConfig {
 }
 
 impl SubModel {
-    /// What the sub-model sees of `data`: the activities of `original` in front of the layers it was cut from.
+    /// The inputs of the sub-model for `data`: activities of `original` in front of the layers it was cut from.
     ///
     /// # Errors
     /// The data does not fit, or a device failed.
@@ -127,12 +128,12 @@ impl SubModel {
         Ok(Samples::new(data.name.clone(), inputs, data.targets().clone())?)
     }
 
-    /// Writes the kept parameters back into the model they were cut from; all others, and all masks, stay.
+    /// Writes the kept parameters back into the model they were cut from. All other parameters and all masks stay.
     ///
-    /// Reinsertion of an untrained sub-model changes nothing, to the bit.
+    /// Reinserting an untrained sub-model changes nothing, bit for bit.
     ///
     /// # Errors
-    /// `original` is of another shape than the model it was cut from, or a device failed. It is then unchanged.
+    /// `original` has another shape than the model it was cut from, or a device failed. It is then unchanged.
     pub fn reinsert(&self, original: &mut Model) -> Result<()> {
         let other = || Error::Config("the sub-model was cut from a model of another shape".into());
         let mut updated: Params = original.params().duplicate()?;
@@ -158,7 +159,7 @@ impl SubModel {
         let ids: Vec<ParamId> = self.parts.iter().map(|p| p.original).collect();
         let (params, _) = original.params_mut();
         let fresh = ids.into_iter().map(|id| Ok((id, updated.get(id).duplicate()?)));
-        // Nothing after this can fail.
+        // Nothing can fail after this.
         let fresh = fresh.collect::<spectral_core::Result<Vec<_>>>()?;
         for (id, param) in fresh {
             params.replace(id, param);

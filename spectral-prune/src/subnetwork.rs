@@ -1,4 +1,4 @@
-//! Looking for a good sub-network at random.
+//! Random search for a good sub-network.
 
 use crate::pick::Pick;
 use crate::select::{Selected, Selection};
@@ -8,31 +8,31 @@ use serde::{Deserialize, Serialize};
 use spectral_core::{Loader, Model, Samples, Seed};
 use spectral_train::{Evaluator, Loss};
 
-/// How sub-networks are drawn and judged, as recipes write it.
+/// How sub-networks are drawn and judged, in the form that recipes use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SubnetworkConfig {
-    /// Sub-networks to draw.
+    /// Number of sub-networks to draw.
     pub draws: usize,
-    /// Probability that a weight is in one, inside `0..1`.
+    /// Probability that a weight is in a sub-network, between 0 and 1 (both excluded).
     pub keep: f64,
-    /// Samples that each is judged on.
+    /// Number of samples that each is judged on.
     pub batch: usize,
-    /// What it is judged by.
+    /// How it is judged.
     pub judge: Judge,
-    /// The loss, where that is what it is judged by; [`Loss::for_targets`], if absent.
+    /// The loss, if it is judged by one; default: [`Loss::for_targets`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<Loss>,
 }
 
-/// What a sub-network is judged by.
+/// How a sub-network is judged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Judge {
-    /// Its weights gain by how much its loss is below the mean so far, and lose by how much it is above.
+    /// Its weights gain `mean - loss`, with the mean loss so far; the gain may be negative.
     #[default]
     Loss,
-    /// Its weights gain by how much its accuracy is above the mean so far; a lower one costs nothing.
+    /// Its weights gain `accuracy - mean`, with the mean accuracy so far, but never less than 0.
     Accuracy,
 }
 
@@ -42,7 +42,7 @@ impl Default for SubnetworkConfig {
     }
 }
 
-/// What each weight gained over all draws.
+/// The gains of all weights over all draws.
 #[derive(Debug)]
 pub struct SubnetworkScores {
     layers: Vec<(Weighted, Vec<f64>)>,
@@ -66,10 +66,10 @@ impl SubnetworkConfig {
         Ok(())
     }
 
-    /// Draws sub-networks of `model`, judges each on a batch of `data`, and adds up what their weights gained.
+    /// Draws sub-networks of `model`, judges each on a batch of `data`, and adds up the gains of their weights.
     ///
-    /// Pruned weights take no part. Biases are in every sub-network. Sparana F6, where lower errors lowered scores.
-    /// Determinism: by `seed`, for any number of threads.
+    /// Pruned weights take no part. Biases are in every sub-network. Source: Sparana, where lower errors lowered
+    /// scores. Determinism: by `seed`, for any number of threads.
     ///
     /// # Errors
     /// As [`check`](Self::check), the data does not fit, or a device failed.
@@ -113,7 +113,7 @@ impl SubnetworkConfig {
 }
 
 impl Judge {
-    /// What the weights of a sub-network gain.
+    /// The gain of the weights in a sub-network.
     fn gain(self, result: f64, mean: f64) -> f64 {
         match self {
             Self::Loss => mean - result,
@@ -123,8 +123,8 @@ impl Judge {
 }
 
 impl SubnetworkScores {
-    /// The weights of `model` that gained most: in every layer this share of those that are not pruned, to the entry,
-    /// ties by index. `model` is the one that was searched. Sparana F7.
+    /// The weights of `model` that gained most: this share of the weights of every layer that are not pruned, rounded
+    /// to whole weights, ties by index. `model` is the one that was searched.
     ///
     /// # Errors
     /// The share is not between 0 and 1.
@@ -132,8 +132,8 @@ impl SubnetworkScores {
         self.best_by_layer(model, |_| Some(share))
     }
 
-    /// As [`best`](Self::best), with the share that `share` gives for the name of each layer; layers without one are
-    /// left out of the selection.
+    /// As [`best`](Self::best), where `share` gives the share for the name of each layer. Layers without one are left
+    /// out of the selection.
     ///
     /// # Errors
     /// A share is not between 0 and 1.
@@ -148,7 +148,7 @@ impl SubnetworkScores {
             let entries: Vec<usize> = layer.kept(param).map(|(_, stored)| stored).collect();
             let own: Vec<f64> = entries.iter().map(|&stored| scores[stored]).collect();
             let count = (share * entries.len() as f64).round_ties_even() as usize;
-            // The top is not drawn, so the stream is not used.
+            // [`Pick::Top`] does not draw, so the stream is not used.
             let taken = Pick::Top.walk(&own, |i| i, count, &mut Seed(0).stream("subnetwork", 0));
             let mut mask = spectral_core::Mask::none(param.value().len());
             taken.into_iter().for_each(|i| mask.insert(entries[i]));
@@ -157,7 +157,7 @@ impl SubnetworkScores {
         Ok(Selection { layers })
     }
 
-    /// By layer: what every stored weight gained.
+    /// The gains of all stored weights, by layer.
     pub fn gains(&self) -> impl Iterator<Item = (&str, &[f64])> {
         self.layers.iter().map(|(layer, scores)| (layer.name.as_str(), scores.as_slice()))
     }
@@ -167,7 +167,7 @@ impl SubnetworkScores {
 mod tests {
     use super::*;
 
-    /// Sparana F6, where the quadratic scores rewarded the higher error.
+    /// In Sparana, the quadratic scores rewarded the higher error.
     #[test]
     fn a_lower_loss_and_a_higher_accuracy_gain() {
         assert_eq!(Judge::Loss.gain(0.5, 2.0), 1.5);

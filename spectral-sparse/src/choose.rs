@@ -1,4 +1,4 @@
-//! Which layers become sparse, and which kernel each runs with at which batch size.
+//! Which layers become sparse, and which kernel each uses at which batch size.
 
 mod cell;
 mod measured;
@@ -13,11 +13,11 @@ use std::collections::BTreeMap;
 /// How kernels are chosen.
 #[derive(Debug, Clone)]
 pub enum Policy {
-    /// All kernels are timed on this machine; a sparse one must win clearly.
+    /// Times all kernels on this machine. A sparse one must win clearly.
     Measured(MeasureOptions),
-    /// Every weighted layer runs sparse, whatever that costs.
+    /// Every weighted layer runs sparse, at any cost.
     Always,
-    /// As a plan made earlier says, without measuring; layers it does not name stay as they are.
+    /// Follows an existing plan without measuring. Layers that it does not name stay as they are.
     Replay(Plan),
 }
 
@@ -27,7 +27,7 @@ impl Default for Policy {
     }
 }
 
-/// The measured choice with its usual settings, to be written where a [`Policy`] is asked for.
+/// [`Policy::Measured`] with default settings, for use where a [`Policy`] is expected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Measured;
 
@@ -47,17 +47,17 @@ impl From<Plan> for Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MeasureOptions {
-    /// Least median over pairs of the dense kernel's time over the sparse one's; three quarters of the pairs must
-    /// also be above 1.
+    /// Least median of the time ratios, dense to sparse, over all pairs. Three quarters of the ratios must also be
+    /// above 1.
     pub min_gain: f64,
-    /// A layer with a smaller share of zeros is dense without measuring.
+    /// A layer with a smaller share of zeros stays dense without measuring.
     pub min_zeros: f64,
     /// How each layer and batch class is timed.
     pub timing: Timing,
 }
 
 impl Default for MeasureOptions {
-    /// 10 % faster, at least half zeros.
+    /// 10 % faster; at least half zeros.
     fn default() -> Self {
         Self { min_gain: 1.10, min_zeros: 0.5, timing: Timing::default() }
     }
@@ -75,21 +75,21 @@ impl MeasureOptions {
     }
 }
 
-/// What a measurement is made with.
+/// The options and the clock of a measurement.
 #[derive(Clone, Copy)]
 struct Watch<'a> {
     options: &'a MeasureOptions,
     clock: &'a dyn Clock,
 }
 
-/// A converted network and how it came about.
+/// A converted network and the choices behind it.
 #[derive(Debug)]
 pub struct Sparsified {
-    /// The network; its `meta.plan` is `plan`, its history one entry longer.
+    /// The network. Its `meta.plan` is `plan`, and its history is one entry longer.
     pub model: Model,
     /// The chosen kernels.
     pub plan: Plan,
-    /// The same with the numbers behind it, for every weighted layer in order.
+    /// The choices with their measured times, for every weighted layer in order.
     pub layers: Vec<LayerChoice>,
 }
 
@@ -102,14 +102,14 @@ pub struct LayerChoice {
     pub stored: bool,
     /// Units and inputs.
     pub shape: [usize; 2],
-    /// Entries worth storing: kept ones, or non-zero ones where there is no mask.
+    /// Entries worth storing: kept ones, or non-zero ones if there is no mask.
     pub nonzeros: usize,
     /// By batch class.
     pub classes: BTreeMap<usize, ClassChoice>,
 }
 
 impl LayerChoice {
-    /// Whether some batch class runs sparse.
+    /// Whether it runs sparse in some batch class.
     fn wins(&self) -> bool {
         self.classes.values().any(|c| c.choice.kernel.is_sparse())
     }
@@ -133,22 +133,21 @@ impl ClassChoice {
 
 /// Converts every weighted layer for which a sparse kernel is chosen, and records the choice.
 ///
-/// Where a sparse kernel is chosen in some batch class, the layer's weight is stored on the entries its mask keeps (kept
-/// zeros included), or the non-zero ones where nothing is masked; nothing else of the layer changes. A layer that
-/// derives its weight from factors (spectral) becomes a `dense` one with that weight. A layer stays as it is where
-/// sparse kernels win in no class, and where it would lose something by the change (weights dropped at random in
-/// training, parameters shared with another layer), though its inference may still run sparse.
+/// If a sparse kernel is chosen in some batch class, the layer's weight is stored on the entries that its mask keeps
+/// (kept zeros included), or on the non-zero ones if nothing is masked; nothing else in the layer changes. A layer that
+/// derives its weight from factors (spectral) becomes a `dense` one with that weight. A layer stays as it is if sparse
+/// kernels win in no class, or if it would lose something (weights dropped at random in training, parameters shared
+/// with another layer); its inference may still run sparse.
 ///
-/// With [`Policy::Measured`] the whole network is timed as well: where the choices together are not faster, the
-/// batch class goes back to dense in every layer. A converted network is so never slower than the dense one.
-///
+/// [`Policy::Measured`] also times the whole network. If the choices together are not faster in a batch class, every
+/// layer goes back to dense in that class. So a converted network is never slower than the dense one.
 /// # Errors
 /// A replayed plan names a layer that does not exist, an option is out of range, or the device failed.
 pub fn sparsify(model: &Model, policy: &Policy) -> Result<Sparsified> {
     sparsify_timed(model, policy, &Monotonic::default())
 }
 
-/// As [`sparsify`], for those who want the network only.
+/// As [`sparsify`], but returns only the network.
 ///
 /// # Errors
 /// As [`sparsify`].
@@ -156,7 +155,7 @@ pub fn sparsify_with(model: &Model, policy: &Policy) -> Result<Model> {
     Ok(sparsify(model, policy)?.model)
 }
 
-/// As [`sparsify`], by another clock.
+/// As [`sparsify`], with another clock.
 ///
 /// # Errors
 /// As [`sparsify`].
@@ -195,7 +194,7 @@ fn finish(model: &Model, mut layers: Vec<LayerChoice>) -> Result<Sparsified> {
     let kernels = |l: &LayerChoice| -> BTreeMap<String, String> {
         l.classes.iter().map(|(class, c)| (class.to_string(), c.choice.kernel.to_string())).collect()
     };
-    // Neither times nor the policy: a replayed plan gives the same bytes as the measurement it records.
+    // Times and policy are left out: a replayed plan gives the same bytes as the measurement it records.
     let detail: serde_json::Map<String, serde_json::Value> = layers
         .iter()
         .map(|l| {
@@ -220,7 +219,7 @@ fn finish(model: &Model, mut layers: Vec<LayerChoice>) -> Result<Sparsified> {
     Ok(Sparsified { model: converted, plan, layers })
 }
 
-/// The network with those layers sparse that chose it and can be.
+/// The network with stored weights in the layers that won and can be converted.
 fn converted(model: &Model, layers: &[LayerChoice], meta: spectral_core::Meta) -> Result<Model> {
     let mut nodes = std::collections::BTreeSet::new();
     for layer in layers.iter().filter(|l| l.wins()) {

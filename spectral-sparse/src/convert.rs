@@ -1,4 +1,4 @@
-//! Whole networks from one way of storing weights to another, computing the same function.
+//! Conversion of whole networks between ways to store weights. The function stays the same.
 
 pub(crate) mod node;
 
@@ -7,12 +7,12 @@ pub(crate) use node::{Entries, stored_entries};
 use spectral_core::{Affine, HistoryEntry, Meta, Model, Operand, ParamId, Rewrite, Word};
 use std::collections::BTreeSet;
 
-/// The same network with every stored pattern a whole matrix again.
+/// The same network with every weight stored as a whole matrix again.
 ///
-/// Entries that were not stored become pruned zeros, so training goes on as masked training and a later
+/// Entries that were not stored become pruned zeros. So training continues as masked training, and a later
 /// [`sparsify`](crate::sparsify) finds the same pattern, kept zeros included. Layers, biases, penalties and frozen
-/// entries stay. The plan, which was about sparse kernels, goes. A network without patterns is copied, with no new entry
-/// in its history.
+/// entries stay. The plan, which is about sparse kernels, is removed. A network without patterns is copied, with no new
+/// entry in its history.
 ///
 /// # Errors
 /// The device failed.
@@ -48,7 +48,7 @@ pub(crate) fn with_stored(model: &Model, nodes: &BTreeSet<usize>, meta: Meta) ->
     let mut converted = rewrite.finish(meta)?;
     for &i in nodes {
         let Some(Affine { weight, .. }) = affine(model, i) else { continue };
-        // A derived weight is stored already.
+        // `put_stored` has stored derived weights already.
         if weight_of(model, i).is_some() {
             let pattern = stored_entries(model, i, weight)?.pattern;
             let id = weight_of(&converted, i);
@@ -66,7 +66,7 @@ pub(crate) fn convertible(model: &Model, index: usize) -> bool {
     matches!(op.word, Word::Affine(_)) && op.trains_alike && !model.graph().users().shares(node)
 }
 
-/// What a node computes, if that is a product with a matrix.
+/// The op of a node, if it is a product with a matrix.
 pub(crate) fn affine(model: &Model, index: usize) -> Option<Affine> {
     match model.graph().nodes()[index].layer.op().word {
         Word::Affine(affine) => Some(affine),
@@ -74,7 +74,7 @@ pub(crate) fn affine(model: &Model, index: usize) -> Option<Affine> {
     }
 }
 
-/// The parameter that is the weight of a node, if its layer computes with a pattern too.
+/// The parameter that is the weight of a node, if its layer can also compute with a pattern.
 pub(crate) fn weight_of(model: &Model, index: usize) -> Option<ParamId> {
     let Affine { weight: Operand::Slot(slot), .. } = affine(model, index)? else { return None };
     let id = *model.graph().nodes()[index].params.get(slot)?;

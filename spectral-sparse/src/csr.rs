@@ -1,7 +1,7 @@
 //! Stored entries as `sprs` matrices, and back.
 //!
-//! Both sides are compressed rows with ascending columns, so nothing is reordered: entry `k` of a pattern is
-//! entry `k` of the matrix. Values are copied bit for bit; kept zeros stay stored.
+//! Both sides are compressed rows with ascending columns, so the order is the same: entry `k` of a pattern is entry `k`
+//! of the matrix. Values are copied bit for bit, and kept zeros stay stored.
 
 use crate::{Error, Result};
 use spectral_core::{Backend, Element, Param, Pattern, Shape, Tensor};
@@ -20,7 +20,7 @@ mod sealed {
     impl Sealed for u32 {}
 }
 
-/// The entries of a matrix parameter: those on its pattern, or those that are not pruned, or, where nothing is
+/// The entries of a matrix parameter: those on its pattern; without a pattern, those that are not pruned; if nothing is
 /// pruned, those that are not zero.
 ///
 /// # Errors
@@ -59,7 +59,7 @@ pub fn pattern_to_csr<E: Element, I: Index>(
 fn matrix<E: Element, I: Index>(pattern: &Pattern, values: Vec<E>) -> Result<CsMatI<E, I, u32>> {
     let (rows, columns) = (pattern.rows(), pattern.columns());
     let bad = |problem: String| Error::Matrix { rows, columns, problem };
-    // `sprs` iterates with row numbers of the index type, too.
+    // `sprs` uses the index type for row numbers too.
     if I::try_from_usize(rows.max(columns)).is_none() {
         return Err(bad(format!("too large for {}-bit indices; use u32", 8 * size_of::<I>())));
     }
@@ -68,7 +68,7 @@ fn matrix<E: Element, I: Index>(pattern: &Pattern, values: Vec<E>) -> Result<CsM
         .map_err(|(_, _, _, problem)| bad(problem.to_string()))
 }
 
-/// A pattern and its values on `backend` from a matrix, `[out, in]`; compressed columns are reordered first.
+/// A pattern and its values on `backend` from a matrix `[out, in]`. Compressed columns are reordered first.
 ///
 /// # Errors
 /// The matrix breaks a rule of compressed rows, has more than `u32::MAX` entries, or the device failed.

@@ -7,10 +7,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Something in the core: a shape, a device, a graph.
+    /// An error of the core: a shape, a device, a graph.
     #[error(transparent)]
     Core(#[from] spectral_core::Error),
-    /// A matrix cannot be written with, or was not made of, valid compressed rows.
+    /// A matrix cannot be converted to, or is not made of, valid compressed rows.
     #[error("sparse matrix {rows}x{columns}: {problem}")]
     Matrix {
         /// Rows of the matrix.
@@ -27,16 +27,16 @@ pub enum Error {
     Plan {
         /// The layer that does not exist.
         layer: String,
-        /// The weighted layers there are.
+        /// The weighted layers of this network.
         known: String,
     },
-    /// A measurement was asked for that cannot be made.
+    /// A measurement that cannot be made was requested.
     #[error("measurement: {0}")]
     Measure(String),
 }
 
 impl Error {
-    /// What kind of thing went wrong.
+    /// The kind of the error.
     pub fn class(&self) -> spectral_core::Class {
         match self {
             Self::Core(e) => e.class(),

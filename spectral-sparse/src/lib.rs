@@ -2,11 +2,11 @@
 //!
 //! * [`csr`]: the same entries as `sprs` matrices, both ways.
 //! * [`sparsify`] and [`densify`]: whole networks, both ways, computing the same function.
-//! * [`SparseTrainer`]: training that stores what is not pruned, where that is faster.
-//! * [`measure`]: paired timings and latencies, by a clock that tests replace.
+//! * [`SparseTrainer`]: training that stores only weights that are not pruned, where that is faster.
+//! * [`measure`]: paired timings and latencies, with a clock that tests can replace.
 //!
-//! A sparse kernel is chosen only where it was measured faster than the dense one on this machine
-//! ([`Policy::Measured`]); the decision and its numbers are in the plan that the model carries.
+//! A sparse kernel is chosen only if it was measured faster than the dense one on this machine ([`Policy::Measured`]).
+//! The plan in the model records the decision and its numbers.
 //!
 //! Never does: deciding which entries to prune, kernels, file formats. Depends on `spectral-core` only.
 

@@ -1,8 +1,8 @@
-//! Timing: pairs of alternatives, and latencies, by a clock that tests replace.
+//! Timing: pairs of alternatives, and latencies, with a clock that tests can replace.
 //!
-//! Two alternatives are run in turns, so that what disturbs the machine disturbs both, and compared pair by pair:
-//! the median of the ratios moves far less than the ratio of two medians. Everything here reads time through
-//! [`Clock`] only; no test depends on the speed of a machine.
+//! Two alternatives run in turns, so that a disturbance of the machine affects both, and are compared pair by pair: the
+//! median of the ratios varies far less than the ratio of two medians. All code here reads time only through [`Clock`],
+//! so no test depends on the speed of a machine.
 
 mod clock;
 mod latency;
@@ -13,7 +13,8 @@ pub(crate) use latency::Runner;
 pub use latency::{Latency, LatencyOptions, latency, paired_latency};
 pub use paired::{Paired, Timing, paired, paired_timed};
 
-/// The value below which a share `q` of ascending `sorted` values lies, by linear interpolation; 0 for none.
+/// The value below which a share `q` of the ascending values `sorted` lies, by linear interpolation; 0 if there are
+/// none.
 fn quantile(sorted: &[f64], q: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
     let at = q * last as f64;
@@ -23,14 +24,14 @@ fn quantile(sorted: &[f64], q: f64) -> f64 {
 
 #[cfg(test)]
 pub(crate) mod fake {
-    //! Time that passes only when a test says so.
+    //! A clock that only tests move.
 
     use super::Clock;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     use std::time::Duration;
 
-    /// A clock that stands still until it is told to move; copies share the time.
+    /// A clock that stands still until it is told to move. Copies share the time.
     #[derive(Debug, Clone, Default)]
     pub(crate) struct Fake(Arc<AtomicU64>);
 

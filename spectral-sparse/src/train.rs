@@ -1,4 +1,4 @@
-//! Training that stores only the weights that are not pruned, where that is faster.
+//! Training that stores only weights that are not pruned, where that is faster.
 
 use crate::Result;
 use crate::convert::{convertible, store_kept, weight_of};
@@ -12,26 +12,26 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SparseTraining {
-    /// In layers that keep so few weights that it is faster: at most 30 % on the backend `cpu`, none on others.
+    /// In layers with so few weights left that it is faster: at most 30 % on the backend `cpu`, none on others.
     #[default]
     Auto,
     /// In no layer.
     Never,
-    /// In every layer with pruned weights, whatever that costs.
+    /// In every layer with pruned weights, at any cost.
     Always,
 }
 
-/// Trains as another trainer does, but layers that pruning made thin on their stored weights alone.
+/// Trains as another trainer does, but layers with few weights left train on stored weights only.
 ///
-/// Where a layer keeps few of its weights, at the start or because a hook has just pruned, they are stored on a pattern
-/// while the run lasts: values, gradients and optimiser state of the weights that are left, which start from what they
-/// were. What is pruned later is dropped as well. Afterwards the matrices are whole and masked again: the model is what
-/// masked training gives, within rounding, and nothing of this is in its history.
+/// If few weights of a layer are left, at the start or because a hook has just pruned, they are stored on a pattern
+/// until the run ends. Values, gradients and optimiser state of those weights keep what they had. What is pruned later
+/// is dropped as well. Afterwards the matrices are whole and masked again: within rounding, the model is the same as
+/// after masked training, and its history does not mention this.
 ///
 /// Only layers that compute and train `act(W x + b)` and can store `W` take part. Those that share a parameter, draw
-/// weights at random, train factors of `W` or have `W` frozen stay as they are.
+/// weights at random, train factors of `W` or have a frozen `W` stay as they are.
 ///
-/// Determinism: what is stored depends on masks alone, so the same seed gives the same bits for any number of threads.
+/// Determinism: what is stored depends only on masks, so the same seed gives the same bits for any number of threads.
 ///
 /// ```
 /// use spectral_core::{Activation::*, Samples, Seed, Targets, Train};
@@ -60,7 +60,7 @@ pub struct TrainedLayer {
     pub shape: [usize; 2],
     /// Weights that are not pruned.
     pub kept: usize,
-    /// Steps done before only those were stored; absent where all were, all along.
+    /// Steps done before only those were stored; absent if the whole matrix trained all the time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<u64>,
     /// Why.
@@ -68,21 +68,22 @@ pub struct TrainedLayer {
 }
 
 impl<'a> SparseTrainer<'a> {
-    /// Trains as `trainer` does, on stored weights where that is faster.
+    /// Trains as `trainer` does, with stored weights where that is faster.
     pub fn new(trainer: &'a dyn Train) -> Self {
         Self { trainer, when: SparseTraining::Auto }
     }
 
-    /// Where weights are stored, instead of where it is faster.
+    /// Sets when weights are stored; default: [`SparseTraining::Auto`].
     pub fn when(mut self, when: SparseTraining) -> Self {
         self.when = when;
         self
     }
 
-    /// Trains `model`, and says how every layer with a masked matrix was trained; nothing, where none may be converted.
+    /// Trains `model`, and reports how every layer with a masked matrix was trained; nothing if no layer may be
+    /// converted.
     ///
     /// # Errors
-    /// As those of the trainer; or the device failed.
+    /// As the trainer's, or the device failed.
     pub fn fit(
         &self,
         model: &mut Model,
@@ -98,14 +99,14 @@ impl<'a> SparseTrainer<'a> {
             return Ok((self.trainer.train(model, data, hooks)?, Vec::new()));
         }
         let mut storing = Storing { when: self.when, most, stored: BTreeMap::new(), seen: None };
-        // The last hook, so that it sees what the others have pruned.
+        // It is the last hook, so that it sees what the others have pruned.
         let mut all: Vec<&mut dyn TrainHook> = Vec::with_capacity(hooks.len() + 1);
         for hook in hooks.iter_mut() {
             all.push(&mut **hook);
         }
         all.push(&mut storing);
         let trained = self.trainer.train(model, data, &mut all);
-        // Whether or not that went well, the model gets its layers back.
+        // Even if training failed, the model gets its whole matrices back.
         let layers = storing.finish(model);
         Ok((trained?, layers?))
     }
@@ -122,13 +123,13 @@ impl Train for SparseTrainer<'_> {
     }
 }
 
-/// The share of kept weights up to which a layer trains faster on them than as a whole matrix with a mask; 0 where that
-/// was never measured.
+/// The share of kept weights up to which a layer trains faster on stored weights than as a whole matrix with a mask; 0
+/// for backends that were never measured.
 ///
-/// A constant of the backend, never measured at run time: which kernel trains must depend on the model alone. For `cpu`
-/// it was measured on networks from 64-32-10 to 3072-1024-512-10 with Adam and momentum, in batches of 100, on one and
-/// two threads of an AVX-512 Xeon: steps on stored entries take as long as masked ones at about 50 %; at 30 % they are at
-/// least 1.3 times as fast.
+/// A constant of the backend, never measured at run time, because the kernel that trains must depend only on the model.
+/// For `cpu` it was measured on networks from 64-32-10 to 3072-1024-512-10 with Adam and momentum, in batches of 100,
+/// on one and two threads of an AVX-512 Xeon: steps on stored entries take as long as masked ones at about 50 %; at 30
+/// % they are at least 1.3 times as fast.
 fn faster_up_to(backend: &str) -> f64 {
     match backend {
         "cpu" => 0.3,
@@ -136,21 +137,21 @@ fn faster_up_to(backend: &str) -> f64 {
     }
 }
 
-/// Converts layers in the course of a run.
+/// Converts layers during a run.
 struct Storing {
     when: SparseTraining,
     /// The share of kept weights up to which a layer is converted.
     most: f64,
-    /// By node: what is to be put back.
+    /// By node: what to restore.
     stored: BTreeMap<usize, Stored>,
-    /// The masks as they were last looked at.
+    /// The mask version at the last look.
     seen: Option<u64>,
 }
 
 /// A weight that is stored while the run lasts.
 struct Stored {
     since: u64,
-    /// Which of all its entries trained.
+    /// Which entries of the whole matrix trained.
     trainable: Trainable,
 }
 
@@ -171,7 +172,7 @@ impl TrainHook for Storing {
 }
 
 impl Storing {
-    /// Stores what the masks leave, if they have changed.
+    /// Stores the entries that the masks keep, if the masks have changed.
     fn follow(&mut self, model: &mut Model, step: u64) -> Result<()> {
         if self.seen == Some(model.params().mask_version()) {
             return Ok(());
@@ -204,7 +205,7 @@ impl Storing {
     /// Stores the weights as whole matrices again.
     fn finish(self, model: &mut Model) -> Result<Vec<TrainedLayer>> {
         for (&index, stored) in &self.stored {
-            // What another hook has put in the place of a converted layer stays.
+            // If another hook has replaced a converted layer, the new layer stays.
             let Some(weight) = weight_of(model, index) else { continue };
             let (params, backend) = model.params_mut();
             if params.get(weight).pattern.is_none() {
@@ -213,7 +214,7 @@ impl Storing {
             params.store(backend, weight, None)?;
             let param = params.get(weight);
             if let (Trainable::Only(now), Trainable::Only(before)) = (&param.trainable, &stored.trainable) {
-                // Training said nothing about entries that were not stored.
+                // Entries that were not stored get their earlier setting back.
                 let gone = |i| param.pruned().is_some_and(|m| m.contains(i));
                 let all = Mask::from_fn(before.len(), |i| now.contains(i) || before.contains(i) && gone(i));
                 params.set_trainable(weight, Trainable::Only(all))?;
@@ -250,7 +251,7 @@ fn pruned_matrix(model: &Model, index: usize) -> Option<ParamId> {
     model.graph().nodes()[index].params.iter().copied().find(|id| is_pruned(model.params().get(*id)))
 }
 
-/// Whether training the stored entries of a weight is all that training it is.
+/// Whether training the stored entries of a weight is the same as training the weight.
 fn may_be_stored(model: &Model, index: usize, weight: ParamId) -> bool {
     model.params().get(weight).is_trainable() && weight_of(model, index) == Some(weight) && convertible(model, index)
 }

@@ -10,7 +10,7 @@ use crate::{Error, Loss, Result};
 use spectral_core::ndarray::Array2;
 use spectral_core::{Evaluate, Gradients, Metrics, Mode, Model, Samples};
 
-/// Loss and, where targets are classes, accuracy of a model, run batch by batch on its own backend in its own element type.
+/// Loss and, for classes, accuracy of a model, run batch by batch on its own backend and in its own element type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Evaluator {
     loss: Option<Loss>,
@@ -24,18 +24,18 @@ impl Default for Evaluator {
 }
 
 impl Evaluator {
-    /// Measures `loss`, or with `None` the one that suits the targets ([`Loss::for_targets`]), 256 samples at a time.
+    /// Measures `loss`, or with `None` the loss that suits the targets ([`Loss::for_targets`]), 256 samples at a time.
     pub fn new(loss: impl Into<Option<Loss>>) -> Self {
         Self { loss: loss.into(), batch: 256 }
     }
 
-    /// Samples that are run at a time, at least 1. Changes the speed, and the result by no more than rounding.
+    /// Samples in a batch, at least 1. Changes the speed, and the result by at most rounding.
     pub fn batch(mut self, samples: usize) -> Self {
         self.batch = samples;
         self
     }
 
-    /// Loss of `model` on `data`, and accuracy where the targets are classes.
+    /// Loss of `model` on `data`, and accuracy if the targets are classes.
     ///
     /// # Errors
     /// The batch is 0, the data does not fit the model or the loss, or the device failed. A loss that is NaN is no
@@ -46,8 +46,8 @@ impl Evaluator {
         self.feed(loss, model, data)?.measure(model, data)
     }
 
-    /// What the network puts out for `data` before a final softmax, if it has one: accuracy among the first k,
-    /// probabilities and how sure the network is come from it.
+    /// Outputs of the network for `data`, before a final softmax if it has one. They give top-k accuracy,
+    /// probabilities, and how sure the network is.
     ///
     /// # Errors
     /// As [`run`](Self::run).

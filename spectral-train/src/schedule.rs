@@ -13,9 +13,9 @@ pub use warmup::Warmup;
 use spectral_core::registry::Registered;
 use spectral_core::{Progress, Result};
 
-/// How the learning rate changes: a pure function of where the run is.
+/// How the learning rate changes: a pure function of the progress of the run.
 pub trait Schedule: std::fmt::Debug + Send + Sync + 'static {
-    /// What the optimiser's own rate is multiplied with in the step after `at`.
+    /// The factor on the optimiser's rate in the step after `at`.
     fn factor(&self, at: &Progress) -> f64;
 
     /// Checks the parameters.

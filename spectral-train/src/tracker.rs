@@ -1,4 +1,4 @@
-//! How layers tell classes apart, followed over training.
+//! How well layers separate classes, tracked over training.
 
 mod distances;
 
@@ -9,14 +9,14 @@ use spectral_core::{
     TrainHook,
 };
 
-/// Samples of the probe that are run at a time.
+/// Samples of the probe in a batch.
 const BATCH: usize = 256;
 
 /// Measures, before training and after every epoch, how far apart the outputs of every layer are for samples of
 /// different classes and of the same class: the mean cosine distance `1 - cos` over pairs of distinct samples.
 ///
-/// The samples are a fixed probe, the same share of every class. Layers run as at inference, dropout asleep.
-/// Determinism: the probe depends on the data and the seed alone. Source: Sparana H1 to H4.
+/// The samples are a fixed probe with the same share of every class. Layers run as at inference, without dropout.
+/// Determinism: the probe depends only on the data and the seed. Source: Sparana.
 ///
 /// ```
 /// use spectral_core::{Samples, Seed};
@@ -24,7 +24,7 @@ const BATCH: usize = 256;
 /// # fn follow(model: &mut spectral_core::Model, train: &Samples) -> spectral_train::Result<()> {
 /// let mut tracker = DistanceTracker::new(train, 500, Seed(1))?;
 /// Trainer::new(Adam::default()).epochs(10).fit_with(model, train, &mut [&mut tracker])?;
-/// let tables = tracker.tables(); // epoch by layer, ready to be plotted
+/// let tables = tracker.tables(); // epoch by layer, ready to plot
 /// # let _ = tables; Ok(())
 /// # }
 /// ```
@@ -34,7 +34,7 @@ pub struct DistanceTracker {
     checkpoints: Vec<Checkpoint>,
 }
 
-/// What a [`DistanceTracker`] saw at one time.
+/// What a [`DistanceTracker`] measured at one time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     /// Epochs done.
@@ -44,7 +44,7 @@ pub struct Checkpoint {
 }
 
 impl DistanceTracker {
-    /// A tracker that looks at `samples` samples of `data` (at all of them, if it has no more), chosen by `seed`.
+    /// A tracker that measures `samples` samples of `data` (all of them, if it has no more), chosen by `seed`.
     ///
     /// # Errors
     /// `samples` is 0, or the targets of `data` are not classes.
@@ -60,17 +60,17 @@ impl DistanceTracker {
         Ok(Self { probe, checkpoints: Vec::new() })
     }
 
-    /// The samples it looks at.
+    /// The samples that it measures.
     pub fn probe(&self) -> &Samples {
         &self.probe
     }
 
-    /// What it saw, oldest first.
+    /// What it measured, oldest first.
     pub fn checkpoints(&self) -> &[Checkpoint] {
         &self.checkpoints
     }
 
-    /// Looks at `model` as it is after `epoch` epochs.
+    /// Measures `model` after `epoch` epochs.
     ///
     /// # Errors
     /// The data does not fit the model, or the device failed.
@@ -101,16 +101,16 @@ impl DistanceTracker {
         Ok(graph.nodes().iter().zip(sums).map(|(node, sums)| (node.name.clone(), sums.distances())).collect())
     }
 
-    /// What it saw as tables with plots: over all epochs for every layer the distance between classes (the mean over
-    /// pairs of samples, and the mean over pairs of classes) and within classes; and at the last epoch, class by
-    /// class, that of the last layer. None, if it saw nothing.
+    /// The measurements as tables with plots. Over all epochs, for every layer: the distance between classes (the mean
+    /// over pairs of samples, and the mean over pairs of classes) and within classes. At the last epoch, for the last
+    /// layer: the distance of each two classes. Empty, if nothing was measured.
     pub fn tables(&self) -> Vec<Table> {
         let Some(last) = self.checkpoints.last() else { return Vec::new() };
         let over_time = |title: &str, value: fn(&ClassDistances) -> Option<f64>| {
             let names = last.layers.iter().map(|(name, _)| name.as_str());
             let mut table = Table::new(title, std::iter::once("epoch").chain(names.clone()));
             for at in &self.checkpoints {
-                // A hook may have changed the network on the way.
+                // A hook may have changed the network meanwhile.
                 let of = |name: &str| at.layers.iter().find(|(n, _)| n == name).and_then(|(_, d)| value(d));
                 let cells = names.clone().map(|name| of(name).map_or_else(|| "".into(), Into::into));
                 table.push(std::iter::once(at.epoch.into()).chain(cells));

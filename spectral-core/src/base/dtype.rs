@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DType {
-    /// 32-bit floating point: what networks train and run in.
+    /// 32-bit floating point, for training and inference.
     F32,
-    /// 64-bit floating point: gradient checks and oracles.
+    /// 64-bit floating point, for gradient checks and oracles.
     F64,
 }
 
 impl DType {
-    /// Bytes one element takes.
+    /// Bytes per element.
     pub const fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
@@ -31,13 +31,13 @@ impl std::fmt::Display for DType {
     }
 }
 
-/// An element type a tensor can hold. Sealed: [`DType`] lists all there are.
+/// An element type that a tensor can hold. Sealed: only the types in [`DType`] implement it.
 pub trait Element: bytemuck::Pod + num_traits::Float + Send + Sync + std::fmt::Debug + sealed::Sealed {
     /// The run-time tag of this type.
     const DTYPE: DType;
-    /// Nearest value of this type.
+    /// Converts from f64 to the nearest value.
     fn of(value: f64) -> Self;
-    /// The same value in 64 bits, exactly.
+    /// Converts to f64, exactly.
     fn wide(self) -> f64;
     /// Wraps a slice of this type in its run-time variant.
     fn values(slice: &[Self]) -> Values<'_>;
@@ -76,7 +76,7 @@ macro_rules! element {
 element!(f32, F32);
 element!(f64, F64);
 
-/// A read-only slice in host memory with its element type: what criteria are given to score.
+/// A read-only slice in host memory with its element type. Criteria score such slices.
 #[derive(Debug, Clone, Copy)]
 pub enum Values<'a> {
     /// 32-bit values.

@@ -3,25 +3,26 @@
 /// Result with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What kind of thing went wrong; the exit code of a program follows from it.
+/// The kind of an error. The exit code of a program follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// What the user asked for or gave: settings, recipes, data, models that do not fit. Asking differently helps.
+    /// The user's request or input is wrong: settings, recipes, data, or models that do not fit. The user can correct
+    /// it.
     Input,
     /// A file could not be read or written, or is damaged.
     Files,
-    /// A device is not there, is full, or failed.
+    /// A device is missing, out of memory, or failed.
     Device,
     /// Numbers became NaN or infinite.
     Numeric,
-    /// A run or a check ended without what it promised.
+    /// A run or a check missed what it promised.
     Missed,
     /// The program itself is wrong.
     Bug,
 }
 
 impl Class {
-    /// 2 for what the user can mend by asking differently, 1 for a run or a check that failed.
+    /// 2 for errors that the user can correct, 1 for a run or a check that failed.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Input | Self::Files | Self::Device => 2,
@@ -32,7 +33,7 @@ impl Class {
 
 /// What can go wrong in tensors, graphs, registries and proofs.
 ///
-/// Every variant names the operation, what was expected and what came, and says what to do next.
+/// Every variant names the operation, what it expected and what it got, and says what to do next.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -74,7 +75,7 @@ pub enum Error {
     Duplicate {
         /// The kind of entry, for example `layer`.
         what: &'static str,
-        /// The name both chose.
+        /// The name that both chose.
         name: String,
     },
     /// A layer, criterion or other part was configured with values it cannot work with.
@@ -122,12 +123,12 @@ pub enum Error {
         /// What it looked for and what happened.
         problem: String,
     },
-    /// Something a plug-in crate reports in its own words.
+    /// An error of a plug-in crate.
     #[error("{what}: {source}")]
     Plugin {
         /// The plug-in.
         what: String,
-        /// What kind of thing it is.
+        /// Its kind.
         class: Class,
         /// Its own error.
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -135,7 +136,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What kind of thing went wrong.
+    /// The kind of the error.
     pub fn class(&self) -> Class {
         match self {
             Self::Shape { .. }

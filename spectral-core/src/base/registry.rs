@@ -1,7 +1,7 @@
 //! Finding plug-ins by name.
 //!
-//! Every extension point is a plain entry struct collected by `inventory`. A crate that nothing in the
-//! program mentions is not linked and registers nothing: write `use my_plugin as _;` somewhere.
+//! Every extension point is a plain entry struct, collected by `inventory`. Rust links only crates that the program
+//! mentions. So write `use my_plugin as _;` somewhere; otherwise the crate registers nothing.
 
 use crate::base::{Error, Result};
 use std::cmp::Reverse;
@@ -11,9 +11,9 @@ pub use inventory;
 
 /// An entry that plug-in crates submit.
 pub trait Registered: inventory::Collect + Sync {
-    /// The kind of thing, for messages: `layer`, `criterion`, ...
+    /// The kind of part, for messages: `layer`, `criterion`, ...
     const WHAT: &'static str;
-    /// The name it is asked for by.
+    /// The name that users write.
     fn name(&self) -> &'static str;
     /// One line that says what it does.
     fn summary(&self) -> &'static str;
@@ -36,7 +36,7 @@ pub fn all<T: Registered>() -> Result<Vec<&'static T>> {
 /// The entry called `name`.
 ///
 /// # Errors
-/// No linked crate registered that name (the error lists the known ones and the nearest), or two did.
+/// No linked crate registered that name (the error lists the known names and the nearest one), or two crates did.
 pub fn find<T: Registered>(name: &str) -> Result<&'static T> {
     let entries = all::<T>()?;
     let known: Vec<&str> = entries.iter().map(|e| e.name()).collect();
@@ -46,14 +46,14 @@ pub fn find<T: Registered>(name: &str) -> Result<&'static T> {
     }
 }
 
-/// A name nobody knows, with the help that makes the next try succeed.
+/// An unknown name, with help to find the right one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unknown {
-    /// The kind of thing that was asked for.
+    /// The kind of part that was asked for.
     pub what: String,
     /// The name that was asked for.
     pub name: String,
-    /// The known name that is most like it, if one is.
+    /// The most similar known name, if there is one.
     pub nearest: Option<String>,
     /// All known names.
     pub known: Vec<String>,
@@ -62,7 +62,7 @@ pub struct Unknown {
 }
 
 impl Unknown {
-    /// Compares `name` with the `known` ones, which are all there are.
+    /// Reports `name` as unknown. `known` lists all valid names.
     pub fn new(what: &str, name: &str, known: &[&str]) -> Self {
         Self {
             what: what.into(),
@@ -87,8 +87,8 @@ impl std::fmt::Display for Unknown {
 
 impl std::error::Error for Unknown {}
 
-/// The candidate closest to `name`, if any is close enough to be a slip of the keyboard; of several, the one that
-/// starts most like it.
+/// The candidate nearest to `name` by edit distance, if it is near enough to be a typing error. Of several, the one
+/// that shares the longest prefix with `name`.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = 2.max(name.chars().count() / 3);
     let prefix = |c: &str| name.chars().zip(c.chars()).take_while(|(a, b)| a == b).count();

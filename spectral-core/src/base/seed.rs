@@ -4,7 +4,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-/// What all randomness of a run derives from.
+/// The source of all randomness in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Seed(pub u64);
 
@@ -27,7 +27,7 @@ impl Seed {
     }
 }
 
-/// FNV-1a, so that a purpose reads as a word in the code.
+/// FNV-1a hash, so that code can name purposes with words.
 fn name_hash(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
@@ -74,7 +74,7 @@ impl Stream {
     pub fn below(&mut self, n: usize) -> usize {
         debug_assert!(n > 0);
         let n = n as u64;
-        // Lemire 2019: multiply and reject the short end.
+        // Lemire 2019: multiply, and reject the values that would cause a bias.
         let threshold = n.wrapping_neg() % n;
         loop {
             let wide = u128::from(self.bits()) * u128::from(n);
@@ -84,13 +84,14 @@ impl Stream {
         }
     }
 
-    /// `k` of the numbers below `n`, ascending, every such set equally likely; all of them where `k` is `n` or more.
+    /// Draws `k` different numbers below `n` and returns them in ascending order. Every such set is equally likely. If
+    /// `k` is `n` or more, it returns all numbers below `n`.
     ///
-    /// Takes memory for at most three times `k` numbers, whatever `n` is.
+    /// Uses memory for at most `3 k` numbers, whatever `n` is.
     pub fn choose(&mut self, n: u64, k: usize) -> Vec<u64> {
         let mut chosen = Vec::with_capacity(k);
         if k as u64 > n / 8 {
-            // Knuth's algorithm S; drawing again what was drawn before would take longer.
+            // Knuth's algorithm S: with so many numbers, drawing again after repeats would take longer.
             let mut wanted = (k as u64).min(n);
             for i in 0..n {
                 if wanted > 0 && (self.below((n - i) as usize) as u64) < wanted {
@@ -117,11 +118,11 @@ impl Stream {
     }
 }
 
-/// Sorts numbers below `n` that were drawn evenly, in time proportional to how many they are: each goes to about its
-/// place, and from there to the right one. Takes memory for at most twice as many.
+/// Sorts uniformly drawn numbers below `n` in linear time on average: first into buckets, then by insertion. Uses
+/// memory for at most twice as many numbers.
 fn sort_even(numbers: &mut [u64], n: u64) {
     let digits = |x: u64| u64::BITS - x.leading_zeros();
-    // A place for one to four numbers.
+    // Each bucket gets one to four numbers on average.
     let shift = digits(n.saturating_sub(1)).saturating_sub(digits((numbers.len() / 2).max(1) as u64));
     let place = |x: u64| (x >> shift) as usize;
     let mut ends = vec![0; place(n.saturating_sub(1)) + 2];

@@ -23,7 +23,7 @@ impl Density {
     /// Checks the number.
     ///
     /// # Errors
-    /// A share is not from 0 to 1, or epsilon is not a finite number, 0 or more.
+    /// A share is not from 0 to 1, or epsilon is negative or not finite.
     pub fn check(self) -> Result<()> {
         let (name, value, holds, rule) = match self {
             Self::Uniform(d) => ("uniform", d, (0.0..=1.0).contains(&d), "from 0 to 1"),
@@ -35,8 +35,8 @@ impl Density {
 
     /// How many entries each layer of `(inputs, outputs)` stores.
     ///
-    /// With [`Uniform`](Self::Uniform) and [`Erk`](Self::Erk) they sum to exactly the share of all weights, rounded:
-    /// what rounding leaves over goes to the layers that lost most by it, ties to the first.
+    /// With [`Uniform`](Self::Uniform) and [`Erk`](Self::Erk) they sum to exactly the share of all weights, rounded.
+    /// Entries that rounding leaves over go to the layers that lost most by it; the first layer wins a tie.
     ///
     /// # Errors
     /// As [`check`](Self::check).
@@ -71,7 +71,7 @@ impl Density {
     }
 }
 
-/// `wanted` rounded to whole numbers that sum to `total`.
+/// Rounds `wanted` to whole numbers that sum to `total`.
 fn whole(wanted: &[f64], layers: &[(usize, usize)], total: f64) -> Vec<u64> {
     let most = |l: usize| layers[l].0 as u64 * layers[l].1 as u64;
     let mut counts: Vec<u64> = (0..layers.len()).map(|l| (wanted[l].floor() as u64).min(most(l))).collect();
@@ -115,7 +115,7 @@ mod tests {
     fn erk_shares_follow_the_ends_and_full_layers_pass_on_what_they_cannot_take() {
         let counts = Density::Erk(0.1).counts(&LAYERS).unwrap();
         assert_eq!((counts[3], counts[2]), (100, 1000), "the small layers are full");
-        // What is left goes to the others as 1084 to 400.
+        // The rest goes to the other layers in the ratio 1084 to 400.
         let ratio = counts[0] as f64 / counts[1] as f64;
         assert!((ratio - 1084.0 / 400.0).abs() < 0.01, "{counts:?}");
     }

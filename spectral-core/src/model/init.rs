@@ -3,7 +3,7 @@
 use crate::base::{Error, Result, Stream};
 use serde::{Deserialize, Serialize};
 
-/// How a parameter starts out. Fans are the layer's inputs `i` and outputs `o`.
+/// Initial values of a parameter. The fans are the layer's inputs `i` and outputs `o`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Init {
@@ -39,7 +39,7 @@ pub enum Init {
     LecunUniform,
     /// Normal with deviation `sqrt(1 / i)`. LeCun et al. 1998.
     LecunNormal,
-    /// Normal, drawn again where it is more than two deviations off the mean.
+    /// Normal; values more than two deviations from the mean are drawn again.
     TruncatedNormal {
         /// Mean.
         mean: f64,
@@ -51,15 +51,15 @@ pub enum Init {
     Orthogonal,
     /// 1 on the diagonal of a matrix `[o, i]`, 0 elsewhere.
     Identity,
-    /// Normal with deviation `sqrt(3 / (i + o))`: what Sparana calls Xavier (row A8).
+    /// Normal with deviation `sqrt(3 / (i + o))`: Sparana's `Xavier`.
     Xavier,
-    /// Uniform in `±1 / sqrt(i)`: what PyTorch gives linear layers.
+    /// Uniform in `±1 / sqrt(i)`: PyTorch's default for linear layers.
     FanInUniform,
 }
 
 impl Init {
-    /// Normal with deviation `sqrt(3 / (inputs + outputs)) / density`: Xavier for a matrix of which a share of
-    /// `density` is there, stronger by as much as there is less of it (what Sparana calls `Xavier_2`, row A10).
+    /// Normal with deviation `sqrt(3 / (inputs + outputs)) / density`: Xavier divided by the share of weights that are
+    /// present (Sparana's `Xavier_2`).
     ///
     /// # Errors
     /// The density is not above 0 and at most 1, or there are no inputs and outputs.
@@ -128,14 +128,14 @@ fn normal(values: &mut [f64], deviation: f64, stream: &mut Stream) {
     values.fill_with(|| deviation * stream.normal());
 }
 
-/// Normal numbers, made orthonormal one row (or column, if there are fewer) after the other by Gram-Schmidt.
+/// Normal numbers, made orthonormal by Gram-Schmidt, row by row (or column by column, if there are fewer columns).
 fn orthogonal(values: &mut [f64], columns: usize, stream: &mut Stream) {
     let rows = values.len() / columns;
     let (few, long) = (rows.min(columns), rows.max(columns));
     let mut basis: Vec<Vec<f64>> = Vec::with_capacity(few);
     while basis.len() < few {
         let mut v: Vec<f64> = (0..long).map(|_| stream.normal()).collect();
-        // Twice: once leaves what rounding made of nearly parallel vectors.
+        // Twice, because one pass over nearly parallel vectors leaves rounding errors.
         for other in basis.iter().chain(&basis) {
             let dot: f64 = v.iter().zip(other).map(|(a, b)| a * b).sum();
             v.iter_mut().zip(other).for_each(|(a, b)| *a -= dot * b);
@@ -167,7 +167,7 @@ mod tests {
             (Init::Normal { mean: 0.0, deviation: 0.3 }, 0.3),
             (Init::LecunUniform, 0.1),
             (Init::LecunNormal, 0.1),
-            // What is left of the deviation within two of them.
+            // Cutting at two deviations multiplies the deviation by this factor.
             (Init::TruncatedNormal { mean: 0.0, deviation: 0.3 }, 0.3 * 0.879_625_661),
         ] {
             let mut v = vec![0.0; 20_000];
@@ -177,7 +177,7 @@ mod tests {
         }
     }
 
-    /// Sparana A10: Xavier over the density.
+    /// Xavier over the density.
     #[test]
     fn xavier_over_density_grows_as_the_density_falls() {
         let Init::Normal { mean, deviation } = Init::xavier_over_density(100, 300, 0.1).unwrap() else { panic!() };

@@ -1,4 +1,4 @@
-//! The trait of everything that computes in a network.
+//! The trait that all layers implement.
 
 use crate::backend::{Accum, Activation, Backend, GradSlot, Penalty};
 use crate::base::registry::Registered;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// A node's computation: hyper-parameters only, no values.
 ///
 /// Values live in the model's [`Params`]; a layer names them by slot, the position in what
-/// [`params`](Self::params) returned. So a layer is plain data, shared between models.
+/// [`params`](Self::params) returned. So a layer is plain data that models can share.
 pub trait Layer: std::fmt::Debug + Send + Sync + 'static {
     /// Registry name, stable across versions: `dense`, `my_crate.gate`.
     fn kind(&self) -> &'static str;
@@ -60,13 +60,13 @@ pub trait Layer: std::fmt::Debug + Send + Sync + 'static {
         Penalty::default()
     }
 
-    /// What it computes at inference, without values: what compaction, sparse storage, sessions and counting read. The
-    /// default is "only the layer knows": nothing around it can be removed.
+    /// What it computes at inference, without values. Compaction, sparse storage, sessions and counting read this. The
+    /// default is [`Word::Opaque`]: only the layer knows, and no unit next to it can be removed.
     fn op(&self) -> Op {
         Word::Opaque.into()
     }
 
-    /// The tensors that [`Operand::Derived`](crate::Operand::Derived) in its op stands for, computed from its parameters.
+    /// Computes the tensors that [`Operand::Derived`](crate::Operand::Derived) in its op refers to from its parameters.
     ///
     /// # Errors
     /// A kernel failed.
@@ -75,7 +75,7 @@ pub trait Layer: std::fmt::Debug + Send + Sync + 'static {
         Ok(Vec::new())
     }
 
-    /// A copy with one thing changed, if the layer can have that.
+    /// A copy with this change, if the layer supports it.
     fn with(&self, change: Change) -> Option<Arc<dyn Layer>> {
         let _ = change;
         None
@@ -86,25 +86,25 @@ pub trait Layer: std::fmt::Debug + Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Change {
-    /// So many output units. Every layer that makes units of its own should accept it.
+    /// Another number of output units. Every layer that makes its own units should accept it.
     Units(usize),
-    /// This share of its weights present when a network is built.
+    /// Another share of weights that are present when a network is built.
     Density(f64),
-    /// A bias parameter in the last slot, for layers that can have one and do not. Compaction needs it to keep the
+    /// A bias parameter in the last slot, for layers that can have one but do not. Compaction needs it to keep the
     /// constants of removed units.
     Bias,
-    /// Another element-wise activation, for layers that apply one to what is linear in their matrices and bias:
-    /// multiplying the rows of a unit in all of them by a factor multiplies what goes into the activation. With it a
-    /// factor behind the layer can be split off (gates) or folded in (compaction).
+    /// Another element-wise activation, for layers whose pre-activation is linear in their matrices and bias:
+    /// multiplying a unit's rows in all of them by a factor multiplies its pre-activation. This lets gates split off a
+    /// factor behind the layer, and compaction fold one in.
     Activation(Activation),
 }
 
-/// Whether dropout is active.
+/// Training or inference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Training: stochastic layers draw, tensors for backward are kept.
+    /// Random layers draw, and tensors for backward are kept.
     Train,
-    /// Inference: deterministic.
+    /// Deterministic.
     Infer,
 }
 
@@ -181,7 +181,7 @@ pub struct Forward<'a> {
     pub backend: &'a dyn Backend,
     /// Training or inference.
     pub mode: Mode,
-    /// Own parameters.
+    /// Parameters of this node.
     pub params: NodeParams<'a>,
     /// Inputs, `[features, batch]`.
     pub inputs: Inputs<'a>,
@@ -198,19 +198,19 @@ pub struct Forward<'a> {
 pub struct Vjp<'a> {
     /// Runs the kernels.
     pub backend: &'a dyn Backend,
-    /// As it was forward.
+    /// The mode of the forward pass.
     pub mode: Mode,
-    /// Own parameters.
+    /// Parameters of this node.
     pub params: NodeParams<'a>,
-    /// Inputs as they were forward.
+    /// Inputs of the forward pass.
     pub inputs: Inputs<'a>,
-    /// Output as forward left it.
+    /// Output of the forward pass.
     pub output: &'a Tensor,
-    /// What forward kept.
+    /// Tensors that forward kept.
     pub saved: &'a mut [Tensor],
     /// The same key as forward.
     pub key: u64,
-    /// Gradient of the loss with respect to the output; free to be overwritten.
+    /// Gradient of the loss with respect to the output. The layer may overwrite it.
     pub dy: &'a mut Tensor,
     /// Where gradients of inputs go.
     pub input_grads: InputGrads<'a>,
@@ -244,8 +244,8 @@ pub struct ParamGrads<'a> {
     pub(crate) all: &'a mut [Gradient],
 }
 
-/// The left factor of a gradient that a layer leaves as a product: a tensor of its node that holds it when the VJP
-/// returns.
+/// The left factor of a gradient that a layer leaves as a product: a tensor of its node that holds the factor when the
+/// VJP returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeftFactor {
     /// [`Vjp::dy`].
@@ -257,7 +257,7 @@ pub enum LeftFactor {
 impl ParamGrads<'_> {
     /// Says that the gradient of the weight `[out, in]` in `slot` is `left x^T`, with `x` the node's first input.
     ///
-    /// Call it before asking for the slot: where the optimiser computes the product itself, there is none.
+    /// Call it before asking for the slot: if the optimiser computes the product itself, there is no slot.
     pub fn leave_product(&mut self, slot: usize, left: LeftFactor) {
         let gradient = &mut self.all[self.ids[slot].index()];
         if gradient.may_be_left {
@@ -315,12 +315,12 @@ pub(crate) enum GradientState {
 }
 
 impl Gradient {
-    /// A buffer that wants to be written.
+    /// A buffer for a wanted gradient.
     pub fn wanted(tensor: Tensor) -> Self {
         Self { tensor: Some(tensor), ..Self::default() }
     }
 
-    /// Makes it one to which nothing has contributed yet.
+    /// Clears the state: nothing has contributed yet.
     pub(crate) fn forget(&mut self) {
         (self.state, self.pattern) = (GradientState::Absent, None);
     }
@@ -348,7 +348,7 @@ impl Gradient {
 pub struct Derive<'a> {
     /// Runs the kernels.
     pub backend: &'a dyn Backend,
-    /// Own parameters.
+    /// Parameters of this node.
     pub params: NodeParams<'a>,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A layer says what it is without values ([`Layer::op`](crate::model::Layer::op)): an [`Op`] names parameters by slot
 //! and copies nothing. Compaction, sparse storage, sessions and counting read only this, so a layer from a plug-in
-//! crate is compacted and converted like a built-in one. Each word has one file here with all that passes ask of it; a
-//! new word does not compile before every pass has an answer.
+//! crate is compacted and converted like a built-in one. Each word has one file here that answers all questions of
+//! passes. A new word does not compile until every pass has an answer.
 
 mod affine;
 mod constant;
@@ -33,8 +33,8 @@ use crate::tensor::Shape;
 pub struct Op {
     /// The function at inference.
     pub word: Word,
-    /// Whether training computes the same function. A layer that draws at random or normalises by its batch says no:
-    /// replacing it by what it computes at inference would lose that.
+    /// Whether training computes the same function. False for a layer that draws at random or normalises by its batch:
+    /// replacing it by its inference function would change training.
     pub trains_alike: bool,
 }
 
@@ -53,7 +53,7 @@ pub enum Word {
     Pool(Pool),
     /// `y = x` above 0, else `slope * x`, unit by unit.
     Prelu(Prelu),
-    /// `y = act(x)`. [`Activation::Identity`] is "nothing at inference", as dropout.
+    /// `y = act(x)`. [`Activation::Identity`] does nothing at inference, as dropout.
     Map(Activation),
     /// The sum of the inputs.
     Add,
@@ -69,7 +69,7 @@ pub enum Word {
     Select {
         /// The first unit.
         from: usize,
-        /// The first unit behind it that is left out.
+        /// One past the last unit.
         to: usize,
     },
     /// The same values in the same order as a sample of another shape.
@@ -79,14 +79,14 @@ pub enum Word {
 }
 
 impl From<Word> for Op {
-    /// A layer that trains as it runs.
+    /// For a layer that computes the same function in training.
     fn from(word: Word) -> Self {
         Self { word, trains_alike: true }
     }
 }
 
 impl Op {
-    /// The same function at inference, but another one in training.
+    /// For a layer that computes another function in training.
     pub fn at_inference(word: Word) -> Self {
         Self { word, trains_alike: false }
     }
@@ -100,13 +100,13 @@ impl Op {
 /// How the output units of a layer relate to its input units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Units {
-    /// The layer makes units of its own, out of all units of its input; its parameters' axes say how to cut it.
+    /// The layer makes its own units from all units of its input. The axes of its parameters say how to cut it.
     Own,
     /// Output unit `i` belongs to unit `i` of every input.
     Same,
     /// The units of the inputs, one input after the other.
     Concat,
-    /// The values of the units of the one input, all those of a unit one after the other: `n` outputs for each.
+    /// The values of the only input, unit after unit: `n` outputs for each unit.
     Flatten,
     /// Unknown, or every output depends on every input: no unit before or after the layer may be removed.
     Fixed,
@@ -128,7 +128,7 @@ impl Word {
         }
     }
 
-    /// Why no unit in front of it can be removed, if none can: for people.
+    /// Why no unit in front of it can be removed, in words for people; `None` if units can be removed.
     pub fn keeps_units(&self) -> Option<&'static str> {
         if self.units() != Units::Fixed {
             return None;
@@ -152,7 +152,7 @@ impl Word {
         })
     }
 
-    /// The activation behind a product with weights or factors.
+    /// The activation after a product with weights or factors.
     pub fn activation(&self) -> Option<Activation> {
         match self {
             Self::Affine(affine) => Some(affine.activation),
@@ -173,7 +173,7 @@ impl Word {
         }
     }
 
-    /// The weights that each output unit takes its inputs by, and the constant it adds.
+    /// The weights that multiply the inputs of each output unit, and the constants that are added.
     pub fn weights(&self) -> Option<(Operand, Option<Operand>)> {
         match self {
             Self::Affine(affine) => Some((affine.weight, affine.bias)),
@@ -194,8 +194,7 @@ impl Word {
         }
     }
 
-    /// Multiplications and additions for one sample. Weights that are zero do not count; activations and copies
-    /// neither.
+    /// Multiplications and additions for one sample. Zero weights, activations and copies do not count.
     ///
     /// # Errors
     /// The device failed.

@@ -15,7 +15,7 @@ use crate::tensor::{Mask, Pattern, Shape, Tensor};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, OnceLock};
 
-/// Which entries of a parameter training may move. The others are frozen, not zero.
+/// Which entries of a parameter train. The others are frozen: they keep their values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trainable {
@@ -45,7 +45,7 @@ pub struct Param {
     pub trainable: Trainable,
     pruned: Option<Mask>,
     value: Tensor,
-    /// Whether every value is 0, once somebody asked; forgotten whenever a value may change.
+    /// Whether every value is 0, if known. Cleared whenever a value may change.
     zero: OnceLock<bool>,
     constraint: Constraint,
     averaged: Option<f64>,
@@ -71,12 +71,12 @@ impl Param {
         }
     }
 
-    /// What the values satisfy after every step; the layer decides.
+    /// The constraint that the values satisfy after every step. The layer decides it.
     pub fn constraint(&self) -> Constraint {
         self.constraint
     }
 
-    /// For a running average, the share of the old value that a step keeps; the layer decides.
+    /// For a running average: the share of the old value that a step keeps. The layer decides it.
     pub fn averaged(&self) -> Option<f64> {
         self.averaged
     }
@@ -91,7 +91,7 @@ impl Param {
         &self.value
     }
 
-    /// Whether every value is 0. Fetches the values from the device at most once between two changes of them.
+    /// Whether every value is 0. Downloads the values at most once between two changes of them.
     ///
     /// # Errors
     /// The device failed.
@@ -107,13 +107,13 @@ impl Param {
         Ok(*self.zero.get_or_init(|| zero))
     }
 
-    /// The values, to be changed.
+    /// The values, for changing them.
     fn value_mut(&mut self) -> &mut Tensor {
         self.zero.take();
         &mut self.value
     }
 
-    /// The entries that are zero for good, if any.
+    /// The pruned entries, which stay zero, if there are any.
     pub fn pruned(&self) -> Option<&Mask> {
         self.pruned.as_ref()
     }
@@ -137,11 +137,11 @@ impl Param {
         self.pattern.as_ref().map_or(self.value.shape(), |p| Shape::matrix(p.rows(), p.columns()))
     }
 
-    /// Sets the entries that are zero for good, and zeroes them. For parameters that are about to enter an arena; there,
-    /// use [`Params::set_pruned`].
+    /// Sets the pruned entries and zeroes them. For parameters that are not in an arena yet; otherwise use
+    /// [`Params::set_pruned`].
     ///
     /// # Errors
-    /// The mask is over another number of entries, or the device failed.
+    /// The mask has another number of entries, or the device failed.
     pub fn prune(&mut self, backend: &dyn Backend, mask: Option<Mask>) -> Result<()> {
         if let Some(mask) = &mask {
             backend.zero_where(mask, self.value_mut())?;
@@ -230,15 +230,15 @@ impl Params {
         self.iter().find(|(_, p)| p.name == name).map(|(id, _)| id)
     }
 
-    /// Rises whenever a set of pruned entries changes; optimisers clear their state then.
+    /// A number that rises whenever pruned entries change. Optimisers clear their state then.
     pub fn mask_version(&self) -> u64 {
         self.mask_version
     }
 
-    /// Changes the values of one parameter; pruned entries are zero again afterwards, whatever was written.
+    /// Changes the values of one parameter. Pruned entries are zero again afterwards, whatever was written.
     ///
     /// # Errors
-    /// `change` failed or the device did.
+    /// `change` or the device failed.
     pub fn edit<T>(
         &mut self,
         backend: &dyn Backend,
@@ -253,14 +253,14 @@ impl Params {
         result
     }
 
-    /// Hands one parameter to an optimiser step that itself honours `pruned`; see [`Update`](crate::backend::Update).
+    /// Runs an optimiser step on one parameter, then applies its [`Constraint`]; see
+    /// [`Update`](crate::backend::Update).
     ///
-    /// The parameter's [`Constraint`] is applied afterwards.
-    ///
-    /// With [`Masking::Fused`] the step promises to zero pruned entries; otherwise it is done here.
+    /// With [`Masking::Fused`], `change` must zero the pruned entries itself. With [`Masking::Apply`], this method
+    /// does.
     ///
     /// # Errors
-    /// `change` failed or the device did.
+    /// `change` or the device failed.
     pub fn step(
         &mut self,
         backend: &dyn Backend,
@@ -296,8 +296,8 @@ impl Params {
         result
     }
 
-    /// Moves a running average towards what was seen in a batch: `value = keep * value + (1 - keep) * seen`. Pruned
-    /// entries stay zero, frozen ones as they are.
+    /// Moves a running average towards the values seen in a batch: `value = keep * value + (1 - keep) * seen`. Pruned
+    /// entries stay zero, and frozen entries do not change.
     ///
     /// # Errors
     /// The shapes differ, or the device failed.
@@ -324,23 +324,23 @@ impl Params {
         backend.update(&update, &mut param.value, seen, &mut [])
     }
 
-    /// Takes over what only the layer decides.
+    /// Copies the settings that only the layer decides.
     pub(crate) fn follow(&mut self, id: ParamId, spec: &ParamSpec) {
         let param = &mut self.entries[id.index()];
         (param.constraint, param.averaged, param.stored) = (spec.constraint, spec.averaged, spec.stored);
     }
 
-    /// Replaces the set of pruned entries, and zeroes them.
+    /// Replaces the set of pruned entries and zeroes them.
     ///
     /// # Errors
-    /// The mask is over another number of entries, or the device failed.
+    /// The mask has another number of entries, or the device failed.
     pub fn set_pruned(&mut self, backend: &dyn Backend, id: ParamId, mask: Option<Mask>) -> Result<()> {
         self.entries[id.index()].prune(backend, mask)?;
         self.mask_version += 1;
         Ok(())
     }
 
-    /// Prunes more entries, and zeroes them.
+    /// Prunes more entries and zeroes them.
     ///
     /// # Errors
     /// As [`set_pruned`](Self::set_pruned).
@@ -359,7 +359,7 @@ impl Params {
     /// Chooses which entries may train.
     ///
     /// # Errors
-    /// The mask is over another number of entries.
+    /// The mask has another number of entries.
     pub fn set_trainable(&mut self, id: ParamId, trainable: Trainable) -> Result<()> {
         let param = &mut self.entries[id.index()];
         if let Trainable::Only(mask) = &trainable

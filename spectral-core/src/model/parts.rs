@@ -1,4 +1,4 @@
-//! Models made of parts of another one, and values brought from elsewhere.
+//! Models made from parts of another model, and loading of values.
 
 use super::{check_param, draw, stream_index};
 use crate::base::{Error, Result, Seed};
@@ -7,10 +7,9 @@ use ndarray::ArrayViewD;
 use std::sync::Arc;
 
 impl Model {
-    /// The first `count` nodes as a model of their own, whose output is that of the last of them: what a network
-    /// computes halfway (Sparana A3).
+    /// A model of the first `count` nodes. Its output is that of the last of them.
     ///
-    /// Values, masks and frozen entries are copied, history and plan are not.
+    /// Values, masks and frozen entries are copied; history and plan are not.
     ///
     /// # Errors
     /// `count` is 0 or more than there are nodes, or the device failed.
@@ -25,15 +24,15 @@ impl Model {
         first.finish(Meta { history: Vec::new(), plan: None, ..self.meta.clone() })
     }
 
-    /// The same network for a task with `outputs` outputs: every layer keeps its values, masks and frozen entries
-    /// but the last one with units of its own, which is drawn anew from `seed` (Sparana G6).
+    /// The same network for a task with `outputs` outputs. The last layer that makes its own units is drawn again from
+    /// `seed`. Every other layer keeps its values, masks and frozen entries.
     ///
-    /// The parameters of the last layer start as its settings say, without masks. The history says that and from
-    /// which model it was made; the data set and the plan of the old task are forgotten.
+    /// The new parameters start as the layer's settings say, without masks. The history records the change and the
+    /// model it started from. The data set and the plan of the old task are dropped.
     ///
     /// # Errors
-    /// The network has no layer with units of its own, that layer cannot have another number of units, what follows
-    /// it is more than functions of its outputs (softmax), or the device failed.
+    /// No layer makes its own units, that layer cannot have another number of units, a layer after it does more than
+    /// map each sample to one of the same shape (as softmax does), or the device failed.
     pub fn with_outputs(&self, outputs: usize, seed: Seed) -> Result<Self> {
         let graph = self.graph();
         let last = graph.nodes().iter().rposition(|n| n.units() == Units::Own);
@@ -73,14 +72,14 @@ impl Model {
         rewrite.finish(meta)
     }
 
-    /// Replaces the layer of node `index`, and its parameters one for one, by others with outputs of the same shape.
+    /// Replaces the layer of node `index` and its parameters, one for one. The shape of the outputs must stay the same.
     ///
     /// The ids of the parameters stay, and so does the state that an optimiser keeps for them, see
     /// `spectral_train::OptimizerState`.
     ///
     /// # Errors
-    /// The outputs have another shape, the parameters are not those that the layer asks for, or another node has one
-    /// of the old ones too. Nothing has changed then.
+    /// The outputs have another shape, the parameters are not those that the layer asks for, or another node shares one
+    /// of the old parameters. Nothing has changed then.
     pub fn replace_layer(&mut self, index: usize, layer: Arc<dyn Layer>, params: Vec<Param>) -> Result<()> {
         let nodes = self.graph.nodes();
         let node = &nodes[index];
@@ -110,12 +109,12 @@ impl Model {
         Ok(())
     }
 
-    /// Replaces the values of all parameters by `values`, one array a parameter in their order: weights
-    /// `[out, in]`, biases `[out]`; of a sparse matrix the stored entries (Sparana A7, A9). Pruned entries stay 0.
+    /// Replaces the values of all parameters by `values`: one array for each parameter, in their order. Weights are
+    /// `[out, in]` and biases `[out]`; a sparse matrix takes its stored entries. Pruned entries stay 0.
     ///
     /// # Errors
-    /// The number of arrays, a shape or a value (NaN, infinite) does not fit; nothing has changed then. Or the
-    /// device failed.
+    /// The number of arrays, a shape or a value (NaN, infinite) does not fit; nothing has changed then. Or the device
+    /// failed.
     pub fn load_values(&mut self, values: &[ArrayViewD<'_, f64>]) -> Result<()> {
         let (params, backend) = self.params_mut();
         let bad = |problem: String| Err(Error::Data(format!("values to load: {problem}")));

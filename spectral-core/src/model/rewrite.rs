@@ -1,16 +1,16 @@
-//! Making one model out of another: the only place where graphs are rewritten.
+//! Making one model from another: the only place that rewrites graphs.
 
 use super::{Graph, Layer, Meta, Model, Node, Param, ParamId, Params, Source};
 use crate::base::{Error, Result};
 use crate::tensor::Shape;
 use std::sync::Arc;
 
-/// A model in the making, from the nodes of another one in execution order.
+/// A new model, built from the nodes of another one in execution order.
 ///
-/// Go through the old nodes in order; for each one [`copy`](Self::copy) it, put another node in its place
-/// ([`replace`](Self::replace)) or leave it out ([`bypass`](Self::bypass)), and [`insert`](Self::insert) new nodes where
-/// they belong. Inputs of copied nodes follow to wherever the old ones went. A parameter that several nodes share is
-/// copied once, and they go on sharing it.
+/// Go through the old nodes in order. For each one, [`copy`](Self::copy) it, [`replace`](Self::replace) it by another
+/// node, or leave it out ([`bypass`](Self::bypass)), and [`insert`](Self::insert) new nodes where they belong. Inputs
+/// of copied nodes follow their sources to the new places. A parameter that several nodes share is copied once and
+/// stays shared.
 #[derive(Debug)]
 pub struct Rewrite<'m> {
     from: &'m Model,
@@ -40,7 +40,7 @@ impl<'m> Rewrite<'m> {
     /// Where the output of an old node, or the input, is now.
     ///
     /// # Errors
-    /// The node has not been dealt with.
+    /// The node has not been processed yet.
     pub fn place(&self, old: Source) -> Result<Source> {
         match old {
             Source::Input => Ok(Source::Input),
@@ -54,7 +54,7 @@ impl<'m> Rewrite<'m> {
     /// Copies node `index` with its parameters.
     ///
     /// # Errors
-    /// An input has not been dealt with, or the device failed.
+    /// An input has not been processed yet, or the device failed.
     pub fn copy(&mut self, index: usize) -> Result<usize> {
         let layer = self.from.graph().nodes()[index].layer.clone();
         self.copy_with(index, layer)
@@ -70,11 +70,10 @@ impl<'m> Rewrite<'m> {
         self.replace(index, layer, ids)
     }
 
-    /// Puts a layer with these parameters, which are ids of the new model, in the place of node `index`, under its name
-    /// and over its inputs.
+    /// Replaces node `index` by a layer with these parameters, which are ids of the new model. Name and inputs stay.
     ///
     /// # Errors
-    /// An input has not been dealt with, or the layer does not accept its inputs.
+    /// An input has not been processed yet, or the layer does not accept its inputs.
     pub fn replace(&mut self, index: usize, layer: Arc<dyn Layer>, params: Vec<ParamId>) -> Result<usize> {
         let node = &self.from.graph().nodes()[index];
         let inputs = node.inputs.iter().map(|&s| self.place(s)).collect::<Result<_>>()?;
@@ -91,15 +90,15 @@ impl<'m> Rewrite<'m> {
         self.graph.add(node)
     }
 
-    /// Whoever takes in old node `index` takes in `instead` from now on.
+    /// Nodes that take the output of old node `index` take `instead` from now on.
     pub fn redirect(&mut self, index: usize, instead: Source) {
         self.places[index] = Some(instead);
     }
 
-    /// Leaves node `index` out: whoever takes it in takes its first input instead.
+    /// Leaves node `index` out: nodes that take its output take its first input instead.
     ///
     /// # Errors
-    /// The input has not been dealt with.
+    /// The input has not been processed yet.
     pub fn bypass(&mut self, index: usize) -> Result<()> {
         let first = self.from.graph().nodes()[index].inputs.first().copied().unwrap_or(Source::Input);
         self.places[index] = Some(self.place(first)?);
@@ -123,14 +122,14 @@ impl<'m> Rewrite<'m> {
         self.copies[old.index()]
     }
 
-    /// Adds a parameter that stands for an old one from now on.
+    /// Adds a parameter that takes the place of an old one from now on.
     pub fn stand_in(&mut self, old: ParamId, param: Param) -> ParamId {
         let id = self.params.push(param);
         self.copies[old.index()] = Some(id);
         id
     }
 
-    /// The parameters so far, for adding and changing.
+    /// The parameters so far, to add to and to change.
     pub fn params_mut(&mut self) -> &mut Params {
         &mut self.params
     }
@@ -143,7 +142,7 @@ impl<'m> Rewrite<'m> {
     /// Shapes of the inputs that node `index` has in the new model.
     ///
     /// # Errors
-    /// An input has not been dealt with.
+    /// An input has not been processed yet.
     pub fn input_shapes(&self, index: usize) -> Result<Vec<Shape>> {
         let inputs = self.from.graph().nodes()[index].inputs.iter();
         inputs.map(|&s| Ok(self.graph.shape(self.place(s)?))).collect()
@@ -156,7 +155,7 @@ impl<'m> Rewrite<'m> {
         names.find(|n| !taken(n)).unwrap_or_default()
     }
 
-    /// The model.
+    /// Completes the model.
     ///
     /// # Errors
     /// As [`Model::from_parts`].

@@ -7,12 +7,12 @@ use crate::run::{Gradients, Workspace};
 use crate::samples::Samples;
 use crate::tensor::{Shape, Tensor};
 
-/// Runs a model over batches of samples: brings them to the device, runs the network, and has their targets ready for
-/// the loss. Its buffers are allocated once.
+/// Runs a model over batches of samples: loads them onto the device, runs the network, and keeps their targets ready
+/// for the loss. Its buffers are allocated once.
 ///
 /// ```
 /// # use spectral_core::{Batches, Gradients, Mode, Model, Result, Samples};
-/// /// What the network puts out for all of `data`, summed over the outputs.
+/// /// The sum of all outputs of the network for all of `data`.
 /// fn sum(model: &Model, data: &Samples) -> Result<f64> {
 ///     let mut sum = 0.0;
 ///     Batches::new(model, 256, Gradients::None)?.each(model, data, Mode::Infer, |batches, _rows| {
@@ -27,7 +27,7 @@ pub struct Batches {
     /// Activations and gradients of the last batch that was run.
     pub workspace: Workspace,
     targets: Option<Tensor>,
-    /// Host copies of input and targets, where the device cannot be written to directly.
+    /// Host copies of input and targets, if the device cannot be written to directly.
     staged: Option<(Tensor, Option<Tensor>)>,
 }
 
@@ -40,7 +40,7 @@ impl Batches {
         Self::build(model, capacity, gradients, None)
     }
 
-    /// As [`new`](Self::new), with room for targets of as many values as the model has outputs.
+    /// As [`new`](Self::new), with room for targets: one value for each output of the model.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -60,7 +60,7 @@ impl Batches {
         Ok(Self { workspace, targets, staged })
     }
 
-    /// Loads the samples of `data` at `rows` and runs the network on them. `key` is what random layers draw from.
+    /// Loads the samples of `data` at `rows` and runs the network on them. Random layers draw from `key`.
     ///
     /// # Errors
     /// The samples do not fit the model, there are none or more than the capacity, or the device failed.
@@ -127,7 +127,7 @@ impl Batches {
         }
     }
 
-    /// Runs all of `data` in its order, in batches as large as fit, and calls `each` after each with its rows.
+    /// Runs all of `data` in order, in batches as large as fit, and calls `each` after every batch with its rows.
     ///
     /// # Errors
     /// As [`forward`](Self::forward), or `each` failed.
@@ -150,7 +150,7 @@ impl Batches {
     }
 }
 
-/// Makes room for another number of samples.
+/// Resizes the targets to another number of samples.
 fn resize(targets: &mut Tensor, batch: usize) -> Result<()> {
     let shape = targets.shape();
     match shape.columns() == batch {

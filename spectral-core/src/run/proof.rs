@@ -8,7 +8,7 @@ use crate::tensor::boundary;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-/// Random inputs every proof adds to the data.
+/// Number of random inputs that every proof adds to the data.
 pub const RANDOM_INPUTS: usize = 1000;
 
 /// The tolerance for f32 models.
@@ -17,7 +17,7 @@ pub const TOLERANCE_F32: f64 = 1e-5;
 /// The tolerance for f64 models.
 pub const TOLERANCE_F64: f64 = 1e-12;
 
-/// What comparing two models gave.
+/// The result of comparing two models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Proof {
     /// Name of the first model.
@@ -26,18 +26,18 @@ pub struct Proof {
     pub b: String,
     /// Inputs compared.
     pub inputs: usize,
-    /// Largest `|a - b|` over all outputs; infinite where one of them is not finite.
+    /// Largest `|a - b|` over all outputs; infinite if one of them is not finite.
     pub max_abs_diff: f64,
-    /// Largest over samples of `max |a - b| / size`; the size of a sample is `max |a|`, but at least the mean of
-    /// `max |a|` over all samples and 1e-6.
+    /// Largest `max |a - b| / size` over all samples. The size of a sample is `max |a|`, but at least the mean of
+    /// `max |a|` over all samples, and at least 1e-6.
     pub max_rel_diff: f64,
-    /// Samples with another label, among those whose top two outputs are further apart than the tolerance.
+    /// Samples whose labels differ, among those whose top two outputs are further apart than `tolerance * size`.
     pub labels_differ: usize,
     /// The largest `max_rel_diff` that counts as equal.
     pub tolerance: f64,
     /// Whether the models are equal: within the tolerance, no label different.
     pub equal: bool,
-    /// The input with the largest `max_rel_diff` (data first, then random inputs).
+    /// Index of the input with the largest `max_rel_diff` (data first, then random inputs).
     pub worst_input: usize,
 }
 
@@ -53,7 +53,7 @@ pub struct Named<'a> {
 /// Compares `a` with each of `others` on every sample of `data` and on [`RANDOM_INPUTS`] seeded random inputs,
 /// uniform over the range each feature has in the data (`-1..1` without data).
 ///
-/// Each model runs as its own plan says, so the proof covers the kernels that inference uses.
+/// Each model runs with its own plan, so the proof covers the kernels that inference uses.
 ///
 /// # Errors
 /// The models have different inputs, outputs or element types, the data does not fit, the tolerance is not between
@@ -133,15 +133,15 @@ fn compare<E: Element>(a_name: &str, b_name: &str, a: &Array2<E>, b: &Array2<E>,
         worst_input: 0,
     };
     let largest = |row: ndarray::ArrayView1<'_, E>| row.iter().fold(0.0, |m: f64, v| m.max(v.wide().abs()));
-    // Rounding is relative to the terms of a sum. Where they cancel, an output is small and its rounding is not: what
-    // outputs usually are is the scale then.
+    // Rounding errors scale with the terms of a sum. Where terms cancel, the output is small and its rounding error is
+    // not. So the mean size of the outputs is the smallest scale.
     let sizes: Vec<f64> = a.rows().into_iter().map(largest).filter(|size| size.is_finite()).collect();
     let usual = (sizes.iter().sum::<f64>() / sizes.len().max(1) as f64).max(1e-6);
     for (i, (a, b)) in a.rows().into_iter().zip(b.rows()).enumerate() {
         let size = largest(a).max(usual);
         let a: Vec<f64> = a.iter().map(|v| v.wide()).collect();
         let b: Vec<f64> = b.iter().map(|v| v.wide()).collect();
-        // Comparisons with NaN are false: what is not finite counts as infinitely far from everything.
+        // Comparisons with NaN are false, so values that are not finite count as infinitely far from everything.
         let (diff, relative) = match a.iter().chain(&b).all(|v| v.is_finite()) {
             true => {
                 let diff = a.iter().zip(&b).fold(0.0, |m: f64, (a, b)| m.max((a - b).abs()));

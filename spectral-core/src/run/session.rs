@@ -1,4 +1,4 @@
-//! Inference: a model compiled for running, with the kernel of each layer chosen.
+//! Inference: a model compiled to run, with a kernel chosen for each layer.
 
 use crate::backend::{
     Accum, Activation, BackendHandle, Diagonal, Kernel, Linear, Packed, PackedLinear, RowCopy, SparseLinear,
@@ -10,14 +10,14 @@ use crate::tensor::{Pattern, Shape, Tensor, boundary};
 use ndarray::{ArrayView2, ArrayViewMut2};
 use std::sync::Arc;
 
-/// Samples that run at a time when a caller hands over more.
+/// Most samples that run at a time; more are cut into batches.
 const CAPACITY: usize = 256;
 
-/// Fewer run at a time where their values behind all layers would be more than this.
+/// Fewer samples run at a time if their values after all layers would be more than this.
 const VALUES: usize = 1 << 25;
 
-/// A model ready to run: spectral weights materialised once, dropout gone, and for every weighted layer and
-/// batch class the kernel that the plan says.
+/// A model ready to run. Spectral weights are materialised once, dropout does nothing, and each weighted layer runs the
+/// kernel that the plan names for the batch class.
 ///
 /// Determinism: bitwise, for any number of threads, under the same plan.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ enum Step {
     Layer(Vec<Tensor>),
 }
 
-/// A tensor that runs need: a parameter of the model, or one that the session made.
+/// A tensor that runs need: a parameter of the model, or a tensor that the session made.
 #[derive(Debug)]
 enum Held {
     Param(ParamId),
@@ -82,7 +82,7 @@ impl Held {
 struct Weights {
     dense: Option<Held>,
     sparse: Option<(Arc<Pattern>, Held)>,
-    /// `sparse` as the backend has laid it out for `small`.
+    /// `sparse` in the layout that the backend chose for `small`.
     packed: Option<Box<dyn Packed>>,
     bias: Option<Held>,
     activation: Activation,
@@ -91,7 +91,7 @@ struct Weights {
 }
 
 impl<'m> Session<'m> {
-    /// Compiles `model`; the plan decides the kernels, layers it does not name run as they are stored.
+    /// Compiles `model`. The plan chooses the kernels; layers that it does not name run as they are stored.
     ///
     /// # Errors
     /// The device is out of memory or failed.
@@ -126,7 +126,8 @@ impl<'m> Session<'m> {
                 Word::Add => Step::Add,
                 Word::Multiply if node.inputs.len() == 2 => Step::Multiply,
                 Word::Concat => Step::Concat,
-                // These need buffers (a product of more than two does) or have kernels of their own: the layer knows.
+                // The layer itself runs these: they need buffers (a product of more than two inputs does) or have their
+                // own kernels.
                 Word::Multiply
                 | Word::Convolution(_)
                 | Word::Normalise(_)
@@ -154,14 +155,14 @@ impl<'m> Session<'m> {
     /// Runs the network on `[batch, features]` and returns `[batch, outputs]`.
     ///
     /// # Errors
-    /// The width of `x` is not that of the network, or the model is of another element type.
+    /// The width of `x` is not that of the network, or the model has another element type.
     pub fn run<E: Element>(&mut self, x: ArrayView2<'_, E>) -> Result<ndarray::Array2<E>> {
         let mut y = boundary::table("outputs", x.nrows(), self.model.graph().output().len())?;
         self.run_into(x, y.view_mut())?;
         Ok(y)
     }
 
-    /// As [`run`](Self::run), into memory the caller brings.
+    /// As [`run`](Self::run), into memory that the caller provides.
     ///
     /// # Errors
     /// As [`run`](Self::run), or `y` is not `[batch, outputs]`.
@@ -185,7 +186,7 @@ impl<'m> Session<'m> {
         Ok(())
     }
 
-    /// Puts a batch into the input tensor and fits all buffers to it.
+    /// Loads a batch into the input tensor and resizes all buffers to it.
     fn load<E: Element>(&mut self, x: ArrayView2<'_, E>) -> Result<()> {
         let batch = x.nrows();
         self.input.reshape(self.model.graph().input().with_batch(batch)?)?;

@@ -9,7 +9,7 @@ use crate::model::layer::{
 use crate::model::{Model, ParamId, Source};
 use crate::tensor::Tensor;
 
-/// Everything a forward and backward pass over batches of up to `capacity` samples writes to.
+/// All buffers that forward and backward passes over batches of up to `capacity` samples write to.
 ///
 /// Allocated once; a steady-state training step allocates nothing.
 #[derive(Debug)]
@@ -26,14 +26,14 @@ pub struct Workspace {
     param_grads: Vec<Gradient>,
 }
 
-/// What gradients a [`Workspace`] has room for.
+/// Which gradients a [`Workspace`] has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gradients {
     /// None: inference.
     None,
     /// Those of trainable parameters.
     Parameters,
-    /// Those of trainable parameters; products that a layer can leave to the optimiser are not computed, see
+    /// Those of trainable parameters. Products that a layer can leave to the optimiser are not computed, see
     /// [`ParamGradient::Product`].
     Products,
     /// Those of trainable parameters and of the network's input.
@@ -43,9 +43,9 @@ pub enum Gradients {
 /// The gradient of a parameter.
 #[derive(Debug, Clone, Copy)]
 pub enum ParamGradient<'a> {
-    /// Written down.
+    /// The computed gradient.
     Written(&'a Tensor),
-    /// A product that nobody has computed.
+    /// A product that is not computed yet.
     Product(OuterProduct<'a>),
 }
 
@@ -98,7 +98,7 @@ impl Workspace {
         for (id, param) in model.params().iter() {
             let wanted = gradients != Gradients::None && param.is_trainable();
             let gradient = if wanted { Gradient::wanted(zeros(param.value().shape())?) } else { Gradient::default() };
-            // A sum over several nodes is no product.
+            // A parameter that several nodes use has a sum as its gradient, not a product.
             let may_be_left = wanted && gradients == Gradients::Products && users.of(id).len() == 1;
             this.param_grads.push(Gradient { may_be_left, ..gradient });
         }
@@ -156,7 +156,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Runs every node on the input. `key` is what random layers draw from in this step.
+    /// Runs every node on the input. Random layers draw from `key` in this step.
     ///
     /// # Errors
     /// A kernel failed.
@@ -177,7 +177,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Propagates gradients from node `from`, whose own gradient must have been written, to all that want one.
+    /// Propagates gradients backward from node `from`, whose own gradient must have been written.
     ///
     /// # Errors
     /// A kernel failed.
@@ -185,11 +185,10 @@ impl Workspace {
         (0..=from).rev().try_for_each(|node| self.backward_node(model, node))
     }
 
-    /// The part of [`backward`](Self::backward) that belongs to one node; nodes after it must have had theirs.
+    /// The part of [`backward`](Self::backward) for one node. All nodes after it must have had theirs.
     ///
-    /// For who wants to see gradients on the way: before this call [`node_grad`](Self::node_grad) is the gradient with
-    /// respect to the node's output, but for the layer's own penalty on it; after it the layer may have overwritten
-    /// that.
+    /// To inspect gradients during backward: before this call, [`node_grad`](Self::node_grad) is the gradient with
+    /// respect to the node's output, without the layer's own penalty on it. The call may overwrite it.
     ///
     /// # Errors
     /// A kernel failed.
@@ -215,7 +214,7 @@ impl Workspace {
         })
     }
 
-    /// The layers' penalties on their outputs for the current batch, a mean over its samples.
+    /// The sum of the layers' penalties on their outputs for the current batch, as a mean over its samples.
     ///
     /// # Errors
     /// The device failed.
@@ -249,7 +248,7 @@ impl Workspace {
         self.outputs.last().ok_or_else(|| Error::Graph { node: "network".into(), problem: "has no layers".into() })
     }
 
-    /// A node's output and where the loss's gradient with respect to it goes (`None` if nothing before it trains).
+    /// A node's output, and the slot for the gradient of the loss with respect to it (`None` if that is not wanted).
     pub fn output_and_slot(&mut self, node: usize) -> (&Tensor, Option<GradSlot<'_>>) {
         (&self.outputs[node], self.node_grads[node].slot())
     }
@@ -271,7 +270,7 @@ impl Workspace {
         Some(ParamGradient::Product(OuterProduct { left, right, pattern }))
     }
 
-    /// Writes the gradient of one parameter down, if it is a product; it is [`param_grad`](Self::param_grad) then.
+    /// Computes the gradient of one parameter, if it is a product. Then [`param_grad`](Self::param_grad) returns it.
     ///
     /// # Errors
     /// A kernel failed.
@@ -295,7 +294,7 @@ impl Workspace {
         self.param_grads[id.index()].value()
     }
 
-    /// As [`param_grad`](Self::param_grad), to be changed before an optimiser reads it.
+    /// As [`param_grad`](Self::param_grad), to change it before an optimiser reads it.
     pub fn param_grad_mut(&mut self, id: ParamId) -> Option<&mut Tensor> {
         let gradient = &mut self.param_grads[id.index()];
         gradient.tensor.as_mut().filter(|_| gradient.state == GradientState::Written)

@@ -1,11 +1,11 @@
-//! Sets by class: keeping, removing and renaming classes, putting sets together and dealing them out.
+//! Operations on sets: keep, remove and rename classes, join sets, and distribute a set.
 
 use super::{Samples, Targets};
 use crate::base::{Error, Result, Seed};
 use ndarray::Axis;
 
 impl Samples {
-    /// Number of classes, where the targets are classes.
+    /// Number of classes, if the targets are classes.
     pub fn classes(&self) -> Option<usize> {
         match &self.targets {
             Targets::Classes { classes, .. } => Some(*classes),
@@ -13,7 +13,7 @@ impl Samples {
         }
     }
 
-    /// The samples of the classes in `keep`, in their order, with labels and number of classes as they were.
+    /// The samples of the classes in `keep`, in their old order. Labels and number of classes stay as they were.
     ///
     /// # Errors
     /// The targets are values, a class does not exist, or no sample is of these classes.
@@ -22,7 +22,7 @@ impl Samples {
         self.rows_where(|row| keep.contains(&labels[row]), || format!("no sample is of the classes {keep:?}"))
     }
 
-    /// The samples of all classes but those in `remove`, with labels and number of classes as they were.
+    /// The samples of all classes except those in `remove`. Labels and number of classes stay as they were.
     ///
     /// # Errors
     /// The targets are values, a class does not exist, or no sample is left.
@@ -32,11 +32,11 @@ impl Samples {
         self.rows_where(|row| !remove.contains(&labels[row]), none)
     }
 
-    /// Takes classes out together with their outputs (Sparana I2).
+    /// Removes classes together with their outputs.
     ///
-    /// Returns the samples of the other classes, numbered without gaps in their old order, and for each class of
-    /// `remove` its samples with the labels they had. [`relabel`](Self::relabel) adds removed classes again, under
-    /// any label: `removed[0].relabel(classes, |_| label)`; it also makes room for them in the rest:
+    /// Returns the samples of the other classes, renumbered without gaps in their old order, and for each class of
+    /// `remove` its samples with their old labels. [`relabel`](Self::relabel) prepares a removed class to be added
+    /// again under any label: `removed[0].relabel(classes, |_| label)`. It also makes room in the rest:
     /// `rest.relabel(classes, |label| label)`.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl Samples {
         Ok((rest.relabel(left, |label| before(label) as u32)?, removed))
     }
 
-    /// The same samples with label `label(old)` instead of `old`, of `classes` classes.
+    /// The same samples with label `label(old)` in place of `old`, and with `classes` classes.
     ///
     /// # Errors
     /// The targets are values, or a new label is not below `classes`.
@@ -61,7 +61,7 @@ impl Samples {
     /// All samples of `sets`, one set after the other, under the name of the first.
     ///
     /// # Errors
-    /// There is no set, or they differ in features, in the number of outputs, or in the kind of targets.
+    /// There is no set, or the sets differ in features, in the number of outputs, or in the kind of targets.
     pub fn concat(sets: &[&Self]) -> Result<Self> {
         let [first, rest @ ..] = sets else {
             return Err(Error::Data("there are no sets to put together; give at least one".into()));
@@ -94,11 +94,11 @@ impl Samples {
         Self::new(first.name.clone(), inputs, targets)
     }
 
-    /// Deals the samples, shuffled by `seed`, out to `parts` sets of nearly equal size, the larger ones first
-    /// (Sparana I7). [`concat`](Self::concat) brings them together again.
+    /// Shuffles the samples by `seed` and distributes them over `parts` sets of nearly equal size, larger sets first.
+    /// [`concat`](Self::concat) joins them again.
     ///
     /// # Errors
-    /// `parts` is 0 or more than there are samples.
+    /// `parts` is 0 or larger than the number of samples.
     pub fn distribute(&self, parts: usize, seed: Seed) -> Result<Vec<Self>> {
         if parts == 0 || parts > self.len() {
             let problem = format!("{} samples cannot be dealt out to {parts} parts; each needs one", self.len());
@@ -155,7 +155,7 @@ mod tests {
         s.inputs().column(0).iter().map(|v| *v as usize).collect()
     }
 
-    /// Sparana I2: samples of removed classes go, and so do their label columns; the others move up.
+    /// Samples of removed classes go, and so do their label columns; the other classes move up.
     #[test]
     fn removed_classes_leave_with_their_outputs() {
         let (rest, removed) = set(20, 5).remove_classes(&[3, 1]).unwrap();
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(removed[0].labels().unwrap(), [3; 4]);
     }
 
-    /// Sparana I2, I3, I5: a removed class comes back under a chosen label, in a set with room for it.
+    /// A removed class comes back under a chosen label, in a set with room for it.
     #[test]
     fn removed_classes_come_back_under_chosen_labels() {
         let (rest, removed) = set(20, 5).remove_classes(&[3, 1]).unwrap();
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(other.labels().unwrap(), [1, 2, 3, 1, 2, 3]);
     }
 
-    /// Sparana I7: parts are nearly equal, the larger ones first, and hold every sample once.
+    /// Parts are nearly equal, larger ones first, and hold every sample once.
     #[test]
     fn distributed_parts_hold_every_sample_once() {
         let s = set(23, 5);

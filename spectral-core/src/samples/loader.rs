@@ -1,15 +1,15 @@
-//! Minibatches for training loops of one's own, with epochs counted to the sample.
+//! Minibatches for your own training loops, with exact counts of epochs.
 
 use super::Samples;
 use crate::base::{Error, Result, Seed};
 
-/// Deals minibatches out of a set.
+/// Deals minibatches from a set.
 ///
-/// In every epoch each sample is dealt exactly once. A batch that begins at the end of an epoch is filled up from
-/// the next one, and no sample is twice in a batch. The order of epoch `e` is that of
-/// [`Samples::epoch_order`], but for the samples that such a batch holds already.
+/// Every epoch deals each sample exactly once. A batch that starts at the end of an epoch is filled up from the next
+/// epoch, and no batch holds a sample twice. Epoch `e` follows [`Samples::epoch_order`], except that samples that such
+/// a batch already holds come later.
 ///
-/// Determinism: the batches depend on the set, the seed and the sizes asked for alone. Source: Sparana I1, I7.
+/// Determinism: the batches depend only on the set, the seed and the requested sizes. Source: Sparana.
 #[derive(Debug, Clone)]
 pub struct Loader<'a> {
     samples: &'a Samples,
@@ -29,12 +29,12 @@ impl<'a> Loader<'a> {
         Self { samples, seed, order, dealt: 0, epochs: 0, batches: 0, random_batches: 0 }
     }
 
-    /// Epochs of which every sample was dealt.
+    /// Completed epochs, in which every sample was dealt.
     pub fn epochs(&self) -> u64 {
         self.epochs
     }
 
-    /// Batches dealt, random ones not counted.
+    /// Batches dealt, without random ones.
     pub fn batches(&self) -> u64 {
         self.batches
     }
@@ -42,16 +42,16 @@ impl<'a> Loader<'a> {
     /// The next `batch` samples.
     ///
     /// # Errors
-    /// `batch` is 0 or more than the set has.
+    /// `batch` is 0 or larger than the set.
     pub fn minibatch(&mut self, batch: usize) -> Result<Samples> {
         let rows = self.rows(batch)?;
         self.samples.subset(&rows)
     }
 
-    /// `batch` samples drawn at random without replacement, whatever the epoch has dealt or will deal (Sparana I1).
+    /// Draws `batch` samples at random without replacement. This does not change the epoch.
     ///
     /// # Errors
-    /// `batch` is 0 or more than the set has.
+    /// `batch` is 0 or larger than the set.
     pub fn random_minibatch(&mut self, batch: usize) -> Result<Samples> {
         self.check(batch)?;
         let mut stream = self.seed.stream("random batch", self.random_batches);
@@ -82,7 +82,7 @@ impl<'a> Loader<'a> {
         Ok(rows)
     }
 
-    /// Brings samples that are not in `held` to the first `count` places of the order; the set has enough of them.
+    /// Moves samples that are not in `held` to the first `count` places of the order. The set has enough of them.
     fn put_back(&mut self, held: &[usize], count: usize) {
         let mut is_held = vec![false; self.order.len()];
         held.iter().for_each(|&row| is_held[row] = true);
@@ -105,9 +105,9 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// Deals batches that mix several sets at fixed shares, such as known and new classes (Sparana I3, I4).
+/// Deals batches that mix several sets at fixed shares, such as known and new classes.
 ///
-/// Each set keeps epochs of its own, see [`Loader`]; the samples of a batch are shuffled.
+/// Each set counts its own epochs, see [`Loader`]. The samples of a batch are shuffled.
 #[derive(Debug, Clone)]
 pub struct MixedLoader<'a> {
     parts: Vec<(Loader<'a>, f64)>,
@@ -116,7 +116,7 @@ pub struct MixedLoader<'a> {
 }
 
 impl<'a> MixedLoader<'a> {
-    /// A loader of `parts`: sets of equal features and outputs, and the share of each in a batch.
+    /// A loader of `parts`: sets with equal numbers of features and outputs, each with its share of a batch.
     ///
     /// # Errors
     /// There is no part, a share is not in `0..=1`, the shares do not add up to 1, or the sets cannot be mixed.
@@ -126,7 +126,7 @@ impl<'a> MixedLoader<'a> {
             let shares: Vec<f64> = parts.iter().map(|(_, share)| *share).collect();
             return Err(Error::Data(format!("shares {shares:?} of a batch must be in 0..=1 and add up to 1")));
         }
-        // One sample of each, so that sets that do not fit are found before the first batch.
+        // Joining one sample of each finds sets that do not fit before the first batch.
         let first = parts.iter().map(|(set, _)| set.subset(&[0])).collect::<Result<Vec<_>>>()?;
         Samples::concat(&first.iter().collect::<Vec<_>>())?;
         let parts = parts.iter().enumerate();
@@ -139,15 +139,15 @@ impl<'a> MixedLoader<'a> {
         self.parts.iter().map(|(loader, _)| loader)
     }
 
-    /// The next `batch` samples: exactly that many, each part's share rounded to whole samples.
+    /// The next `batch` samples, exactly that many: each part's share is rounded to whole samples.
     ///
     /// # Errors
-    /// `batch` is 0, or a part has fewer samples than its share of the batch. No part has moved then.
+    /// `batch` is 0, or a part has fewer samples than its share of the batch. No loader has advanced then.
     pub fn minibatch(&mut self, batch: usize) -> Result<Samples> {
         if batch == 0 {
             return Err(Error::Data("a batch of 0 samples cannot be dealt; ask for at least 1".into()));
         }
-        // What rounding cuts off is carried to the next part, so that the batch is complete.
+        // The rounding error is carried to the next part, so that the batch is complete.
         let (mut due, mut taken) = (0.0, 0);
         let last = self.parts.len() - 1;
         let mut counts = Vec::with_capacity(self.parts.len());
@@ -190,7 +190,7 @@ mod tests {
         ids
     }
 
-    /// Sparana I1: the original drops the rest of an epoch that does not fill a batch.
+    /// Sparana drops the rest of an epoch that does not fill a batch.
     #[test]
     fn every_epoch_deals_every_sample_exactly_once() {
         let s = set(23, 0, 0);
@@ -213,7 +213,7 @@ mod tests {
         }
     }
 
-    /// Sparana I1: the original shuffles the order of the epoch for a random batch.
+    /// Sparana shuffles the order of the epoch for a random batch.
     #[test]
     fn random_batches_leave_the_epoch_alone() {
         let s = set(50, 0, 0);
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(random.len(), 20);
     }
 
-    /// Sparana I1: the original returns all it has and counts an epoch.
+    /// Sparana returns all samples and counts an epoch.
     #[test]
     fn a_batch_larger_than_the_data_is_refused() {
         let s = set(3, 0, 0);
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!((loader.batches(), loader.epochs()), (0, 0));
     }
 
-    /// Sparana I4: the original truncates both shares, so that 100 samples at .9 become 99.
+    /// Sparana truncates both shares, so that 100 samples at .9 become 99.
     #[test]
     fn mixed_batches_have_exactly_the_size_asked_for() {
         let (known, new) = (set(300, 0, 0), set(200, 1000, 3));
@@ -260,7 +260,7 @@ mod tests {
         }
     }
 
-    /// Sparana I3: the list form of the original runs dry; here every part wraps round into its next epoch.
+    /// The list form of Sparana runs out of samples; here every part continues with its next epoch.
     #[test]
     fn every_part_of_a_mix_keeps_its_own_epochs() {
         let sets = [set(10, 0, 0), set(7, 100, 1), set(5, 200, 2)];
@@ -275,7 +275,7 @@ mod tests {
         }
         for (i, (part, n)) in loader.parts().zip([10, 7, 5]).enumerate() {
             assert_eq!((dealt[i].len(), part.epochs()), (105, 105 / n as u64));
-            // Within a batch the parts are shuffled, so single samples are counted rather than epochs compared.
+            // The parts are shuffled within a batch, so the test counts samples instead of comparing epochs.
             let counts: Vec<usize> = (0..n).map(|id| dealt[i].iter().filter(|d| **d == id).count()).collect();
             assert!(counts.iter().all(|c| *c == 105 / n || *c == 105 / n + 1), "{counts:?}");
         }

@@ -1,21 +1,22 @@
-//! Where `ndarray` views, `[batch, features]`, become tensors, `[features, batch]`, and back.
+//! Conversion between `ndarray` views, `[batch, features]`, and tensors, `[features, batch]`.
 //!
-//! The only module that knows both layouts, but for backends that turn samples round by themselves.
+//! Only this module, and backends that transpose samples themselves, know both layouts.
 
 use crate::base::{Element, Error, Result, filled};
 use crate::tensor::Tensor;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
-/// A table of zeros, for sizes that come from outside.
+/// A table of zeros, with an error if memory runs out: for sizes from files and settings.
 ///
 /// # Errors
-/// There is not that much memory for what is called `what`.
+/// There is not enough memory for the part called `what`.
 pub fn table<E: Element>(what: &str, rows: usize, columns: usize) -> Result<Array2<E>> {
     let values = filled(what, rows.saturating_mul(columns), E::zero())?;
     Array2::from_shape_vec((rows, columns), values).map_err(|e| Error::config(what, e.to_string()))
 }
 
-/// Rows and columns moved at a time: of 32-bit numbers a cache line, read and written as a whole.
+/// Rows and columns of the tiles that are moved. A row of 32-bit numbers is one cache line, read and written as a
+/// whole.
 const TILE: usize = 16;
 
 /// Writes a feature-major host slice `[features, batch]` into `[batch, features]` rows.
@@ -29,7 +30,7 @@ pub fn transpose_out<E: Element>(from: &[E], mut to: ArrayViewMut2<'_, E>) {
     }
 }
 
-/// `to[c * count + r] = of(row(r)[c])` for the rows `0..count`, which are of one length.
+/// `to[c * count + r] = of(row(r)[c])` for the rows `0..count`, which have equal lengths.
 pub(crate) fn transpose<'a, F: Copy + 'a, E: Copy>(
     count: usize,
     row: impl Fn(usize) -> &'a [F],
@@ -42,7 +43,7 @@ pub(crate) fn transpose<'a, F: Copy + 'a, E: Copy>(
     }
     let tiled = count - count % TILE;
     for first in (0..tiled).step_by(TILE) {
-        // What is between reading and writing a square tile stays in registers and the first cache.
+        // Between reading and writing, a square tile stays in registers and the first-level cache.
         let rows = std::array::from_fn::<_, TILE, _>(|i| row(first + i).as_chunks::<TILE>());
         let mut lines = to.chunks_exact_mut(count).map(|line| &mut line[first..first + TILE]);
         for chunk in 0..rows[0].0.len() {
@@ -97,7 +98,7 @@ mod tests {
             let mut back = Array2::zeros((batch, features));
             transpose_out(&major, back.view_mut());
             assert_eq!(rows, back);
-            // A view whose rows do not lie one behind the other.
+            // A view whose values are not contiguous.
             let mut wide = Array2::zeros((batch, 2 * features + 1));
             transpose_out(&major, wide.slice_mut(ndarray::s![.., 1..;2]));
             assert_eq!(wide.slice(ndarray::s![.., 1..;2]), rows);

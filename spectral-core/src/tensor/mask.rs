@@ -35,19 +35,19 @@ impl Mask {
         mask
     }
 
-    /// A set from its words; `None` if their number is wrong or a bit past the end is set.
+    /// A set from its words. `None` if their number is wrong or a bit past the end is set.
     pub fn from_words(len: usize, words: Vec<u64>) -> Option<Self> {
         let tail = len % 64;
         let clean = tail == 0 || words.last().is_none_or(|w| w >> tail == 0);
         (words.len() == len.div_ceil(64) && clean).then_some(Self { len, words })
     }
 
-    /// Number of entries the set is over.
+    /// Number of entries of the parameter, in the set or not.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether the set is over no entries at all.
+    /// Whether the parameter has no entries.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -69,7 +69,7 @@ impl Mask {
         self.words[index / 64] |= 1 << (index % 64);
     }
 
-    /// Takes entry `index` out.
+    /// Removes entry `index`.
     pub fn remove(&mut self, index: usize) {
         debug_assert!(index < self.len);
         self.words[index / 64] &= !(1 << (index % 64));
@@ -91,7 +91,7 @@ impl Mask {
         })
     }
 
-    /// Adds every entry of `other`, which must be over as many entries.
+    /// Adds every entry of `other`, which must have the same length.
     pub fn union(&mut self, other: &Self) {
         debug_assert_eq!(self.len, other.len);
         for (a, b) in self.words.iter_mut().zip(&other.words) {

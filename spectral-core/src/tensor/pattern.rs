@@ -1,4 +1,4 @@
-//! Where the stored entries of a sparse matrix are: the structure half of CSR.
+//! Where the stored entries of a sparse matrix are: CSR without the values.
 
 mod positions;
 
@@ -20,14 +20,14 @@ pub struct Pattern {
     forms: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }
 
-/// The same entries ordered by column: what the input gradient reads.
+/// The same entries ordered by column, for the input gradient.
 #[derive(Debug)]
 pub struct ByColumn {
     /// Entries of column `c` are `starts[c]..starts[c + 1]`.
     pub starts: Vec<u32>,
     /// The row of each entry, ascending within a column.
     pub rows: Vec<u32>,
-    /// Where the value of each entry is in row order.
+    /// Position of each entry's value in row order.
     pub positions: Vec<u32>,
 }
 
@@ -104,10 +104,10 @@ impl Pattern {
         (0..self.rows).flat_map(|r| self.row(r).iter().map(move |&c| (r, c as usize)))
     }
 
-    /// What a backend derives from the positions for its own use, built once and kept: the form of type `T` for
-    /// which `fits` holds.
+    /// The form of type `T` for which `fits` holds: data that a backend derives from the positions for its own use. It
+    /// is built once and kept.
     ///
-    /// Values change while a layer trains and are no part of a form.
+    /// A form holds no values, because values change while a layer trains.
     pub fn form<T: Any + Send + Sync>(&self, fits: impl Fn(&T) -> bool, build: impl FnOnce(&Self) -> T) -> Arc<T> {
         let mut forms = self.forms.lock().unwrap_or_else(PoisonError::into_inner);
         let known = forms.iter().filter_map(|form| form.clone().downcast::<T>().ok()).find(|form| fits(form));

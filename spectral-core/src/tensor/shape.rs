@@ -23,8 +23,8 @@ impl Shape {
     /// # Errors
     /// More than [`MAX_RANK`] axes, or a number of elements that overflows.
     pub fn new(extents: &[usize]) -> Result<Self> {
-        // In bytes of the widest element, so that no later size overflows; nor does one of several axes, where another
-        // has no extent.
+        // Counted in bytes of the widest element, so that no later size overflows. An extent of 0 counts as 1, so that
+        // products of some of the axes do not overflow either.
         let elements = extents.iter().try_fold(size_of::<f64>(), |n, &e| n.checked_mul(e.max(1)));
         let elements = elements.filter(|&bytes| bytes <= isize::MAX as usize);
         if extents.len() > MAX_RANK || elements.is_none() {
@@ -55,7 +55,7 @@ impl Shape {
         usize::from(self.rank)
     }
 
-    /// Number of elements; the largest number there is where there are more, which no memory has room for.
+    /// Number of elements; `usize::MAX` if there are more, which fit in no memory.
     pub fn len(&self) -> usize {
         product(self.extents())
     }
@@ -70,7 +70,7 @@ impl Shape {
         self.extents[0]
     }
 
-    /// Elements per row: the product of all extents but the first.
+    /// Elements per row: the product of all extents except the first.
     pub fn columns(&self) -> usize {
         product(&self.extents[1..])
     }

@@ -6,7 +6,7 @@ use spectral_core::layer::to_config;
 use spectral_core::{Forward, Layer, Op, Result, Shape, Vjp, Word, register_layer};
 use std::sync::Arc;
 
-/// `y = (x_0 + x_1 + ...) / n` over `n`, two or more, inputs of one shape.
+/// `y = (x_0 + x_1 + ...) / n` over `n` inputs of one shape, at least two.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Average {}

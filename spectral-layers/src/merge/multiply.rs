@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// `y = x_0 * x_1 * ...`, element by element, over two or more inputs of one shape.
 ///
-/// Backward never divides, so zeros among the inputs are exact: forward keeps the products of the first inputs,
+/// Backward never divides, so zeros among the inputs are exact: forward keeps the products of the first inputs, and
 /// backward carries `dy` times the product of the last ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,7 +59,7 @@ impl Layer for Multiply {
         };
         let mut carried: &mut Tensor = cx.dy;
         let mut spare = scratch;
-        // The same source may be an input more than once: one slot at a time.
+        // The same source may occur twice, so only one slot is taken at a time.
         for i in (1..cx.inputs.len()).rev() {
             let before = if i == 1 { cx.inputs.get(0) } else { &products[i - 2] };
             if let Some(slot) = cx.input_grads.slot(i) {

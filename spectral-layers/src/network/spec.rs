@@ -15,13 +15,13 @@ use std::sync::Arc;
 pub struct LayerSpec {
     /// A registered kind of layer.
     pub kind: String,
-    /// Its name; made from the kind and a number if absent.
+    /// Its name; default: its kind and a number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Names of the layers it takes its inputs from, `"input"` for the network's; the layer before it if empty.
+    /// Names of the layers that are its inputs, `"input"` for the network's input. Default: the layer before it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<String>,
-    /// Everything else: the settings of the kind.
+    /// All other keys: the settings of the kind.
     #[serde(flatten)]
     pub config: Map<String, Value>,
 }
@@ -35,7 +35,7 @@ impl LayerSpec {
         Self { kind: kind.into(), name: None, inputs: Vec::new(), config }
     }
 
-    /// The layer, and softmax if it was asked for where it cannot be fused.
+    /// The layer, and softmax if it was requested for a layer that cannot fuse it.
     fn layers(&self) -> Result<(Arc<dyn Layer>, Option<Activation>)> {
         let entry = find::<LayerEntry>(&self.kind)?;
         let mut config = self.config.clone();
@@ -52,7 +52,7 @@ impl LayerSpec {
         known.extend(COMMON.map(String::from));
         known.sort_unstable();
         known.dedup();
-        // Looked for whether or not building failed: a layer may ignore keys it does not know.
+        // Checked even if building failed: a layer may ignore keys that it does not know.
         if let Some(key) = self.config.keys().find(|k| !known.contains(k)) {
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
             return Err(spectral_core::Error::from(Unknown::new("key", key, &known)).into());
@@ -78,7 +78,7 @@ impl Network {
             Err(e) => {
                 let (number, name) = (self.nodes.len() + 1, spec.name.as_deref().unwrap_or(&spec.kind));
                 self.problems.push(format!("layer {number} (`{name}`): {e}"));
-                // Later layers may refer to it; that is no mistake of theirs.
+                // Later layers may refer to this name, so it must not count as unknown there.
                 if let Some(name) = &spec.name {
                     self.places.insert(name.clone(), self.here);
                 }

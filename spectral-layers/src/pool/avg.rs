@@ -17,14 +17,14 @@ pub struct AvgPool {
     /// Steps between places of the window, down and across; default: `kernel`, so that windows do not overlap.
     #[serde(default, with = "window::maybe_pair", skip_serializing_if = "Option::is_none")]
     pub stride: Option<[usize; 2]>,
-    /// Rows and columns around the image that a window may reach into.
+    /// Rows and columns that a window may reach beyond the image.
     #[serde(default, skip_serializing_if = "is_default")]
     pub padding: Padding,
     /// Steps between neighbouring values of the window, down and across, at least 1.
     #[serde(default = "window::one_each", with = "window::pair", skip_serializing_if = "window::is_one_each")]
     pub dilation: [usize; 2],
-    /// Whether the padding counts as zeros (`count_include_pad` of PyTorch and ONNX). Otherwise the mean is that of the
-    /// values in the image, as in Keras.
+    /// Whether padding counts as zeros (`count_include_pad` of PyTorch and ONNX). If not, the mean is over the values
+    /// inside the image, as in Keras.
     #[serde(default, skip_serializing_if = "is_default")]
     pub count_padding: bool,
 }

@@ -13,11 +13,11 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GlobalPool {
-    /// What is made of the values of a channel.
+    /// How the values of a channel are combined.
     pub pooling: Global,
 }
 
-/// What [`GlobalPool`] makes of the values of a channel.
+/// How [`GlobalPool`] combines the values of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Global {

@@ -6,8 +6,8 @@ use spectral_core::layer::to_config;
 use spectral_core::{Forward, Frame, Layer, Op, Pool, Pooling, Result, Shape, Vjp, Window, Word, register_layer};
 use std::sync::Arc;
 
-/// `y[c, i, j]` = the largest value of `x[c]` in the window at `(i, j)`, over images `[channels, height, width]`. Padding
-/// is never taken. The gradient goes to the first of equal values.
+/// `y[c, i, j]` = the largest value of `x[c]` in the window at `(i, j)`, over images `[channels, height, width]`.
+/// Padding is never the largest. The gradient goes to the first of equal values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaxPool {
@@ -17,7 +17,7 @@ pub struct MaxPool {
     /// Steps between places of the window, down and across; default: `kernel`, so that windows do not overlap.
     #[serde(default, with = "window::maybe_pair", skip_serializing_if = "Option::is_none")]
     pub stride: Option<[usize; 2]>,
-    /// Rows and columns around the image that a window may reach into.
+    /// Rows and columns that a window may reach beyond the image.
     #[serde(default, skip_serializing_if = "crate::forms::is_default")]
     pub padding: Padding,
     /// Steps between neighbouring values of the window, down and across, at least 1.

@@ -7,12 +7,12 @@ use spectral_core::backend::{
 };
 use spectral_core::{Activation, Backend, Forward, LeftFactor, NodeParams, Result, Saved, Shape, Tensor, Vjp};
 
-/// How `z = W x + b` with `W[o, i] = basis[o, i] * (lambda_in[i] - lambda_out[o])` is computed. Which one is a function
-/// of what is trainable, and of whether a frozen `lambda_in` is zero, so that forward and backward agree.
+/// How to compute `z = W x + b` with `W[o, i] = basis[o, i] * (lambda_in[i] - lambda_out[o])`. The choice depends only
+/// on what is trainable and on whether a frozen `lambda_in` is zero, so that forward and backward agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// The weight is written down. Three products, whatever trains; that for the gradient `dz x^T` of the weight turns
-    /// into gradients of the factors as it is computed.
+    /// The weight is written to memory. Three products, whatever trains. The product for the weight gradient `dz x^T`
+    /// is turned into gradients of the factors as it is computed.
     Weight,
     /// `lambda_in` is frozen at zero: `z = -lambda_out * U + b` with `U = basis x`, and
     /// `d lambda_out = -rowsum(dz * U)`. Three products over the basis, two if it is frozen.
@@ -21,16 +21,16 @@ enum Form {
 
 impl Form {
     fn of(backend: &dyn Backend, params: NodeParams<'_>) -> Result<Self> {
-        // Values on a device count as well: every backend must take the same form, or the same model would train to
-        // other bits elsewhere. A frozen parameter does not change, so they are fetched once, not every step.
+        // This reads values on a device too: every backend must take the same form, or the same model would train to
+        // other bits there. A frozen parameter does not change, so its values are downloaded once, not every step.
         let lambda_in = params.get(LAMBDA_IN);
         let rows = !lambda_in.is_trainable() && lambda_in.is_zero(backend)?;
         Ok(if rows { Self::Rows } else { Self::Weight })
     }
 }
 
-/// Tensors kept from forward to backward, for whichever form: what trains is up to the arena, and may change after the
-/// layer is built.
+/// Tensors kept from forward to backward, enough for both forms: the arena decides what trains, and that may change
+/// after the layer is built.
 pub(super) fn saved(units: usize, inputs: usize) -> Vec<Saved> {
     let (matrix, vector) = (Shape::matrix(units, inputs), Shape::vector(units));
     let outer = Saved::PerSample(vector);
@@ -38,7 +38,7 @@ pub(super) fn saved(units: usize, inputs: usize) -> Vec<Saved> {
     vec![matrix, vector, vector, outer, outer, outer]
 }
 
-/// Where [`Buffers::scaled`] is among them.
+/// Index of [`Buffers::scaled`] among them.
 const SCALED: usize = 5;
 
 /// The tensors of [`saved`].
@@ -75,12 +75,12 @@ pub(super) fn factors(params: NodeParams<'_>) -> SpectralWeight<'_> {
     }
 }
 
-/// `weight x`, without anything.
+/// `weight x`, without bias and activation.
 fn product<'a>(x: &'a Tensor, weight: &'a Tensor) -> Linear<'a> {
     Linear { x, weight, bias: None, activation: Activation::Identity }
 }
 
-/// `scale * x`, without anything.
+/// `scale * x`, without bias and activation.
 fn rows<'a>(x: &'a Tensor, scale: &'a Tensor) -> Diagonal<'a> {
     Diagonal { x, scale, bias: None, activation: Activation::Identity }
 }

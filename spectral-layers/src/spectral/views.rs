@@ -1,12 +1,12 @@
-//! What a spectral layer is in direct space and in the space of its eigenvectors.
+//! Views of a spectral layer in direct space and in the space of its eigenvectors.
 
 use crate::Result;
 use ndarray::{Array2, s};
 use spectral_core::{Error, Model, Param, Role, SpectralWeight};
 
-/// The weights that node `node` multiplies with, `[out, in]`: `basis * (lambda_in - lambda_out)`.
+/// The weights of node `node`, `[out, in]`: `basis * (lambda_in - lambda_out)`.
 ///
-/// Pruned entries are zero in the factors, so masks are honoured, unlike in spectraltools' `direct_space` (A11).
+/// Masks are honoured, because pruned entries are zero in the factors; `direct_space` of spectraltools ignores them.
 ///
 /// # Errors
 /// The node does not exist or has no spectral factors, or the device failed.
@@ -19,8 +19,8 @@ pub fn weight(model: &Model, node: usize) -> Result<Array2<f64>> {
     matrix(weight.shape().rows(), weight.shape().columns(), backend.download(&weight)?)
 }
 
-/// The eigenvector matrix `Phi = [[I, 0], [basis, I]]` of node `node`, `[in + out, in + out]`; its inverse is
-/// `2 I - Phi` (A12).
+/// The eigenvector matrix `Phi = [[I, 0], [basis, I]]` of node `node`, `[in + out, in + out]`. Its inverse is
+/// `2 I - Phi`.
 ///
 /// # Errors
 /// As [`weight`].
@@ -51,7 +51,7 @@ pub struct Spectrum {
     pub trains: bool,
 }
 
-/// The eigenvalues of node `node`: always both vectors, whichever train (A13 returned `None` where none did).
+/// The eigenvalues of node `node`: always both vectors, whether they train or not.
 ///
 /// # Errors
 /// As [`weight`].
@@ -63,7 +63,7 @@ pub fn eigenvalues(model: &Model, node: usize) -> Result<Eigenvalues> {
     Ok(Eigenvalues { lambda_in: spectrum(lambda_in)?, lambda_out: spectrum(lambda_out)? })
 }
 
-/// Basis, lambda_in and lambda_out of a node, found by role so that layers of other crates have views too.
+/// Basis, lambda_in and lambda_out of a node, found by role, so that layers of other crates have these views too.
 fn factors(model: &Model, node: usize) -> Result<[&Param; 3]> {
     let graph = model.graph();
     let Some(at) = graph.nodes().get(node) else {

@@ -9,7 +9,7 @@ pub(super) fn read(model: &Model) -> Result<Vec<Known>> {
     nodes.map(|(i, node)| Ok(node.layer.op().word.known(&model.operands(i)?)?)).collect()
 }
 
-/// The constant that each unit of each node emits, if it does.
+/// The constant that each unit of each node emits, if it emits one.
 #[derive(Debug)]
 pub(super) struct Constants(Vec<Vec<Option<f64>>>);
 

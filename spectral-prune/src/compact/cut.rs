@@ -9,7 +9,7 @@ use spectral_core::{
 };
 use std::sync::Arc;
 
-/// The model with the units of `live` only, and how many biases took in constants.
+/// The model with only the units of `live`, and the number of biases that constants were added to.
 pub(super) fn cut(model: &Model, known: &[Known], constants: &Constants, live: &Live) -> Result<(Model, usize)> {
     let old = model.graph();
     let mut rewrite = Rewrite::of(model)?;
@@ -34,7 +34,7 @@ pub(super) fn cut(model: &Model, known: &[Known], constants: &Constants, live: &
         }
         let mut ids = Vec::new();
         for &id in &node.params {
-            // A parameter that several nodes share is copied once; nothing is cut at such nodes.
+            // A shared parameter is copied once; nodes that share one are not cut.
             let new = match rewrite.copied(id) {
                 Some(new) => new,
                 None => {
@@ -57,7 +57,7 @@ pub(super) fn cut(model: &Model, known: &[Known], constants: &Constants, live: &
     Ok((rewrite.finish(model.meta.clone())?, folded))
 }
 
-/// By kept unit: what removed inputs with constants contribute.
+/// For each kept unit: what removed inputs with constants contribute.
 fn folds(node: &Node, known: &Known, constants: &Constants, live: &Live, kept: &[usize]) -> Vec<f64> {
     let Some(rows) = known.rows() else { return vec![0.0; kept.len()] };
     let source = node.inputs[0];
@@ -69,7 +69,7 @@ fn folds(node: &Node, known: &Known, constants: &Constants, live: &Live, kept: &
     kept.iter().map(sum).collect()
 }
 
-/// The inputs that stay, where there is one source to count them in.
+/// The inputs that stay, if the node has exactly one source.
 fn inputs_kept<'a>(node: &Node, live: &'a Live) -> Option<&'a [usize]> {
     match node.inputs.as_slice() {
         [only] => Some(live.kept(*only)),
@@ -92,7 +92,7 @@ impl Kept<'_> {
                 UnitAxis::Out => self.out,
                 UnitAxis::In => self.input?,
             };
-            // An axis over something finer than units (flattened images) is left whole.
+            // An axis that counts values instead of units (flattened images) stays whole.
             (kept.len() < full.extents()[axis] && kept.last().is_some_and(|&u| u < full.extents()[axis]))
                 .then_some(kept)
         };
@@ -133,7 +133,7 @@ impl Kept<'_> {
     }
 }
 
-/// The stored positions inside the kept rows and columns, and the pattern they make.
+/// The stored positions inside the kept rows and columns, and the pattern that they form.
 fn sub_pattern(pattern: &Pattern, rows: Option<&[usize]>, columns: Option<&[usize]>) -> Result<(Vec<usize>, Pattern)> {
     let mut column_of: Vec<Option<u32>> = (0..pattern.columns() as u32).map(Some).collect();
     if let Some(columns) = columns {
@@ -157,7 +157,7 @@ fn sub_pattern(pattern: &Pattern, rows: Option<&[usize]>, columns: Option<&[usiz
     Ok((positions, Pattern::new(rows.len(), width, starts, indices)?))
 }
 
-/// Adds `constants` to a bias; entries that take one in are no longer pruned.
+/// Adds `constants` to a bias. Entries that receive one are no longer pruned.
 fn add_constants(model: &Model, params: &mut Params, bias: ParamId, constants: &[f64]) -> Result<()> {
     let backend = &**model.backend();
     let pruned =
@@ -170,7 +170,7 @@ fn add_constants(model: &Model, params: &mut Params, bias: ParamId, constants: &
     Ok(())
 }
 
-/// The bias that `layer` was given, at zero.
+/// A zero bias for `layer`, which had none.
 fn new_bias(model: &Model, layer: &dyn Layer, inputs: &[Shape], node: &str) -> Result<Param> {
     let specs = layer.params(inputs)?;
     let Some(spec) = specs.last().filter(|s| s.role == Role::Bias) else {

@@ -1,4 +1,4 @@
-//! Multiplying factors into the layers before them.
+//! Multiplication of factors into the layers before them.
 
 use crate::Result;
 use crate::weighted::positions_along;
@@ -6,8 +6,8 @@ use spectral_core::{Activation, Change, Layer, Model, ParamId, Params, Rewrite, 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// `model` with every gate folded into the layer it follows, where nothing else takes that layer's output, both
-/// parameters are theirs alone, and training computes what inference does.
+/// `model` with gates folded into the layers they follow. A gate is folded if nothing else takes that layer's output,
+/// neither node shares a parameter, and the gate computes the same in training.
 pub(super) fn fold(model: Model) -> Result<Model> {
     let (graph, users) = (model.graph(), model.graph().users());
     let mut folds: BTreeMap<usize, Fold> = BTreeMap::new();
@@ -39,7 +39,7 @@ pub(super) fn fold(model: Model) -> Result<Model> {
     Ok(small.finish(model.meta.clone())?)
 }
 
-/// One gate that goes.
+/// A gate to fold.
 struct Fold {
     gate: usize,
     /// The layer before it, with the gate's activation.
@@ -69,7 +69,7 @@ impl Fold {
     }
 }
 
-/// Multiplies the rows of each unit, if the parameter is one that the output is linear in.
+/// Multiplies each unit's rows of a parameter that the output is linear in.
 fn scale(model: &Model, params: &mut Params, id: ParamId, factor: &[f64]) -> Result<()> {
     let (backend, param) = (&**model.backend(), params.get(id));
     if !(param.role.is_matrix() || param.role == Role::Bias) {

@@ -1,4 +1,4 @@
-//! Which units anything still depends on.
+//! Which units something still depends on.
 
 use super::constants::Constants;
 use crate::groups::Coupling;
@@ -12,8 +12,8 @@ pub(super) struct Live {
 }
 
 impl Live {
-    /// The least set of units that holds what must stay and, with a unit, whatever it depends on. Loops of units
-    /// that only feed each other through residual connections are therefore not in it.
+    /// The smallest set of units that contains all that must stay and all that its units depend on. So it leaves out
+    /// loops of units that only feed each other through residual connections.
     pub(super) fn find(model: &Model, known: &[Known], coupling: &Coupling, constants: &Constants) -> Self {
         let graph = model.graph();
         let foldable = (0..known.len()).map(|i| takes_constants(model, i)).collect();
@@ -21,7 +21,7 @@ impl Live {
         let mut search = Search { model, known, coupling, constants, foldable, live, todo };
         (0..coupling.len() as u32).filter(|&c| coupling.is_fixed(c)).for_each(|c| search.mark(c));
         search.run();
-        // A layer without units is no layer. A constant one is the cheapest to keep: it depends on nothing.
+        // A layer needs at least one unit. A constant one is the cheapest, because it depends on nothing.
         for (i, _) in graph.nodes().iter().enumerate().rev().filter(|(_, n)| n.units() == Units::Own) {
             let own = Source::Node(i);
             let units = 0..graph.shape(own).rows();
@@ -46,8 +46,8 @@ impl Live {
     }
 }
 
-/// Whether a constant can be added to the units of node `index`: its bias is a parameter as it stands, or it can
-/// be given one.
+/// Whether a constant can be added to the units of node `index`: its bias is a parameter itself, or it can be given
+/// one.
 fn takes_constants(model: &Model, index: usize) -> bool {
     let node = &model.graph().nodes()[index];
     match node.layer.op().word.weights() {
@@ -89,7 +89,7 @@ impl Search<'_> {
     /// Marks what unit `unit` of `node` depends on.
     fn follow(&mut self, node: usize, unit: usize) {
         let (known, constants, coupling) = (self.known, self.constants, self.coupling);
-        // What other nodes depend on was fixed, or is tied to this very class.
+        // The inputs of other nodes were fixed, or are tied to this class.
         let Some(rows) = known[node].rows() else { return };
         let source = self.model.graph().nodes()[node].inputs[0];
         for &(input, weight) in rows.row(unit) {

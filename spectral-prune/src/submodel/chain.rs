@@ -1,4 +1,4 @@
-//! The layers a sub-model can be cut from, and the units it keeps.
+//! The layers that a sub-model can be cut from, and the units it keeps.
 
 use super::SubModelConfig;
 use crate::weighted::{Weighted, weighted_layers};
@@ -6,7 +6,7 @@ use crate::worth::weigh;
 use crate::{Error, Result};
 use spectral_core::{Model, Role, Samples, Seed, Source, Units};
 
-/// The last layers of a model, each of which takes the output of the one before and nothing else.
+/// The last layers of a model. Each takes only the output of the one before.
 #[derive(Debug)]
 pub(super) struct Chain {
     /// Where the first one takes its input from.
@@ -63,7 +63,7 @@ impl Chain {
         Ok(Self { start, first, layers })
     }
 
-    /// By layer: the units that stay, ascending; of the last one all.
+    /// The units that stay, by layer, ascending; all units of the last layer.
     pub(super) fn choose(
         &self,
         model: &Model,
@@ -90,7 +90,7 @@ impl Chain {
             let owner = |i: usize| entries[i] / layer.columns.max(1);
             let mut stream = seed.stream("submodel", layer.node as u64);
             let mut found = config.pick.walk(&scores, owner, units, &mut stream);
-            // Units without any weights are taken when there are no others.
+            // Units without weights are taken if there are no others.
             let silent: Vec<usize> = (0..layer.rows).filter(|u| !found.contains(u)).take(units - found.len()).collect();
             found.extend(silent);
             found.sort_unstable();

@@ -11,12 +11,12 @@ use spectral_core::{
     Units,
 };
 
-/// What a sub-model has of the units at some place.
+/// The units of a sub-model at one place.
 #[derive(Debug, Clone)]
 struct Place {
     /// Units of the original that stay, in the order of the sub-model.
     kept: Vec<usize>,
-    /// Those that a last unit stands for, with the factors on its activity; none, if there is no such unit.
+    /// Units that a last unit stands for, with the factors on its activity; `None` if there is no such unit.
     summed: Option<Vec<(usize, f64)>>,
 }
 
@@ -36,11 +36,11 @@ struct Cutter<'a> {
     graph: Graph,
     params: Params,
     parts: Vec<Part>,
-    /// Samples as the sub-model sees them, and the same for the original.
+    /// Samples as the sub-model sees them, and as the original sees them.
     data: Option<(Samples, Samples)>,
 }
 
-/// Cuts the chain down to the units that are `kept` in each of its weighted layers.
+/// Cuts the chain to the units that are `kept` in each of its weighted layers.
 pub(super) fn cut(
     model: &Model,
     chain: &Chain,
@@ -88,8 +88,7 @@ pub(super) fn cut(
 }
 
 impl Cutter<'_> {
-    /// Fits the factors of the summary unit that what is built so far ends with; `source` is that place in the
-    /// original.
+    /// Fits the factors of the summary unit at the end of what is built so far. `source` is that place in the original.
     fn fit(&self, place: &mut Place, source: Source) -> Result<()> {
         let (Some((seen, whole)), Some(summed)) = (&self.data, &mut place.summed) else { return Ok(()) };
         let backend = self.model.backend().clone();
@@ -105,7 +104,7 @@ impl Cutter<'_> {
         Ok(())
     }
 
-    /// Adds a layer that owns its units.
+    /// Adds a layer that makes its own units.
     fn weighted(&mut self, layer: &crate::weighted::Weighted, input: &Place, out: &Place) -> Result<()> {
         let model = self.model;
         let node = &model.graph().nodes()[layer.node];
@@ -145,7 +144,7 @@ impl Cutter<'_> {
         self.push(Node { layer, params: ids, ..node.clone() })
     }
 
-    /// Adds a layer whose units are those before it.
+    /// Adds a layer that keeps the units before it.
     fn same(&mut self, index: usize, place: &Place) -> Result<()> {
         let node = &self.model.graph().nodes()[index];
         debug_assert!(node.units() == Units::Same);
@@ -164,7 +163,8 @@ impl Cutter<'_> {
         Ok(())
     }
 
-    /// Eigenvalues in and out, those of summary units at least 1 away from all they meet.
+    /// Eigenvalues of inputs and outputs. Those of summary units are at least 1 away from all that they are combined
+    /// with.
     fn eigenvalues(&self, inner: ParamId, outer: ParamId, input: &Place, out: &Place) -> Result<(Vec<f64>, Vec<f64>)> {
         let get = |id, place: &Place| {
             let all = self.model.backend().download(self.model.params().get(id).value())?;
@@ -180,7 +180,7 @@ impl Cutter<'_> {
         Ok((inner, outer))
     }
 
-    /// The entries of a parameter over units, with the mean of those that are left out for the summary unit.
+    /// The entries of a parameter over units. The summary unit gets the mean of those that are left out.
     fn means(&self, param: &Param, place: &Place) -> Result<Vec<f64>> {
         let all = self.model.backend().download(param.value())?;
         if param.axes != [UnitAxis::Out] && param.axes != [UnitAxis::In] {
@@ -195,7 +195,7 @@ impl Cutter<'_> {
         Ok(values)
     }
 
-    /// Appends the part of parameter `id` between two places: kept entries as they are, the others from `values`.
+    /// Appends the part of parameter `id` between two places. Kept entries are copied, the others come from `values`.
     fn part(&mut self, id: ParamId, values: &[f64], out: &Place, input: Option<&Place>) -> Result<ParamId> {
         let param = self.model.params().get(id);
         let backend = &**self.model.backend();
@@ -209,7 +209,7 @@ impl Cutter<'_> {
             .collect();
         let extents: Vec<usize> = places.iter().map(|p| p.width()).collect();
         let full = param.full_shape();
-        // The index in the original of every entry; none for those of summary units.
+        // The index of every entry in the original; `None` for entries of summary units.
         let mut origin = vec![Some(0)];
         for (place, extent) in places.iter().zip(full.extents()) {
             let along = |u: usize| place.kept.get(u).copied();
@@ -237,7 +237,7 @@ impl Cutter<'_> {
     }
 }
 
-/// The incoming weights of one unit, from the units of a sub-model.
+/// The incoming weights of one unit from the units of a sub-model.
 fn row(weight: &[f64], columns: usize, unit: usize, input: &Place) -> Vec<f64> {
     let row = &weight[unit * columns..(unit + 1) * columns];
     let mut mapped: Vec<f64> = input.kept.iter().map(|&i| row[i]).collect();

@@ -1,10 +1,10 @@
-//! How one unit stands for many.
+//! Fitting one unit to stand for many.
 
 use crate::Result;
 use spectral_core::Samples;
 use spectral_core::ndarray::Array2;
 
-/// Samples that a summary is fitted to.
+/// Number of samples that a summary is fitted to.
 const FITTED: usize = 1024;
 
 /// At most [`FITTED`] samples, spread evenly over `data`.
@@ -14,8 +14,8 @@ pub(super) fn few(data: &Samples) -> Result<Samples> {
     Ok(data.subset(&rows)?)
 }
 
-/// For each of `units`: the factor on the summary's activity that fits its own best, `sum a_r a_s / sum a_s^2`; 1 where
-/// the summary is silent.
+/// For each of `units`: the factor on the summary's activity that fits the unit's own best, `sum a_r a_s / sum a_s^2`;
+/// 1 if the summary is always 0.
 pub(super) fn fit(original: &Array2<f64>, units: &[usize], summary: &[f64]) -> Vec<f64> {
     let power: f64 = summary.iter().map(|s| s * s).sum();
     let factor = |&unit: &usize| {

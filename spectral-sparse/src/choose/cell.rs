@@ -1,4 +1,4 @@
-//! One layer in one batch class: dense against stored entries.
+//! One layer in one batch class: the dense kernel against kernels for stored entries.
 
 use super::{ClassChoice, MeasureOptions, Watch};
 use crate::Result;
@@ -56,7 +56,7 @@ pub(super) fn choose(
     Ok(classes)
 }
 
-/// What runs against the dense kernel.
+/// The alternative to the dense kernel.
 enum Rival<'a> {
     Stored(SparseLinear<'a>),
     Packed(&'a dyn Packed, PackedLinear<'a>),
@@ -81,7 +81,7 @@ fn compare(backend: &dyn Backend, dense: &Linear<'_>, rival: &Rival<'_>, watch: 
     Ok(paired_timed(watch.clock, &watch.options.timing, run_dense, run_rival)?)
 }
 
-/// The kernel that the numbers speak for, in words.
+/// The best kernel by the measured times, with the reason in words.
 fn judge(compared: &[(Kernel, Paired)], zeros: f64, options: &MeasureOptions) -> ClassChoice {
     let mut times = BTreeMap::new();
     for (kernel, paired) in compared {
@@ -118,7 +118,7 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
 }
 
-/// Two or three digits and the unit that fits.
+/// Two or three digits with a suitable unit.
 fn time(ns: f64) -> String {
     let (value, unit) = match ns {
         ..1e3 => (ns, "ns"),
@@ -152,7 +152,7 @@ mod tests {
             let choice = judge(&[(Kernel::Csr, paired)], 0.61, &MeasureOptions::default()).choice;
             assert_eq!((choice.kernel, choice.reason.as_str()), (kernel, reason));
         }
-        // The larger gain counts, but not one that many pairs do not show.
+        // The larger gain wins, unless too few pairs show it.
         let both = |csr, sliced| [(Kernel::Csr, csr), (Kernel::Sliced, sliced)];
         for (both, kernel, reason) in [
             (

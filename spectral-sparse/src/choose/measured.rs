@@ -1,12 +1,12 @@
-//! The whole network: choices that do not pay together are taken back.
+//! The whole network: choices that are slower together are reverted.
 
 use super::{LayerChoice, Watch, converted, plan_of};
 use crate::Result;
 use crate::measure::{Paired, Runner, paired_timed};
 use spectral_core::{BATCH_CLASSES, Choice, DType, Element, Kernel, Meta, Model, Plan, Seed};
 
-/// Times the converted network against the dense one, transposes included, and makes every layer dense in the
-/// batch classes in which it is slower.
+/// Times the converted network against the dense one, transposes included. In batch classes in which it is slower,
+/// every layer becomes dense.
 pub(super) fn fall_back_where_slower(model: &Model, layers: &mut [LayerChoice], watch: Watch<'_>) -> Result<()> {
     if !layers.iter().any(LayerChoice::wins) {
         return Ok(());

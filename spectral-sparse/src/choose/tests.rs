@@ -1,4 +1,4 @@
-//! Choices by a clock that a backend with known costs moves: nothing depends on the machine.
+//! Choices with a clock that a backend with known costs moves, so that nothing depends on the machine.
 
 use super::*;
 use crate::measure::fake::Fake;
@@ -12,16 +12,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// The oracle, with kernels that take a known time: a fixed part and one for each entry and sample.
+/// The oracle with kernels of known cost: a fixed part, and a part for each entry and sample.
 #[derive(Debug, Default)]
 struct Costly {
     clock: Fake,
-    /// Nanoseconds a dense entry and a stored entry take at class 1 and at class 128.
+    /// Nanoseconds for a dense entry and for a stored entry, at class 1 and at class 128.
     dense: [u64; 2],
     csr: [u64; 2],
-    /// What an entry takes laid out as slices, which take two samples at most; 0 where there is no such layout.
+    /// Nanoseconds for an entry in slices, which take at most two samples; 0 if there is no such layout.
     sliced: u64,
-    /// What a call costs when the kernel before it was of the other sort, as if it flushed a cache.
+    /// Extra cost of a call after a kernel of the other kind, as if that flushed a cache.
     change: u64,
     last: AtomicU64,
     /// Weighted products computed so far.
@@ -82,7 +82,7 @@ impl SparseKernels for Costly {
     }
 }
 
-/// Entries that a [`Costly`] has laid out.
+/// Entries in the layout of a [`Costly`].
 #[derive(Debug)]
 struct Slices {
     clock: Fake,
@@ -118,7 +118,7 @@ impl spectral_core::Backend for Costly {
     }
 }
 
-/// The usual thresholds, with few runs.
+/// The default thresholds, with few runs.
 fn quick() -> MeasureOptions {
     let timing = Timing { warmup: Duration::ZERO, pairs: 5, span: Duration::from_micros(1), ..Timing::default() };
     MeasureOptions { timing, ..MeasureOptions::default() }
@@ -138,7 +138,7 @@ fn choose(costs: Costly, options: MeasureOptions) -> (Arc<Costly>, Model, Sparsi
     (backend, model, sparsified)
 }
 
-/// Kernel and reason, layer by layer, of one class.
+/// Kernel and reason of every layer in one class.
 fn told(s: &Sparsified, class: usize) -> Vec<(String, String)> {
     s.layers.iter().map(|l| &l.classes[&class].choice).map(|c| (c.kernel.to_string(), c.reason.clone())).collect()
 }
@@ -149,7 +149,7 @@ fn pair(kernel: &str, reason: &str) -> (String, String) {
 
 #[test]
 fn each_layer_and_class_gets_the_kernel_that_won() {
-    // A stored entry costs 2 and 8 dense ones: 90 % zeros pay in both classes, 60 % zeros at batch 1 only.
+    // A stored entry costs as much as 2 or 8 dense ones: 90 % zeros pay in both classes, 60 % zeros only at batch 1.
     let costs = Costly { dense: [10, 10], csr: [20, 80], ..Costly::default() };
     let (_, model, s) = choose(costs, quick());
     let names: Vec<_> = s.layers.iter().map(|l| (l.name.as_str(), l.stored, l.shape, l.nonzeros)).collect();
@@ -192,7 +192,7 @@ fn a_narrow_win_stays_dense() {
 
 #[test]
 fn choices_that_lose_together_are_taken_back_in_their_class_only() {
-    // Pairs of kernels change sort every time for both sides, whole dense networks never do.
+    // In pairs, the kind of kernel changes every time on both sides; in whole dense networks it never changes.
     let costs = Costly { dense: [10, 30], csr: [20, 20], change: 4_000, ..Costly::default() };
     let (_, model, s) = choose(costs, quick());
     let (kernel, reason) = &told(&s, 1)[0];
@@ -208,7 +208,7 @@ fn layers_that_are_clearly_dense_cost_no_time() {
     let backend = Arc::new(Costly { dense: [1, 1], csr: [1, 1], ..Costly::default() });
     let handle: BackendHandle = backend.clone();
     let model = Network::new(6).dense(5, Relu).dense(4, Identity).build(handle, Seed(1)).unwrap();
-    // Deciding whether a layer can be converted runs it; with nothing to convert nothing runs.
+    // With nothing to convert, no product runs.
     let s = sparsify_timed(&model, &Policy::Measured(quick()), &backend.clock).unwrap();
     assert_eq!(backend.products.load(Relaxed), 0);
     assert!(s.layers.iter().all(|l| l.classes.values().all(|c| c.times.is_empty())));
@@ -224,7 +224,7 @@ fn a_replayed_plan_gives_the_same_model_without_measuring() {
     assert_eq!(replayed.plan, measured.plan);
     assert_eq!(replayed.model.meta, measured.model.meta);
     assert_eq!(replayed.model.content_hash().unwrap(), measured.model.content_hash().unwrap());
-    // The two layers that are converted run once in training and once in inference, and no more.
+    // Replaying a plan times no kernel.
     assert!(spent.as_nanos() < 4 * 10_000, "{spent:?}");
 }
 
@@ -279,14 +279,14 @@ fn a_layout_of_the_backend_is_chosen_and_run_where_it_wins_and_for_so_many_sampl
     assert_eq!(told(&s, 128)[0].0, "csr");
     assert!(s.layers[0].stored);
     let mut session = Session::new(&s.model, &s.plan).unwrap();
-    // The last layer is dense, 40 entries; with three samples the first two run by rows.
+    // The last layer is dense with 40 entries; with three samples the first two layers run by rows.
     for (batch, each) in [(1, 5), (2, 5), (3, 20), (128, 20)] {
         let before = backend.clock.now();
         session.run(ndarray::Array2::<f32>::ones((batch, 40)).view()).unwrap();
         assert_eq!((backend.clock.now() - before).as_nanos(), 300 + 160 * each + 400, "batch {batch}");
     }
     assert!(proven(&model, &s.model));
-    // A plan from elsewhere, where this backend has no such layout: by rows.
+    // Under a plan from elsewhere, this backend lacks the layout and runs by rows.
     let elsewhere = Arc::new(Costly { dense: [10, 10], csr: [20, 20], ..Costly::default() });
     let model = network(&elsewhere);
     let mut session = Session::new(&model, &s.plan).unwrap();

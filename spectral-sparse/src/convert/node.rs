@@ -1,4 +1,4 @@
-//! The entries that a layer stores, and the layer that stores the entries of a derived weight.
+//! The entries that a layer stores, and the layer that replaces a derived weight by stored entries.
 
 use crate::Result;
 use spectral_core::layer::to_config;
@@ -18,8 +18,8 @@ pub(crate) struct Entries {
     from: Vec<usize>,
 }
 
-/// Kept entries, zeros included, where a mask says what is kept; all entries of a pattern; else those not zero. An
-/// entry that is not zero is stored in any case.
+/// The entries that the mask keeps, zeros included; without a mask, all entries of a pattern, or the non-zero entries
+/// of a whole matrix. Non-zero entries are always stored.
 pub(crate) fn stored_entries(model: &Model, node: usize, weight: Operand) -> Result<Entries> {
     let operands = model.operands(node)?;
     let matrix = operands.matrix(weight)?;
@@ -52,11 +52,11 @@ pub(crate) fn stored_entries(model: &Model, node: usize, weight: Operand) -> Res
     Ok(Entries { pattern: Arc::new(pattern), values: from.iter().map(|&i| all[i]).collect(), from })
 }
 
-/// Puts a `dense` layer with a stored weight in the place of node `index`, whose own layer cannot store its weight.
+/// Replaces node `index`, whose layer cannot store its weight, by a `dense` layer with a stored weight.
 ///
-/// The bias carries over with all that is known about it, and so does the penalty on the outputs. A weight that is a
-/// parameter keeps its penalty and constraint. Those of the factors of a derived weight mean something else: it has
-/// none, and trains if any of its factors does.
+/// The bias keeps all its settings, and the penalty on the outputs stays. A weight that is a parameter keeps its
+/// penalty and constraint. A derived weight gets none, because those of its factors mean something else, and it trains
+/// if any of its factors does.
 pub(super) fn put_stored(rewrite: &mut Rewrite<'_>, model: &Model, index: usize, affine: Affine) -> Result<()> {
     let node = &model.graph().nodes()[index];
     let backend = &**model.backend();
@@ -93,7 +93,7 @@ pub(super) fn put_stored(rewrite: &mut Rewrite<'_>, model: &Model, index: usize,
     Ok(())
 }
 
-/// Which of the entries `from` train: all that any factor moves.
+/// Which of the entries `from` train: all those that some factor moves.
 fn trainable(model: &Model, index: usize, weight: Operand, from: &[usize]) -> Trainable {
     let Some(owner) = model.entries_of(index, weight) else { return Trainable::All };
     if matches!(weight, Operand::Slot(_)) {
@@ -107,7 +107,7 @@ fn trainable(model: &Model, index: usize, weight: Operand, from: &[usize]) -> Tr
     kept(&model.params().get(owner).trainable, from)
 }
 
-/// Which of the entries `from` train, where `all` says it of all.
+/// Which of the entries `from` train, given `all` for the whole matrix.
 fn kept(all: &Trainable, from: &[usize]) -> Trainable {
     match all {
         Trainable::Only(members) => Trainable::Only(Mask::from_fn(from.len(), |i| members.contains(from[i]))),
@@ -115,7 +115,7 @@ fn kept(all: &Trainable, from: &[usize]) -> Trainable {
     }
 }
 
-/// Appends the bias of a layer, with all that is known about it.
+/// Appends the bias of a layer with all its settings.
 fn push_bias(rewrite: &mut Rewrite<'_>, model: &Model, index: usize, bias: Operand) -> Result<ParamId> {
     if let Operand::Slot(slot) = bias {
         let id = model.graph().nodes()[index].params[slot];

@@ -1,4 +1,4 @@
-//! Where time comes from.
+//! Sources of time.
 
 use std::time::{Duration, Instant};
 

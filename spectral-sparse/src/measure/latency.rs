@@ -11,18 +11,18 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LatencyOptions {
-    /// Runs before anything counts last this long, at least three.
+    /// Duration of the runs before anything counts, at least three.
     pub warmup: Duration,
     /// Runs stop after this time, but not before the twentieth.
     pub budget: Duration,
     /// Most runs.
     pub runs: usize,
-    /// What the random inputs derive from.
+    /// Seed of the random inputs.
     pub seed: Seed,
 }
 
 impl Default for LatencyOptions {
-    /// 200 ms of up to 2,000 runs after 20 ms of warm-up.
+    /// Up to 2,000 runs in 200 ms, after 20 ms of warm-up.
     fn default() -> Self {
         Self { warmup: Duration::from_millis(20), budget: Duration::from_millis(200), runs: 2_000, seed: Seed(0) }
     }
@@ -54,8 +54,8 @@ pub fn latency(model: &Model, plan: &Plan, batch: usize, options: &LatencyOption
     }
 }
 
-/// Times `a` and `b`, each under its own plan, in turns on random inputs, uniform in `-1..1`. Above 1 in
-/// [`Paired::ratio_median`] means that `b` is faster.
+/// Times `a` and `b` in turns, each with its own plan, on random inputs, uniform in `-1..1`. If
+/// [`Paired::ratio_median`] is above 1, `b` is faster.
 ///
 /// # Errors
 /// The batch is empty, the models have different element types, or the device failed.
@@ -127,7 +127,7 @@ mod tests {
     use std::cell::Cell;
     use std::sync::Mutex;
 
-    /// A clock on which reading `k` is `times[k]` later than the one before.
+    /// A clock whose reading `k` is `times[k]` later than the one before.
     struct Script(Fake, Mutex<Cell<u64>>);
 
     impl Clock for Script {

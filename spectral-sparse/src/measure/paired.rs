@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::time::Duration;
 
-/// How long a comparison may take and how fine it is.
+/// Duration and resolution of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timing {
@@ -20,7 +20,7 @@ pub struct Timing {
 }
 
 impl Default for Timing {
-    /// 6 ms of up to 25 pairs after 1 ms of warm-up; readings of 50 us.
+    /// Up to 25 pairs in 6 ms, after 1 ms of warm-up; readings of 50 us.
     fn default() -> Self {
         Self {
             warmup: Duration::from_millis(1),
@@ -31,13 +31,13 @@ impl Default for Timing {
     }
 }
 
-/// Pairs that are run whatever the budget.
+/// Least number of pairs, for any budget.
 const LEAST_PAIRS: usize = 5;
 
 /// Most repetitions between two readings of the clock.
 const MOST_REPEATS: u32 = 10_000;
 
-/// How two alternatives compare. Times are nanoseconds of one run.
+/// The comparison of two alternatives. Times are nanoseconds of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Paired {
     /// Median over pairs of `a / b`: above 1, `b` is faster.
@@ -73,7 +73,7 @@ pub fn paired(mut a: impl FnMut(), mut b: impl FnMut()) -> Paired {
 /// Compares `a` with `b`: warm-up, then pairs whose order alternates.
 ///
 /// # Errors
-/// The first that `a` or `b` returns.
+/// The first error that `a` or `b` returns.
 pub fn paired_timed<E>(
     clock: &dyn Clock,
     timing: &Timing,
@@ -85,7 +85,7 @@ pub fn paired_timed<E>(
     loop {
         fastest_a = fastest_a.min(timed(clock, 1, &mut a)?);
         fastest_b = fastest_b.min(timed(clock, 1, &mut b)?);
-        // A clock that stands still must not hold us here.
+        // A clock that stands still must not keep this loop running.
         if clock.now() - start >= timing.warmup || fastest_a + fastest_b == Duration::ZERO {
             break;
         }
@@ -109,7 +109,7 @@ pub fn paired_timed<E>(
             time_b = timed(clock, repeats_b, &mut b)?;
             time_a = timed(clock, repeats_a, &mut a)?;
         }
-        // No reading is shorter than the nanosecond that clocks count in.
+        // A reading counts as at least the one nanosecond that clocks resolve.
         let per_run = |time: Duration, repeats: u32| time.as_nanos().max(1) as f64 / f64::from(repeats);
         let (a, b) = (per_run(time_a, repeats_a), per_run(time_b, repeats_b));
         times_a.push(a);
@@ -129,8 +129,8 @@ pub fn paired_timed<E>(
     })
 }
 
-/// Order statistics that enclose the median with at least 95 % probability, whatever the distribution: the number
-/// of ratios below it is binomial with share 1/2, so its standard deviation is `sqrt(n) / 2`.
+/// Order statistics that enclose the median with at least 95 % probability, for any distribution: the number of ratios
+/// below the median is binomial with share 1/2, so its standard deviation is `sqrt(n) / 2`.
 fn interval(sorted: &[f64]) -> (f64, f64) {
     let n = sorted.len();
     let beyond = (n as f64 / 2.0 - 0.98 * (n as f64).sqrt() - 0.5).floor().max(0.0) as usize;

@@ -1,10 +1,10 @@
-//! What the outputs of a classifier say: its classes in order, probabilities, how sure it is.
+//! What the outputs of a classifier say: its ranking of the classes, their probabilities, and how sure it is.
 
 use crate::{Error, Result};
 use spectral_core::Samples;
 use spectral_core::ndarray::{Array2, ArrayView1, ArrayView2};
 
-/// The outputs of a network for some samples, `[samples, outputs]`, as a softmax would read them.
+/// The outputs of a network for some samples, `[samples, outputs]`, as inputs of a softmax.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Logits(Array2<f64>);
 
@@ -18,11 +18,11 @@ impl Logits {
         self.0.view()
     }
 
-    /// Share of samples whose class is among the `k` largest outputs; of equal outputs the first counts as larger
-    /// (Sparana A15). With `k = 1` it is the accuracy.
+    /// Share of samples whose class is among the `k` largest outputs; of equal outputs, the first counts as larger.
+    /// With `k = 1`, this is the accuracy.
     ///
     /// # Errors
-    /// `k` is not between 1 and the number of outputs, the targets are values, or there are as many samples.
+    /// `k` is not between 1 and the number of outputs, the targets are values, or `data` has another number of samples.
     pub fn top_k_accuracy(&self, data: &Samples, k: usize) -> Result<f64> {
         if k == 0 || k > self.0.ncols() {
             return Err(Error::setting("k", k, "it must be between 1 and the number of outputs"));
@@ -42,7 +42,7 @@ impl Logits {
         Ok(among.count() as f64 / labels.len() as f64)
     }
 
-    /// Class probabilities `softmax(y)`, `[samples, outputs]`; each row adds up to 1 (Sparana A6).
+    /// Class probabilities `softmax(y)`, `[samples, outputs]`. Each row adds up to 1.
     pub fn probabilities(&self) -> Array2<f64> {
         let mut p = self.0.clone();
         for mut row in p.rows_mut() {
@@ -54,8 +54,8 @@ impl Logits {
         p
     }
 
-    /// For each sample how many times as probable the most probable class is as the next one: `p1 / p2`, taken as
-    /// `exp(y1 - y2)`, so that nothing is divided by a small number; at least 1, at most [`f64::MAX`] (Sparana A5).
+    /// For each sample, the ratio `p1 / p2` of its two largest class probabilities, computed as `exp(y1 - y2)` so that
+    /// nothing is divided by a small number; at least 1, at most [`f64::MAX`].
     ///
     /// # Errors
     /// There are fewer than two outputs.
@@ -84,7 +84,7 @@ mod tests {
         Samples::new("set", inputs, Targets::Classes { labels, classes }).unwrap()
     }
 
-    /// Sparana A15: a to-do there.
+    /// Sparana lists this as a to-do.
     #[test]
     fn top_k_counts_samples_whose_class_is_among_the_k_largest() {
         let logits = Logits(array![[3.0, 1.0, 2.0, 0.0], [0.0, 1.0, 2.0, 3.0], [5.0, 5.0, 5.0, 0.0]]);
@@ -100,7 +100,7 @@ mod tests {
         assert!(logits.top_k_accuracy(&values, 1).unwrap_err().to_string().contains("not classes"));
     }
 
-    /// Sparana A6: `softmax_output` has no exponential and gives 1.24 and -0.24. B3: nor does a large output overflow.
+    /// Sparana's `softmax_output` has no exponential and gives 1.24 and -0.24. A large output must not overflow either.
     #[test]
     fn probabilities_are_a_softmax_and_never_overflow() {
         let p = Logits(array![[0.0, 3.0f64.ln()], [1e4, 1e4], [-1e4, 1e4]]).probabilities();
@@ -108,7 +108,7 @@ mod tests {
         assert!(p.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-15), "{p}");
     }
 
-    /// Sparana A5: the ratio of signed outputs is negative or divides by about 0 there.
+    /// In Sparana, the ratio of signed outputs is negative or divides by about 0.
     #[test]
     fn the_ratio_of_the_two_largest_is_that_of_probabilities() {
         let logits = Logits(array![[2.0f64.ln(), 6.0f64.ln(), 0.0], [1e-300, 0.0, -5.0], [-1.0, -3.0, -2.0]]);

@@ -1,4 +1,4 @@
-//! No change.
+//! A constant rate.
 
 use super::Schedule;
 use crate::register_schedule;

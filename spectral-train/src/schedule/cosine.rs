@@ -5,12 +5,12 @@ use crate::register_schedule;
 use serde::{Deserialize, Serialize};
 use spectral_core::{Error, Progress, Result};
 
-/// `floor + (1 - floor) (1 + cos(pi step / steps)) / 2`: from 1 down to `floor` without a kink.
-/// Loshchilov & Hutter 2017, without restarts.
+/// `floor + (1 - floor) (1 + cos(pi step / steps)) / 2`: falls smoothly from 1 to `floor`. Loshchilov & Hutter 2017,
+/// without restarts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cosine {
-    /// Share of the rate that is left at the end, `0..=1`.
+    /// Share of the rate at the end, `0..=1`.
     pub floor: f64,
 }
 

@@ -1,17 +1,17 @@
-//! A cut every few epochs.
+//! A lower rate every few epochs.
 
 use super::Schedule;
 use crate::register_schedule;
 use serde::{Deserialize, Serialize};
 use spectral_core::{Error, Progress, Result};
 
-/// `factor ^ floor(epoch / every)`, `epoch` from 0: the rate is multiplied with `factor` every few epochs.
+/// `factor ^ floor(epoch / every)`, `epoch` from 0: multiplies the rate by `factor` every few epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StepDecay {
     /// Epochs between two cuts, at least 1.
     pub every: usize,
-    /// What the rate is multiplied with at each, 0 or more.
+    /// The factor at each cut, 0 or more.
     pub factor: f64,
 }
 

@@ -1,4 +1,4 @@
-//! A slow start before any schedule.
+//! A linear rise of the rate before any schedule.
 
 use super::Schedule;
 use serde::{Deserialize, Serialize};
@@ -10,9 +10,9 @@ use spectral_core::Progress;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a number of steps, or a table { epochs = N }")]
 pub enum Warmup {
-    /// That many steps.
+    /// This many steps.
     Steps(u64),
-    /// That many epochs.
+    /// This many epochs.
     #[serde(with = "epochs")]
     Epochs(usize),
 }
@@ -24,7 +24,7 @@ impl Default for Warmup {
 }
 
 impl Warmup {
-    /// Steps it takes in a run of `at`'s length.
+    /// Its number of steps in the run of `at`.
     pub fn steps(self, at: &Progress) -> u64 {
         match self {
             Self::Steps(steps) => steps,
@@ -32,8 +32,8 @@ impl Warmup {
         }
     }
 
-    /// Factor of `schedule` behind this warm-up: `(step + 1) / warm` for the first `warm` steps, then the schedule
-    /// over the steps that are left (its epochs are counted from the start of the run).
+    /// The factor of `schedule` with this warm-up: `(step + 1) / warm` for the first `warm` steps, then the schedule
+    /// over the remaining steps (its epochs count from the start of the run).
     pub fn factor(self, schedule: &dyn Schedule, at: &Progress) -> f64 {
         let warm = self.steps(at);
         if at.step < warm {

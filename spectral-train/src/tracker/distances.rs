@@ -1,4 +1,4 @@
-//! Mean cosine distances between the vectors of classes, from sums alone.
+//! Mean cosine distances between the vectors of classes, computed from sums only.
 
 /// Mean cosine distance `1 - cos` between the vectors of two classes, over all pairs of distinct samples.
 ///
@@ -17,8 +17,7 @@ impl ClassDistances {
         self.counts.len()
     }
 
-    /// Mean distance of a sample of class `a` from one of class `b`, or of two samples of one class where `a = b`
-    /// (Sparana H2, H3).
+    /// Mean distance of a sample of class `a` from one of class `b`, or of two samples of one class if `a = b`.
     ///
     /// `None` if there is no pair of samples, or no such class.
     pub fn mean(&self, a: usize, b: usize) -> Option<f64> {
@@ -31,12 +30,12 @@ impl ClassDistances {
         mean(sums.fold((0.0, 0), |(sum, pairs), (s, p)| (sum + s, pairs + p)))
     }
 
-    /// Mean over all pairs of different classes of their mean distance: every class counts the same (Sparana H2).
+    /// Mean over all pairs of different classes of their mean distance: every class counts the same.
     pub fn class_mean_between(&self) -> Option<f64> {
         average(self.pairs().filter(|(a, b)| a != b).filter_map(|(a, b)| self.mean(a, b)))
     }
 
-    /// Mean over all classes of the mean distance of two samples of the class (Sparana H3).
+    /// Mean over all classes of the mean distance of two samples of the class.
     pub fn class_mean_within(&self) -> Option<f64> {
         average((0..self.classes()).filter_map(|class| self.mean(class, class)))
     }
@@ -64,10 +63,10 @@ fn average(values: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / f64::from(count))
 }
 
-/// Sums over the vectors of each class, from which all mean distances follow without looking at pairs.
+/// Sums over the vectors of each class. All mean distances follow from them without visiting pairs.
 ///
-/// With `u = v / |v|` the cosines of all pairs of two classes add up to the product of the two sums of `u`; within a
-/// class to half of the square of its sum less the pairs of samples with themselves.
+/// With `u = v / |v|`, the cosines of all pairs of two classes add up to the product of the two sums of `u`. Within a
+/// class they add up to half of the square of its sum, after the pairs of samples with themselves are subtracted.
 #[derive(Debug)]
 pub(super) struct Sums {
     width: usize,
@@ -83,14 +82,14 @@ impl Sums {
         Self { width, counts: vec![0; classes], directed: vec![0; classes], directions: vec![0.0; classes * width] }
     }
 
-    /// Adds vectors, `[width, batch]`, one of each label.
+    /// Adds vectors, `[width, batch]`, one for each label.
     pub(super) fn add(&mut self, values: &[f64], labels: &[u32]) {
         let batch = labels.len();
         for (sample, label) in labels.iter().enumerate() {
             let class = *label as usize;
             self.counts[class] += 1;
             let vector = || values.iter().skip(sample).step_by(batch);
-            // Scaled by the largest entry first, so that no square over- or underflows.
+            // Scaling by the largest entry first keeps squares from over- or underflowing.
             let largest = vector().fold(0.0f64, |m, v| m.max(v.abs()));
             if largest == 0.0 || !largest.is_finite() {
                 continue;
@@ -122,7 +121,7 @@ mod tests {
     use super::*;
     use spectral_core::Seed;
 
-    /// The distances of `vectors`, one a label.
+    /// The distances of `vectors`, one for each label.
     fn measured(vectors: &[Vec<f64>], labels: &[u32], classes: usize) -> ClassDistances {
         let (width, n) = (vectors[0].len(), vectors.len());
         let mut sums = Sums::new(classes, width);
@@ -139,7 +138,7 @@ mod tests {
         if norms == 0.0 { 0.0 } else { dot(a, b) / norms }
     }
 
-    /// Sparana H1: the original also counts every sample with itself, and gives NaN for zero vectors.
+    /// Sparana also counts every sample with itself, and gives NaN for zero vectors.
     #[test]
     fn sums_give_the_mean_over_all_pairs_of_distinct_samples() {
         let mut stream = Seed(4).stream("test", 0);
@@ -172,7 +171,7 @@ mod tests {
         assert!((got.mean_between().unwrap() - all / f64::from(pairs)).abs() < 1e-12);
     }
 
-    /// Sparana H1: two samples of a class at distance `d` give `d / 3` there. H2: the mean is not weighted by counts.
+    /// In Sparana, two samples of a class at distance `d` give `d / 3`, and the mean is not weighted by counts.
     #[test]
     fn two_samples_have_their_own_distance_and_classes_count_as_asked() {
         let vectors = [[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0], [1e-200, 0.0], [1e200, 0.0]].map(Vec::from);
@@ -188,7 +187,7 @@ mod tests {
         assert_eq!(got.class_mean_within(), Some(0.5));
     }
 
-    /// Sparana H3: index 0 is taken for no index there.
+    /// Sparana takes index 0 for no index.
     #[test]
     fn class_zero_has_a_distance_of_its_own() {
         let vectors = [[1.0, 0.0], [-1.0, 0.0], [1.0, 0.0], [1.0, 0.0]].map(Vec::from);
@@ -196,7 +195,7 @@ mod tests {
         assert_eq!((got.mean(0, 0), got.mean(1, 1), got.class_mean_within()), (Some(2.0), Some(0.0), Some(1.0)));
     }
 
-    /// Sparana H1: zero activations give NaN there.
+    /// In Sparana, zero activations give NaN.
     #[test]
     fn zero_vectors_are_at_distance_one_from_everything() {
         let vectors = [[0.0, 0.0], [0.0, 0.0], [1.0, 1.0]].map(Vec::from);

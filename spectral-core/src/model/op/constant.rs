@@ -28,15 +28,15 @@ impl std::ops::Deref for Known {
 /// Asks for the constant at a unit of an input: `(input, unit)`.
 pub type Ask<'a> = dyn Fn(usize, usize) -> Option<f64> + 'a;
 
-/// What following constants and dependencies through a network asks of a word.
+/// What a word answers when passes follow constants and dependencies through a network.
 ///
 /// Units are those of the output; a unit of an image is a channel. Arithmetic is f64.
 pub trait Inference: Debug + Send + Sync {
-    /// The constant that `unit` emits whatever the inputs are, if it does. `sizes` are the units of each input, `each`
-    /// how many outputs flattening makes of a unit.
+    /// The constant that `unit` emits for all inputs, if there is one. `sizes` are the numbers of units of the inputs;
+    /// `each` is how many outputs flattening makes of a unit.
     fn constant(&self, unit: usize, sizes: &[usize], each: usize, ask: &Ask<'_>) -> Option<f64>;
 
-    /// For a layer that makes its own units: how it does that.
+    /// How a layer that makes its own units computes them.
     fn rows(&self) -> Option<&Rows> {
         None
     }
@@ -58,14 +58,14 @@ impl Inference for Activation {
     }
 }
 
-/// `act(W x + b)` with the non-zero weights row by row: how units are made of those of one input.
+/// `act(W x + b)` with the non-zero weights row by row: how the units depend on those of the input.
 #[derive(Debug)]
 pub struct Rows {
     pub(super) starts: Vec<usize>,
     pub(super) entries: Vec<(u32, f64)>,
-    /// Units it takes in.
+    /// Number of input units.
     pub inputs: usize,
-    /// Whether some outputs see zeros in place of an input, so that a constant adds up to no constant.
+    /// Whether padding shows zeros to some outputs, so that a constant input does not give a constant output.
     pub(super) padded: bool,
     /// `[out]`, zero where the layer has none.
     pub bias: Vec<f64>,
@@ -73,13 +73,13 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// (input unit, weight) of the weights of a unit that are not zero; in a convolution the weight is the sum over the
+    /// `(input unit, weight)` for the non-zero weights of a unit. In a convolution, the weight is the sum over the
     /// window.
     pub fn row(&self, unit: usize) -> &[(u32, f64)] {
         &self.entries[self.starts[unit]..self.starts[unit + 1]]
     }
 
-    /// What the constant `x` at an input of weight `weight` adds to a unit, if that is a constant.
+    /// What a constant input `x` with weight `weight` adds to a unit, if that is a constant.
     pub fn adds(&self, weight: f64, x: f64) -> Option<f64> {
         if x == 0.0 {
             return Some(0.0);

@@ -15,7 +15,7 @@ pub struct Convolution {
     pub bias: Option<Operand>,
     /// The window.
     pub window: Window,
-    /// Equal parts of the channels that are convolved apart, at least 1.
+    /// Number of equal groups of channels that are convolved separately, at least 1.
     pub groups: usize,
     /// Applied to every output; element-wise.
     pub activation: Activation,
@@ -23,7 +23,7 @@ pub struct Convolution {
 
 impl Convolution {
     pub(super) fn units(&self) -> Units {
-        // All groups have as many channels: none can lose one alone.
+        // All groups have equally many channels, so no group can lose one alone.
         if self.activation.is_elementwise() && self.groups == 1 { Units::Own } else { Units::Fixed }
     }
 
@@ -33,7 +33,7 @@ impl Convolution {
         Ok(2 * products * output.columns() + if self.bias.is_some() { output.len() } else { 0 })
     }
 
-    /// By channel: the sum over the window of each input channel that has a weight that is not zero.
+    /// For each output channel: the input channels with a non-zero weight, and the sum of each over the window.
     pub(super) fn rows(&self, operands: &Operands<'_>) -> Result<Rows> {
         let weight = operands.tensor(self.weight)?;
         let &[rows, inputs, height, width] = weight.shape().extents() else {

@@ -1,4 +1,4 @@
-//! Functions without parameters that pass the units of their inputs on: sums, products, inputs side by side, flattened
+//! Functions without parameters that keep the units of their inputs: sums, products, inputs side by side, flattened
 //! images.
 
 use super::constant::{Ask, Inference};

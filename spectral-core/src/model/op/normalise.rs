@@ -3,9 +3,9 @@
 use super::Operand;
 use crate::tensor::Shape;
 
-/// `y = factor * (x - mean) / sqrt(variance + epsilon) + bias`, with the mean and the variance of all values of a sample.
+/// `y = factor * (x - mean) / sqrt(variance + epsilon) + bias`, with mean and variance of all values of a sample.
 ///
-/// No unit in front of it can be removed: one that is constant still counts in the mean and in the variance.
+/// No unit in front of it can be removed: a constant unit still counts in the mean and the variance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Normalise {
     /// Factors `[units]`.
@@ -16,7 +16,8 @@ pub struct Normalise {
     pub epsilon: f64,
 }
 
-/// For each value: a sum for the mean, three for the variance, two to standardise, two for factor and constant.
+/// Operations for each value: one for the mean, three for the variance, two to standardise, two for factor and
+/// constant.
 pub(super) fn flops(output: Shape) -> usize {
     8 * output.len()
 }

@@ -15,13 +15,13 @@ pub enum Operand {
     Derived {
         /// Its position in what `derive` returns.
         index: usize,
-        /// The slot of the parameter to whose entries its own belong one by one: where that is pruned, this is zero.
+        /// The parameter whose entries match its entries one by one: where an entry is pruned there, it is zero here.
         entries: Option<usize>,
     },
 }
 
 impl Operand {
-    /// The slot of the parameter to whose entries those of the operand belong one by one.
+    /// The slot of the parameter whose entries match those of the operand one by one.
     pub fn entries(self) -> Option<usize> {
         match self {
             Self::Slot(slot) => Some(slot),
@@ -48,13 +48,13 @@ pub enum Matrix<'a> {
     Stored {
         /// Where they are.
         pattern: &'a Arc<Pattern>,
-        /// What they are, in the pattern's order.
+        /// Their values, in the pattern's order.
         values: &'a Tensor,
     },
 }
 
 impl<'a> Operands<'a> {
-    /// The operands of a node, with what its layer derives.
+    /// The operands of a node, with the tensors that its layer derives.
     pub(crate) fn of(
         node: &'a str,
         layer: &dyn Layer,
@@ -100,7 +100,7 @@ impl<'a> Operands<'a> {
         Ok(pattern.map_or(Matrix::Whole(values), |pattern| Matrix::Stored { pattern, values }))
     }
 
-    /// An operand's values, widened to f64 on the host; `count` zeros where there is none.
+    /// An operand's values, widened to f64 on the host; `count` zeros if there is no operand.
     ///
     /// # Errors
     /// The layer has no such operand, or the device failed.
@@ -111,7 +111,7 @@ impl<'a> Operands<'a> {
         }
     }
 
-    /// Takes a derived tensor out, so that it need not be copied.
+    /// Returns a derived tensor without copying it.
     pub(crate) fn take(mut self, index: usize) -> Result<Tensor> {
         if index >= self.derived.len() {
             return Err(self.missing(Operand::Derived { index, entries: None }));

@@ -7,13 +7,13 @@ use crate::tensor::Shape;
 /// The largest value or the mean of windows over images, channel by channel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pool {
-    /// What is seen at a time.
+    /// The values that one output depends on.
     pub frame: Frame,
-    /// What is made of it.
+    /// How they are combined.
     pub pooling: Pooling,
 }
 
-/// What a [`Pool`] sees at a time.
+/// The values that one output of a [`Pool`] depends on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Frame {
     /// A window that slides over the image.
@@ -33,7 +33,7 @@ impl Pool {
 }
 
 impl Inference for Pool {
-    /// A constant channel stays what it is, unless zeros of the padding count.
+    /// A constant channel keeps its constant, unless zeros of the padding count.
     fn constant(&self, unit: usize, _: &[usize], _: usize, ask: &Ask<'_>) -> Option<f64> {
         let zeros = match (self.frame, self.pooling) {
             (Frame::Window(window), Pooling::Average { padding }) => padding && window.is_padded(),

@@ -11,7 +11,7 @@ pub struct Prelu {
     pub slope: Operand,
 }
 
-/// With its values.
+/// The values of the slopes.
 #[derive(Debug)]
 pub(super) struct Slopes(Vec<f64>);
 

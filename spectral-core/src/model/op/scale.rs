@@ -17,7 +17,7 @@ pub struct Scale {
     pub activation: Activation,
 }
 
-/// With its values.
+/// A [`Scale`] with its values.
 #[derive(Debug)]
 pub(super) struct Factors {
     factor: Vec<f64>,

@@ -7,12 +7,12 @@ use crate::tensor::{Mask, Pattern, Shape, Tensor};
 use std::sync::Arc;
 
 impl Params {
-    /// Stores one parameter on another pattern over the same matrix, and says how many of its entries are new.
+    /// Stores one parameter on another pattern over the same matrix, and returns the number of new entries.
     ///
-    /// Entries on both patterns keep their value bit for bit, and whether they are pruned or frozen. The new ones, so
-    /// many as `grown` is told, start at the values it gives, in the new pattern's order; they may train. Gradient
-    /// buffers and optimiser state follow when they are next used: state of kept entries is kept, that of new ones is
-    /// zero.
+    /// Entries on both patterns keep their value bit for bit, and whether they are pruned or frozen. `grown` receives
+    /// the number of new entries and returns their values in the new pattern's order; new entries may train. Gradient
+    /// buffers and optimiser state follow when they are next used: kept entries keep their state, and new entries start
+    /// at zero.
     ///
     /// # Errors
     /// The parameter is not stored on a pattern, or on one of another matrix; `grown` failed or gave another number of
@@ -66,8 +66,8 @@ impl Params {
     }
 }
 
-/// What belongs to the entries of `from`, laid out for `to`: bit for bit where both store an entry, zero elsewhere.
-/// `None` stores the whole matrix.
+/// Moves one value for each entry of `from` to the layout of `to`: bit for bit where both store an entry, zero
+/// elsewhere. `None` stores the whole matrix.
 ///
 /// # Errors
 /// `values` is not one value for each entry of `from`, or the device failed.

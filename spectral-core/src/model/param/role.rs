@@ -62,8 +62,8 @@ impl Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnitAxis {
-    /// The units the layer puts out.
+    /// The output units of the layer.
     Out,
-    /// The units the layer takes in.
+    /// The input units of the layer.
     In,
 }

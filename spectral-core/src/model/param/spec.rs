@@ -1,4 +1,4 @@
-//! What layers ask for.
+//! What layers request for their parameters.
 
 use super::{Role, UnitAxis};
 use crate::backend::Constraint;
@@ -15,13 +15,14 @@ pub enum Stored {
     /// All of them, always.
     #[default]
     Full,
-    /// All of them when a network is built. The layer also computes with those on a [`Pattern`](crate::tensor::Pattern).
+    /// All of them when a network is built. The layer can also compute with those on a
+    /// [`Pattern`](crate::tensor::Pattern).
     Either,
-    /// Those on a random pattern when a network is built. The layer also computes with all of them.
+    /// Those on a random pattern when a network is built. The layer can also compute with all of them.
     Pattern,
 }
 
-/// What a layer wants allocated for one of its parameters.
+/// What a layer requests for one of its parameters.
 #[derive(Debug, Clone)]
 pub struct ParamSpec {
     /// Name inside the layer, for example `weight`.
@@ -36,18 +37,19 @@ pub struct ParamSpec {
     pub init: Init,
     /// Number of inputs and outputs that initialisers scale by.
     pub fan: (usize, usize),
-    /// Which entries may move.
+    /// Whether it trains.
     pub trainable: bool,
-    /// Penalty the layer asks for.
+    /// Penalty on its entries.
     pub penalty: Penalty,
     /// What its values must satisfy after every step.
     pub constraint: Constraint,
-    /// Set for a running average: the share of the old value that a step keeps. The gradient slot then holds what was
-    /// seen in the batch, and the step adds the rest of it; see [`Params::average`](crate::model::Params::average).
+    /// For a running average: the share of the old value that a step keeps. The gradient slot then holds the values
+    /// seen in the batch, and the step adds the remaining share of them; see
+    /// [`Params::average`](crate::model::Params::average).
     pub averaged: Option<f64>,
     /// Entries that are pruned from the start.
     pub pruned: Option<Mask>,
-    /// Share of entries that are there from the start (chosen at random): the others are pruned, or not stored.
+    /// Share of entries that exist from the start, chosen at random. The others are pruned or not stored.
     pub density: f64,
     /// Which entries take memory.
     pub stored: Stored,

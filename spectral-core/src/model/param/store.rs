@@ -7,11 +7,11 @@ use crate::tensor::{Mask, Pattern, Shape};
 use std::sync::Arc;
 
 impl Params {
-    /// Stores a matrix on `pattern`, or as a whole if there is none.
+    /// Stores a matrix on `pattern`, or as a whole if it is `None`.
     ///
-    /// Entries that were stored and still are keep their value bit for bit, and whether they are pruned or frozen. What
-    /// the pattern leaves out is dropped. In a whole matrix, entries that were not stored are pruned zeros, and frozen if
-    /// only some entries train. Gradient buffers and optimiser state follow when they are next used.
+    /// Entries that stay stored keep their value bit for bit, and whether they are pruned or frozen. Entries outside
+    /// the pattern are dropped. In a whole matrix, entries that were not stored are pruned zeros, and frozen if only
+    /// some entries train. Gradient buffers and optimiser state follow when they are next used.
     ///
     /// # Errors
     /// The layer does not compute with a pattern, the pattern is over another matrix, or the device failed. Nothing has
@@ -56,7 +56,7 @@ struct Places<'a> {
 }
 
 impl Places<'_> {
-    /// A set of stored entries as a set of those stored afterwards.
+    /// Translates a set of stored entries to the new storage.
     fn moved(&self, mask: &Mask) -> Mask {
         let place = |p: &Pattern, (row, column): (usize, usize)| row * p.columns() + column;
         match (self.from, self.to) {

@@ -1,10 +1,10 @@
-//! Patterns as sets of positions: built from them, compared, and what they leave out.
+//! Patterns as sets of positions: construction, comparison, and the entries that are not stored.
 
 use super::Pattern;
 use crate::base::{Error, Result};
 
 impl Pattern {
-    /// The pattern of the entries at `positions` (`row * columns + column`), which ascend.
+    /// The pattern of the entries at `positions` (`row * columns + column`), which must ascend.
     ///
     /// # Errors
     /// A position is outside the matrix, the positions do not ascend, or there are more than `u32::MAX`.
@@ -35,8 +35,8 @@ impl Pattern {
         self.rows() as u64 * self.columns() as u64 - self.nonzeros() as u64
     }
 
-    /// Positions of entries that are not stored: for each of the ascending `ranks` the one that so many absent
-    /// entries come before, row by row. Ranks past the end name none.
+    /// Positions of absent entries by rank: rank `n` names the absent entry that `n` others come before, row by row.
+    /// `ranks` must ascend; ranks past the end are skipped.
     ///
     /// Takes time proportional to the stored entries and the ranks, not to the matrix.
     pub fn absent_at(&self, ranks: &[u64]) -> Vec<u64> {
@@ -60,14 +60,15 @@ impl Pattern {
 
     /// Calls `both(index here, index in other)` for every entry that both patterns store, in order.
     ///
-    /// Both are over matrices of the same size.
+    /// Both patterns must belong to matrices of the same size.
     pub fn in_common(&self, other: &Self, mut both: impl FnMut(usize, usize)) {
         debug_assert_eq!((self.rows(), self.columns()), (other.rows(), other.columns()));
         let mut found: Vec<(usize, usize)> = Vec::new();
         for row in 0..self.rows().min(other.rows()) {
             let (mine, theirs) = (self.row(row), other.row(row));
             let (first, first_other) = (self.starts()[row] as usize, other.starts()[row] as usize);
-            // Whether two columns are equal nobody foresees: each pair is noted, and stays only if they are.
+            // A branch on equal columns is hard to predict. So each pair is written, and kept only if the columns are
+            // equal.
             found.resize(found.len().max(mine.len().min(theirs.len()) + 1), (0, 0));
             let (mut i, mut j, mut count) = (0, 0, 0);
             while i < mine.len() && j < theirs.len() {
