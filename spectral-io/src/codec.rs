@@ -177,7 +177,7 @@ mod tests {
             let header = Unpacked { digests: vec![1, 2, 3].into(), records: records.into() };
             let packed = header.pack().unwrap();
             let again = unpack(&packed).unwrap();
-            assert_eq!((&*again.digests, &*again.records), (&[1, 2, 3][..], &*records));
+            assert_eq!((&*again.digests, &*again.records), (&[1, 2, 3][..], records));
             assert!(packed.len() <= 9 + records.len() / 2, "{} of {}", packed.len(), records.len());
             assert!(unpack(&[&packed[..], &[0]].concat()).is_err());
             for end in 0..packed.len() {

@@ -4,7 +4,6 @@ use crate::context::{Common, Context};
 use crate::output::{Format, note};
 use crate::{Build, Failure, Result, verbs};
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
-use spectral_core::plain;
 use spectral_core::registry::{self, Registered};
 use spectral_core::{Class, PrunerEntry, StrategyEntry, plain};
 use std::process::ExitCode;
