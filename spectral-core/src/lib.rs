@@ -45,9 +45,10 @@ pub use backend::{
 };
 pub use base::{DType, Element, Error, Result, Seed, Stream, Values, hash64};
 pub use extend::{
-    Cell, EpochRecord, Evaluate, Flow, History, InputGram, InputMean, InputMeanAbs, LayerBatch, LayerGradients,
-    LayersWith, Metrics, Needs, Plot, Progress, Pruner, PrunerEntry, SpectralFactors, Statistic, Statistics, Strategy,
-    StrategyCx, StrategyEntry, StrategyReport, Table, Target, Train, TrainHook, Unwatched, Watch, WeightGradient,
+    Cell, EpochRecord, Evaluate, Flow, GradientSync, History, Hooks, InputGram, InputMean, InputMeanAbs, LayerBatch,
+    LayerGradients, LayersWith, Metrics, Needs, Plot, Progress, Pruner, PrunerEntry, SpectralFactors, State,
+    StateTensor, Statistic, Statistics, Strategy, StrategyCx, StrategyEntry, StrategyReport, Table, Target, Train,
+    TrainHook, Unwatched, Watch, WeightGradient,
 };
 pub use model::{
     Affine, BATCH_CLASSES, Change, Choice, ContentHash, Convolution, DataOrigin, Density, Derive, Forward, Graph,

@@ -1,9 +1,11 @@
 //! One model out of several of the same shape.
 
+use crate::config::criterion;
 use crate::weighted::{Weighted, weighted_layers};
 use crate::worth::weigh;
-use crate::{CriterionConfig, Error, Result};
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use spectral_core::registry::ByName;
 use spectral_core::{Mask, Model, Param, ParamId, Role, Samples, Seed};
 
 /// How models are mixed, as recipes write it.
@@ -17,7 +19,7 @@ pub struct MixConfig {
     /// What becomes of the weights.
     pub rule: MixRule,
     /// What a weight is worth, where the rule asks: any registered criterion whose scores are 0 or more.
-    pub criterion: CriterionConfig,
+    pub criterion: ByName,
     /// Turns scores into ranks, and the lowest into 0 (Sparana E5): in each layer the scores become `1..=n`, ascending,
     /// ties by index, and in every model but the first, ranks strictly below this share of `n` become 0. So 0.5 of 6
     /// weights zeroes ranks 1 and 2.
@@ -43,7 +45,7 @@ pub enum MixRule {
 
 impl Default for MixConfig {
     fn default() -> Self {
-        let criterion = CriterionConfig::new("magnitude");
+        let criterion = ByName::new("magnitude");
         Self { rule: MixRule::Average, criterion, rank_and_zero: None, biases: true }
     }
 }
@@ -54,7 +56,7 @@ impl MixConfig {
     /// # Errors
     /// The criterion is wrong, or the share is not between 0 and 1.
     pub fn check(&self) -> Result<()> {
-        self.criterion.build()?;
+        criterion(&self.criterion)?;
         match self.rank_and_zero {
             Some(share) if !(0.0..=1.0).contains(&share) => {
                 Err(Error::Config(format!("`rank_and_zero` is {share}; the share must be between 0 and 1")))

@@ -1,10 +1,12 @@
 //! Choosing parameters by what they are worth: those that train while the others are frozen, or those that stay.
 
+use crate::config::criterion;
 use crate::pick::Pick;
 use crate::weighted::{Weighted, choose_layers, weighted_layers};
 use crate::worth::weigh;
-use crate::{CriterionConfig, Error, Result};
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use spectral_core::registry::ByName;
 use spectral_core::{Cell, Mask, Model, Param, ParamId, Role, Samples, Seed, Table, Trainable, UnitAxis};
 use std::collections::BTreeMap;
 
@@ -20,7 +22,7 @@ use std::collections::BTreeMap;
 #[serde(deny_unknown_fields, default)]
 pub struct SelectConfig {
     /// What a weight is worth: any registered criterion.
-    pub criterion: CriterionConfig,
+    pub criterion: ByName,
     /// Which of the ranking are taken.
     pub pick: Pick,
     /// Share of the candidates of every layer, to the entry; all, if neither this nor another number is given.
@@ -61,7 +63,7 @@ pub struct Subset {
 impl Default for SelectConfig {
     fn default() -> Self {
         Self {
-            criterion: CriterionConfig::new("magnitude"),
+            criterion: ByName::new("magnitude"),
             pick: Pick::Top,
             amount: None,
             count: None,
@@ -82,7 +84,7 @@ impl SelectConfig {
     /// A name is unknown, a number is out of range, or several say how much.
     pub fn check(&self) -> Result<()> {
         let bad = |problem: String| Err(Error::Config(problem));
-        self.criterion.build()?;
+        criterion(&self.criterion)?;
         self.pick.check()?;
         if let Some(share) = self.amount.iter().chain(self.amounts.values()).find(|a| !(0.0..=1.0).contains(*a)) {
             return bad(format!("a selected share of {share} is not between 0 and 1"));

@@ -5,9 +5,11 @@ mod cut;
 mod summary;
 
 use crate::activities::activities;
+use crate::config::criterion;
 use crate::pick::Pick;
-use crate::{CriterionConfig, Error, Result};
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use spectral_core::registry::ByName;
 use spectral_core::{Model, ParamId, Params, Samples, Seed, Source};
 
 /// What a sub-model keeps, as recipes write it.
@@ -22,7 +24,7 @@ pub struct SubModelConfig {
     /// two hidden ones, and the outputs, which all stay.
     pub units: Vec<usize>,
     /// What a weight is worth: any registered criterion.
-    pub criterion: CriterionConfig,
+    pub criterion: ByName,
     /// Which units stay: the ranking of the layer's weights is walked until enough different units are found.
     pub pick: Pick,
     /// Whether one more unit in each layer stands for those that were left out.
@@ -31,7 +33,7 @@ pub struct SubModelConfig {
 
 impl Default for SubModelConfig {
     fn default() -> Self {
-        Self { units: Vec::new(), criterion: CriterionConfig::new("magnitude"), pick: Pick::Top, summary: true }
+        Self { units: Vec::new(), criterion: ByName::new("magnitude"), pick: Pick::Top, summary: true }
     }
 }
 
@@ -77,7 +79,7 @@ impl SubModelConfig {
     /// # Errors
     /// No layer is named, a layer would be left without units, or the criterion or pick is wrong.
     pub fn check(&self) -> Result<()> {
-        self.criterion.build()?;
+        criterion(&self.criterion)?;
         self.pick.check()?;
         if self.units.is_empty() || self.units.contains(&0) {
             let problem = "a sub-model needs `units`: how many to keep in each of the last hidden layers, at least 1";

@@ -24,7 +24,6 @@
 //! Never does: printing, reading files, pruning, knowing a layer or a device by type. Depends on `spectral-core`
 //! only.
 
-mod by_name;
 mod config;
 mod error;
 mod evaluator;
@@ -34,7 +33,6 @@ mod schedule;
 mod tracker;
 mod trainer;
 
-pub use by_name::ByName;
 pub use config::TrainConfig;
 pub use error::{Error, Result};
 pub use evaluator::{Evaluator, Logits};

@@ -12,7 +12,7 @@ pub(crate) use feed::Feed;
 use frozen::Frozen;
 
 use crate::{Constant, Error, Loss, Optimizer, Result, Schedule, Warmup};
-use spectral_core::{History, Model, Penalty, Progress, Role, Samples, Seed, Train, TrainHook};
+use spectral_core::{GradientSync, History, Model, Penalty, Progress, Role, Samples, Seed, Train, TrainHook};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -39,10 +39,12 @@ pub struct Trainer {
     pub(crate) min_delta: f64,
     pub(crate) keep: Keep,
     pub(crate) clip_norm: Option<f64>,
+    pub(crate) clip_norm_each: Option<f64>,
     pub(crate) clip_value: Option<f64>,
     pub(crate) only: Vec<String>,
     pub(crate) penalties: BTreeMap<Role, Penalty>,
     pub(crate) decays: BTreeMap<Role, Penalty>,
+    pub(crate) sync: Option<Arc<dyn GradientSync>>,
 }
 
 /// Which parameters a run leaves behind.
@@ -77,10 +79,12 @@ impl Trainer {
             min_delta: 0.0,
             keep: Keep::Last,
             clip_norm: None,
+            clip_norm_each: None,
             clip_value: None,
             only: Vec::new(),
             penalties: BTreeMap::new(),
             decays: BTreeMap::new(),
+            sync: None,
         }
     }
 
@@ -171,6 +175,12 @@ impl Trainer {
         self
     }
 
+    /// As [`clip_norm`](Self::clip_norm) for the gradient of every parameter alone, before the norm of all is taken.
+    pub fn clip_norm_each(mut self, norm: f64) -> Self {
+        self.clip_norm_each = Some(norm);
+        self
+    }
+
     /// Limits every entry of a gradient, penalties not included, to `-limit..=limit`, before the norm is taken.
     pub fn clip_value(mut self, limit: f64) -> Self {
         self.clip_value = Some(limit);
@@ -181,6 +191,13 @@ impl Trainer {
     /// lasts and can train again after it. A hook may thaw them. Sparana F3 (`backward_layers`).
     pub fn only<N: Into<String>>(mut self, nodes: impl IntoIterator<Item = N>) -> Self {
         self.only = nodes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// What happens to gradients between backward and step, and to sums at the end of an epoch: training on several
+    /// machines, inspection.
+    pub fn sync(mut self, sync: impl GradientSync + 'static) -> Self {
+        self.sync = Some(Arc::new(sync));
         self
     }
 
@@ -272,11 +289,12 @@ impl Trainer {
             require(epochs >= 1, "patience", &epochs, "it must be at least 1 epoch")?;
         }
         require(not_negative(self.min_delta), "min_delta", &self.min_delta, "it must be a finite number, 0 or more")?;
-        if let Some(norm) = self.clip_norm {
-            require(positive(norm), "clip_norm", &norm, "it must be a finite number above 0")?;
-        }
-        if let Some(limit) = self.clip_value {
-            require(positive(limit), "clip_value", &limit, "it must be a finite number above 0")?;
+        for (setting, limit) in
+            [("clip_norm", self.clip_norm), ("clip_norm_each", self.clip_norm_each), ("clip_value", self.clip_value)]
+        {
+            if let Some(limit) = limit {
+                require(positive(limit), setting, &limit, "it must be a finite number above 0")?;
+            }
         }
         for (setting, by_role) in [("penalty", &self.penalties), ("decay", &self.decays)] {
             for value in by_role.values().flat_map(|p| [p.l1, p.l2]) {
@@ -285,6 +303,11 @@ impl Trainer {
         }
         self.optimizer.check()?;
         Ok(self.schedule.check()?)
+    }
+
+    /// Whether it limits gradients.
+    pub(crate) fn clips(&self) -> bool {
+        self.clip_norm.is_some() || self.clip_norm_each.is_some() || self.clip_value.is_some()
     }
 
     /// How parameters of `role` decay beside the step.

@@ -1,6 +1,5 @@
 //! The plug-in trait of whole procedures: what trains, measures and prunes in turns.
 
-use crate::base::registry::Registered;
 use crate::base::{Result, Seed};
 use crate::extend::{Table, Train, TrainHook};
 use crate::model::Model;
@@ -89,29 +88,12 @@ pub struct StrategyReport {
     pub tables: Vec<Table>,
 }
 
-/// A strategy that a crate registered; see [`register_strategy!`](crate::register_strategy).
-pub struct StrategyEntry {
-    /// Its name in recipes.
-    pub name: &'static str,
-    /// One line that says what it does.
-    pub summary: &'static str,
-    /// Its parameters with their usual values.
-    pub defaults: fn() -> serde_json::Value,
-    /// Builds it from parameters; absent ones take their usual values.
-    pub build: fn(serde_json::Value) -> Result<Box<dyn Strategy>>,
-}
-
-inventory::collect!(StrategyEntry);
-
-impl Registered for StrategyEntry {
-    const WHAT: &'static str = "strategy";
-    fn name(&self) -> &'static str {
-        self.name
-    }
-    fn summary(&self) -> &'static str {
-        self.summary
-    }
-}
+crate::part_registry!(
+    /// A strategy that a crate registered; see [`register_strategy!`](crate::register_strategy).
+    StrategyEntry,
+    "strategy",
+    Strategy
+);
 
 /// Registers a strategy: `register_strategy!(MetricBased, "metric_based", "prunes until a metric suffers");`
 ///
@@ -119,16 +101,6 @@ impl Registered for StrategyEntry {
 #[macro_export]
 macro_rules! register_strategy {
     ($type:ty, $name:literal, $summary:literal) => {
-        $crate::registry::inventory::submit! {
-            $crate::StrategyEntry {
-                name: $name,
-                summary: $summary,
-                defaults: || $crate::layer::to_config($name, &<$type>::default()).unwrap_or_default(),
-                build: |config| {
-                    let strategy: $type = $crate::layer::from_config($name, config)?;
-                    Ok(::std::boxed::Box::new(strategy))
-                },
-            }
-        }
+        $crate::register_part!($crate::StrategyEntry, $type, $name, $summary);
     };
 }

@@ -1,9 +1,10 @@
 //! Learning new classes, and what is forgotten of the old ones.
 
 use super::phase;
-use crate::{CriterionConfig, Pick, SelectConfig};
+use crate::{Pick, SelectConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use spectral_core::registry::ByName;
 use spectral_core::{
     Cell, EpochRecord, Error, Evaluate, Flow, Model, Plot, Progress, Result, Samples, Seed, Strategy, StrategyCx,
     StrategyReport, Table, TrainHook, register_strategy,
@@ -35,7 +36,7 @@ impl Default for LearnClasses {
     fn default() -> Self {
         // What the old classes use least is free to learn.
         let select = SelectConfig {
-            criterion: CriterionConfig::new("activation_weight"),
+            criterion: ByName::new("activation_weight"),
             pick: Pick::Bottom,
             amount: Some(0.2),
             freeze_biases: true,

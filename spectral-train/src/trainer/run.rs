@@ -7,8 +7,8 @@ use super::held_out::Sets;
 use super::{Trainer, finite};
 use crate::{OptimizerState, ParamStep, Result};
 use spectral_core::{
-    DType, EpochRecord, Flow, Gradients, History, Metrics, Mode, Model, Node, ParamId, Penalty, Progress, Shape,
-    TrainHook,
+    DType, EpochRecord, Flow, GradientSync, Gradients, History, Hooks, Metrics, Mode, Model, Node, ParamId, Penalty,
+    Progress, Shape, TrainHook,
 };
 use std::sync::Arc;
 use std::time::Instant;
@@ -64,6 +64,16 @@ struct Epoch {
     stop: Option<String>,
 }
 
+impl Epoch {
+    /// Adds up what all machines came to.
+    fn sync(&mut self, sync: &dyn GradientSync) -> Result<()> {
+        let mut sums = [self.sum.loss, self.sum.right, self.samples as f64];
+        sync.sum(&mut sums)?;
+        (self.sum, self.samples) = (Totals { loss: sums[0], right: sums[1] }, sums[2] as usize);
+        Ok(())
+    }
+}
+
 impl<'a> Run<'a> {
     fn new(trainer: &'a Trainer, model: &Model, sets: &'a Sets<'a>) -> Result<Self> {
         let steps = trainer.steps(sets.train.len());
@@ -79,9 +89,7 @@ impl<'a> Run<'a> {
     }
 
     fn train(&mut self, model: &mut Model, hooks: &mut [&mut dyn TrainHook]) -> Result<History> {
-        for hook in hooks.iter_mut() {
-            hook.start(model, &self.at)?;
-        }
+        Hooks(hooks).start(model, &self.at)?;
         self.follow(model)?;
         while self.at.epoch < self.at.epochs && self.history.stopped.is_none() {
             self.epoch(model, hooks)?;
@@ -102,10 +110,8 @@ impl<'a> Run<'a> {
             epoch.sum += self.step(model, rows, epoch.rate)?;
             epoch.samples += rows.len();
             self.at.step += 1;
-            for hook in hooks.iter_mut() {
-                if hook.after_step(model, &self.at)? == Flow::Stop {
-                    epoch.stop = Some(format!("a hook stopped it after step {}", self.at.step));
-                }
+            if Hooks(hooks).after_step(model, &self.at)? == Flow::Stop {
+                epoch.stop = Some(format!("a hook stopped it after step {}", self.at.step));
             }
             if !hooks.is_empty() {
                 self.follow(model)?;
@@ -122,6 +128,9 @@ impl<'a> Run<'a> {
             Some(data) => Some(self.buffers.feed.measure(model, data)?),
             None => None,
         };
+        if let Some(sync) = &self.trainer.sync {
+            epoch.sync(&**sync)?;
+        }
         let record = EpochRecord {
             epoch: self.at.epoch,
             train: epoch.sum.metrics(epoch.samples, self.sets.train.targets()),
@@ -133,10 +142,8 @@ impl<'a> Run<'a> {
         };
         self.judge(model, &record, &mut epoch)?;
         self.history.epochs.push(record.clone());
-        for hook in hooks.iter_mut() {
-            if hook.after_epoch(model, &self.at, &record)? == Flow::Stop {
-                epoch.stop = Some(format!("a hook stopped it after epoch {}", self.at.epoch));
-            }
+        if Hooks(hooks).after_epoch(model, &self.at, &record)? == Flow::Stop {
+            epoch.stop = Some(format!("a hook stopped it after epoch {}", self.at.epoch));
         }
         self.follow(model)?;
         self.history.stopped = epoch.stop;
@@ -172,6 +179,9 @@ impl<'a> Run<'a> {
             return Err(finite::bad_loss(model, &feed.batches.workspace, totals.loss, step)?.into());
         }
         feed.batches.workspace.backward(model, feed.node)?;
+        if let Some(sync) = &self.trainer.sync {
+            sync.sync(model, &mut feed.batches.workspace, &self.at)?;
+        }
         finite::check_gradients(model, &mut feed.batches.workspace, sizes, step)?;
         if let Some(limit) = self.trainer.clip_value {
             for index in 0..model.params().len() {
@@ -180,16 +190,16 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        let gradient_scale = match clip {
-            Some(clip) => clip.scale(model, &mut feed.batches.workspace, step)?,
-            None => 1.0,
-        };
+        if let Some(clip) = clip {
+            clip.measure(model, &mut feed.batches.workspace, step)?;
+        }
         for index in 0..model.params().len() {
             let id = ParamId(index as u32);
             let Some(gradient) = feed.batches.workspace.gradient(model, id) else { continue };
             let (params, backend) = model.params_mut();
             let penalty = self.trainer.extra(params.get(id).role);
             let decay = self.trainer.decay_of(params.get(id).role);
+            let gradient_scale = clip.as_ref().map_or(1.0, |clip| clip.factor(id));
             let op = ParamStep { id, gradient, rate, gradient_scale, penalty, decay };
             self.state.step(&*self.trainer.optimizer, params, backend, &op)?;
         }
@@ -210,12 +220,11 @@ impl<'a> Run<'a> {
 impl Buffers {
     fn new(trainer: &Trainer, model: &Model, sets: &Sets<'_>) -> Result<Self> {
         let batch = trainer.batch.min(sets.train.len());
-        let reads_gradients =
-            trainer.clip_norm.is_some() || trainer.clip_value.is_some() || trainer.optimizer.kernel(1).is_none();
+        let reads_gradients = trainer.clips() || trainer.sync.is_some() || trainer.optimizer.kernel(1).is_none();
         let gradients = if reads_gradients { Gradients::Parameters } else { Gradients::Products };
         Ok(Self {
             feed: Feed::new(model, trainer.loss_on(&sets.train), batch, gradients)?,
-            clip: trainer.clip_norm.map(|limit| Clip::new(model, limit)).transpose()?,
+            clip: Clip::new(trainer, model)?,
             sizes: Vec::new(),
             built_for: Form::of(model),
         })
