@@ -12,6 +12,10 @@ pub use state::{State, StateTensor};
 pub use statistics::{
     InputGram, InputMean, InputMeanAbs, LayerBatch, LayerGradients, Statistic, Statistics, WeightGradient,
 };
-pub use strategy::{Strategy, StrategyCx, StrategyEntry, StrategyReport, Unwatched, Watch};
+pub use strategy::{
+    FinishedPhase, Phases, Resumed, Strategy, StrategyCx, StrategyEntry, StrategyReport, Unwatched, Watch,
+};
 pub use table::{Cell, Plot, Table};
-pub use train::{EpochRecord, Evaluate, Flow, GradientSync, History, Hooks, Metrics, Progress, Train, TrainHook};
+pub use train::{
+    EpochRecord, Evaluate, Flow, GradientSync, History, Hooks, KeepState, Metrics, Progress, Train, TrainHook,
+};

@@ -45,16 +45,16 @@ pub use backend::{
 };
 pub use base::{DType, Element, Error, Result, Seed, Stream, Values, hash64};
 pub use extend::{
-    Cell, EpochRecord, Evaluate, Flow, GradientSync, History, Hooks, InputGram, InputMean, InputMeanAbs, LayerBatch,
-    LayerGradients, LayersWith, Metrics, Needs, Plot, Progress, Pruner, PrunerEntry, SpectralFactors, State,
-    StateTensor, Statistic, Statistics, Strategy, StrategyCx, StrategyEntry, StrategyReport, Table, Target, Train,
-    TrainHook, Unwatched, Watch, WeightGradient,
+    Cell, EpochRecord, Evaluate, FinishedPhase, Flow, GradientSync, History, Hooks, InputGram, InputMean, InputMeanAbs,
+    KeepState, LayerBatch, LayerGradients, LayersWith, Metrics, Needs, Phases, Plot, Progress, Pruner, PrunerEntry,
+    Resumed, SpectralFactors, State, StateTensor, Statistic, Statistics, Strategy, StrategyCx, StrategyEntry,
+    StrategyReport, Table, Target, Train, TrainHook, Unwatched, Watch, WeightGradient,
 };
 pub use model::{
     Affine, BATCH_CLASSES, Change, Choice, ContentHash, Convolution, DataOrigin, Density, Derive, Forward, Graph,
-    HeldOut, HistoryEntry, Init, Known, Layer, LayerEntry, LeftFactor, Masking, Matrix, Meta, Mode, Model, Node, NodeParams,
-    NodeSpec, Op, Operand, Operands, Param, ParamId, ParamSpec, ParamView, Params, Plan, Preprocessing, Rewrite, Role,
-    Saved, Scale, Source, Stored, Trainable, UnitAxis, Units, Users, Vjp, Word, batch_class, carry_over,
+    HeldOut, HistoryEntry, Init, Known, Layer, LayerEntry, LeftFactor, Masking, Matrix, Meta, Mode, Model, Node,
+    NodeParams, NodeSpec, Op, Operand, Operands, Param, ParamId, ParamSpec, ParamView, Params, Plan, Preprocessing,
+    Rewrite, Role, Saved, Scale, Source, Stored, Trainable, UnitAxis, Units, Users, Vjp, Word, batch_class, carry_over,
 };
 pub use run::{
     Batches, Gradients, Named, ParamGradient, Proof, RANDOM_INPUTS, Session, TOLERANCE_F32, TOLERANCE_F64, Workspace,

@@ -28,7 +28,9 @@ mod config;
 mod error;
 mod evaluator;
 mod loss;
+mod metric;
 mod optimizer;
+mod penalties;
 mod schedule;
 mod tracker;
 mod trainer;
@@ -37,6 +39,7 @@ pub use config::TrainConfig;
 pub use error::{Error, Result};
 pub use evaluator::{Evaluator, Logits};
 pub use loss::Loss;
+pub use metric::{Accuracy, MeanLoss, Metric, MetricEntry, TopK};
 pub use optimizer::{
     Adam, AdamW, Adamax, Momentum, MomentumRestart, Nesterov, Optimizer, OptimizerEntry, OptimizerState, ParamStep,
     RmsProp, Sgd, SignAgreement, StepContext, UpdateRule,

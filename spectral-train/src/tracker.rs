@@ -4,8 +4,9 @@ mod distances;
 
 pub use distances::ClassDistances;
 
+use serde::{Deserialize, Serialize};
 use spectral_core::{
-    Batches, EpochRecord, Error, Flow, Gradients, Mode, Model, Progress, Result, Samples, Seed, Source, Table,
+    Batches, EpochRecord, Error, Flow, Gradients, Mode, Model, Progress, Result, Samples, Seed, Source, State, Table,
     TrainHook,
 };
 
@@ -35,7 +36,7 @@ pub struct DistanceTracker {
 }
 
 /// What a [`DistanceTracker`] saw at one time.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// Epochs done.
     pub epoch: usize,
@@ -146,5 +147,14 @@ impl TrainHook for DistanceTracker {
     fn after_epoch(&mut self, model: &mut Model, at: &Progress, _: &EpochRecord) -> Result<Flow> {
         self.look(model, at.epoch)?;
         Ok(Flow::Continue)
+    }
+
+    fn save(&self) -> Result<State> {
+        State::of(&self.checkpoints)
+    }
+
+    fn load(&mut self, _: &mut Model, state: &State) -> Result<()> {
+        self.checkpoints = state.read("a distance tracker")?;
+        Ok(())
     }
 }

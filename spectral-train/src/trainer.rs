@@ -12,7 +12,9 @@ pub(crate) use feed::Feed;
 use frozen::Frozen;
 
 use crate::{Constant, Error, Loss, Optimizer, Result, Schedule, Warmup};
-use spectral_core::{GradientSync, History, Model, Penalty, Progress, Role, Samples, Seed, Train, TrainHook};
+use spectral_core::{
+    GradientSync, History, KeepState, Model, Penalty, Progress, Role, Samples, Seed, State, Train, TrainHook,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -45,6 +47,7 @@ pub struct Trainer {
     pub(crate) penalties: BTreeMap<Role, Penalty>,
     pub(crate) decays: BTreeMap<Role, Penalty>,
     pub(crate) sync: Option<Arc<dyn GradientSync>>,
+    pub(crate) keep_states: Option<Arc<dyn KeepState>>,
 }
 
 /// Which parameters a run leaves behind.
@@ -85,6 +88,7 @@ impl Trainer {
             penalties: BTreeMap::new(),
             decays: BTreeMap::new(),
             sync: None,
+            keep_states: None,
         }
     }
 
@@ -201,6 +205,12 @@ impl Trainer {
         self
     }
 
+    /// Hands the state of the run to `keep` after every epoch, for [`resume`](Self::resume).
+    pub fn keep_states(mut self, keep: impl KeepState + 'static) -> Self {
+        self.keep_states = Some(Arc::new(keep));
+        self
+    }
+
     /// Adds a penalty on all parameters of one role to those the parameters carry.
     pub fn penalty(mut self, role: Role, penalty: Penalty) -> Self {
         self.penalties.insert(role, penalty);
@@ -231,11 +241,39 @@ impl Trainer {
     /// # Errors
     /// As [`fit`](Self::fit), or a hook failed.
     pub fn fit_with(&self, model: &mut Model, data: &Samples, hooks: &mut [&mut dyn TrainHook]) -> Result<History> {
+        self.run(model, data, hooks, None)
+    }
+
+    /// Goes on with a run that stopped: `state` is what [`keep_states`](Self::keep_states) was given, and `model` the
+    /// model as it was then. With the same settings, data and hooks the rest of the run gives the same bits.
+    ///
+    /// # Errors
+    /// As [`fit_with`](Self::fit_with), or the state is of another run.
+    pub fn resume(
+        &self,
+        model: &mut Model,
+        data: &Samples,
+        hooks: &mut [&mut dyn TrainHook],
+        state: &State,
+    ) -> Result<History> {
+        self.run(model, data, hooks, Some(state))
+    }
+
+    fn run(
+        &self,
+        model: &mut Model,
+        data: &Samples,
+        hooks: &mut [&mut dyn TrainHook],
+        from: Option<&State>,
+    ) -> Result<History> {
         self.check_for(model, data)?;
         let sets = held_out::Sets::of(self, model, data)?;
         check_averages(model, self.batch.min(sets.train.len()))?;
-        let frozen = Frozen::all_but(&self.only, model)?;
-        let result = run::run(self, model, &sets, hooks);
+        let frozen = match from {
+            Some(state) => run::frozen(state)?,
+            None => Frozen::all_but(&self.only, model)?,
+        };
+        let result = run::run(self, model, &sets, hooks, from, &frozen);
         frozen.thaw(model)?;
         result
     }

@@ -1,7 +1,7 @@
 //! The plug-in trait of whole procedures: what trains, measures and prunes in turns.
 
 use crate::base::{Result, Seed};
-use crate::extend::{Table, Train, TrainHook};
+use crate::extend::{History, Hooks, State, Table, Train, TrainHook};
 use crate::model::Model;
 use crate::samples::Samples;
 
@@ -57,7 +57,7 @@ pub trait Watch {
         model: &mut Model,
         data: &Samples,
         hooks: &mut [&mut dyn TrainHook],
-    ) -> Result<crate::extend::History>;
+    ) -> Result<History>;
 }
 
 /// Nobody watches.
@@ -72,8 +72,74 @@ impl Watch for Unwatched {
         model: &mut Model,
         data: &Samples,
         hooks: &mut [&mut dyn TrainHook],
-    ) -> Result<crate::extend::History> {
+    ) -> Result<History> {
         trainer.train(model, data, hooks)
+    }
+}
+
+/// What the training phases of a strategy came to, kept from run to run.
+pub trait Phases {
+    /// Phase number `index` of an earlier run, if it was finished.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn done(&mut self, index: usize, name: &str) -> Result<Option<FinishedPhase>>;
+
+    /// Keeps phase number `index`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn keep(&mut self, index: usize, name: &str, model: &Model, history: &History, hooks: &State) -> Result<()>;
+}
+
+/// A training phase of a strategy that was finished.
+#[derive(Debug)]
+pub struct FinishedPhase {
+    /// The model after it.
+    pub model: Model,
+    /// What training measured.
+    pub history: History,
+    /// What the hooks of the strategy remembered at its end; see [`TrainHook::save`].
+    pub hooks: State,
+}
+
+/// Lets a strategy that was stopped go on, to the same bits.
+///
+/// A strategy is deterministic but for its training phases, and these are the part that takes long. So it is run again
+/// from its start, and phases that were finished before give what they gave then instead of training. A strategy needs
+/// nothing of its own for that.
+pub struct Resumed<'a> {
+    watch: &'a mut dyn Watch,
+    phases: &'a mut dyn Phases,
+    next: usize,
+}
+
+impl<'a> Resumed<'a> {
+    /// Trains under `watch` what `phases` does not know yet.
+    pub fn new(watch: &'a mut dyn Watch, phases: &'a mut dyn Phases) -> Self {
+        Self { watch, phases, next: 0 }
+    }
+}
+
+impl Watch for Resumed<'_> {
+    fn train(
+        &mut self,
+        phase: &str,
+        trainer: &dyn Train,
+        model: &mut Model,
+        data: &Samples,
+        hooks: &mut [&mut dyn TrainHook],
+    ) -> Result<History> {
+        let index = self.next;
+        self.next += 1;
+        if let Some(done) = self.phases.done(index, phase)? {
+            *model = done.model;
+            Hooks(hooks).load(model, &done.hooks)?;
+            return Ok(done.history);
+        }
+        let history = self.watch.train(phase, trainer, model, data, hooks)?;
+        self.phases.keep(index, phase, model, &history, &Hooks(hooks).save()?)?;
+        Ok(history)
     }
 }
 

@@ -124,6 +124,15 @@ impl std::fmt::Debug for Hooks<'_, '_> {
     }
 }
 
+/// Takes what a run would need to go on, after each of its epochs.
+pub trait KeepState: std::fmt::Debug + Send + Sync {
+    /// Keeps the state of a run, and the model it is in.
+    ///
+    /// # Errors
+    /// Stops the training.
+    fn keep(&self, model: &Model, state: State) -> Result<()>;
+}
+
 /// The seam between backward and step: what several machines do with gradients and sums, or who inspects them.
 ///
 /// A trainer without one pays nothing. With one, all gradients are written down.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use spectral_core::registry::ByName;
 use spectral_core::{
-    Cell, EpochRecord, Error, Evaluate, Flow, Model, Plot, Progress, Result, Samples, Seed, Strategy, StrategyCx,
-    StrategyReport, Table, TrainHook, register_strategy,
+    Cell, EpochRecord, Error, Evaluate, Flow, Model, Plot, Progress, Result, Samples, Seed, State, Strategy,
+    StrategyCx, StrategyReport, Table, TrainHook, register_strategy,
 };
 use spectral_train::{Evaluator, TrainConfig};
 
@@ -78,6 +78,15 @@ impl TrainHook for Recorder<'_> {
     fn after_epoch(&mut self, model: &mut Model, _: &Progress, _: &EpochRecord) -> Result<Flow> {
         self.epochs.push(self.split.accuracies(model, &self.evaluator)?);
         Ok(Flow::Continue)
+    }
+
+    fn save(&self) -> Result<State> {
+        State::of(&self.epochs)
+    }
+
+    fn load(&mut self, _: &mut Model, state: &State) -> Result<()> {
+        self.epochs = state.read("the accuracies of old and new classes")?;
+        Ok(())
     }
 }
 

@@ -18,6 +18,7 @@ mod inputs;
 mod linked;
 mod mixing;
 mod procedures;
+mod resume;
 mod selecting;
 mod spectral_layer;
 mod statistics;

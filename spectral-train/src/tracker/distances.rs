@@ -1,9 +1,11 @@
 //! Mean cosine distances between the vectors of classes, from sums alone.
 
+use serde::{Deserialize, Serialize};
+
 /// Mean cosine distance `1 - cos` between the vectors of two classes, over all pairs of distinct samples.
 ///
 /// The direction of a zero vector is undefined; its cosine with any other vector counts as 0, so its distance is 1.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassDistances {
     /// Samples of each class.
     counts: Vec<usize>,

@@ -4,11 +4,12 @@ use super::best::Best;
 use super::clip::Clip;
 use super::feed::{Feed, Totals};
 use super::held_out::Sets;
-use super::{Trainer, finite};
-use crate::{OptimizerState, ParamStep, Result};
+use super::{Frozen, Trainer, finite};
+use crate::{OptimizerState, ParamStep, Result, penalties};
+use serde::{Deserialize, Serialize};
 use spectral_core::{
-    DType, EpochRecord, Flow, GradientSync, Gradients, History, Hooks, Metrics, Mode, Model, Node, ParamId, Penalty,
-    Progress, Shape, TrainHook,
+    DType, EpochRecord, Error, Flow, GradientSync, Gradients, History, Hooks, Metrics, Mode, Model, Node, ParamId,
+    Progress, Shape, State, TrainHook,
 };
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,8 +20,10 @@ pub(super) fn run(
     model: &mut Model,
     sets: &Sets<'_>,
     hooks: &mut [&mut dyn TrainHook],
+    from: Option<&State>,
+    frozen: &Frozen,
 ) -> Result<History> {
-    Run::new(trainer, model, sets)?.train(model, hooks)
+    Run::new(trainer, model, sets)?.train(model, hooks, from, frozen)
 }
 
 /// What changes in the course of a run.
@@ -53,6 +56,22 @@ struct Form {
 enum Trains {
     Yes,
     No,
+}
+
+/// What a saved state is of, for messages.
+const WHAT: &str = "a training run";
+
+/// What the saved state of a run says besides its parts.
+#[derive(Serialize, Deserialize)]
+struct Fields {
+    at: Progress,
+    history: History,
+    frozen: Frozen,
+}
+
+/// What nodes were frozen for the run that `state` is of.
+pub(super) fn frozen(state: &State) -> Result<Frozen> {
+    Ok(state.read::<Fields>(WHAT)?.frozen)
 }
 
 /// What one epoch came to.
@@ -88,17 +107,53 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn train(&mut self, model: &mut Model, hooks: &mut [&mut dyn TrainHook]) -> Result<History> {
-        Hooks(hooks).start(model, &self.at)?;
+    fn train(
+        &mut self,
+        model: &mut Model,
+        hooks: &mut [&mut dyn TrainHook],
+        from: Option<&State>,
+        frozen: &Frozen,
+    ) -> Result<History> {
+        match from {
+            Some(state) => self.load(model, hooks, state)?,
+            None => Hooks(hooks).start(model, &self.at)?,
+        }
         self.follow(model)?;
         while self.at.epoch < self.at.epochs && self.history.stopped.is_none() {
             self.epoch(model, hooks)?;
+            if let Some(keep) = &self.trainer.keep_states {
+                keep.keep(model, self.save(model, hooks, frozen)?)?;
+            }
         }
         self.history.best_epoch = self.best.restore(model)?;
-        for hook in hooks.iter_mut() {
-            hook.end(model, &self.at)?;
-        }
+        Hooks(hooks).end(model, &self.at)?;
         Ok(std::mem::take(&mut self.history))
+    }
+
+    /// All that the rest of the run depends on, besides the model, the data and the settings.
+    fn save(&self, model: &Model, hooks: &mut [&mut dyn TrainHook], frozen: &Frozen) -> Result<State> {
+        let parts = vec![self.state.save(&**model.backend())?, self.best.save(model)?, Hooks(hooks).save()?];
+        let fields = Fields { at: self.at, history: self.history.clone(), frozen: frozen.clone() };
+        Ok(State { parts, ..State::of(&fields)? })
+    }
+
+    fn load(&mut self, model: &mut Model, hooks: &mut [&mut dyn TrainHook], state: &State) -> Result<()> {
+        let Fields { at, history, .. } = state.read(WHAT)?;
+        let [optimizer, best, of_hooks] = state.parts.as_slice() else {
+            return Err(Error::config(format!("saved state of {WHAT}"), "has not the parts of one").into());
+        };
+        if (at.steps, at.epochs) != (self.at.steps, self.at.epochs) {
+            let (was, is) = ((at.epochs, at.steps), (self.at.epochs, self.at.steps));
+            let problem = format!(
+                "is of {} epochs with {} steps, and this run has {} with {}; go on with the same settings and data",
+                was.0, was.1, is.0, is.1
+            );
+            return Err(Error::config(format!("saved state of {WHAT}"), problem).into());
+        }
+        (self.at, self.history) = (at, history);
+        self.state = OptimizerState::load(optimizer, model.params(), &**model.backend())?;
+        self.best.load(model, best)?;
+        Ok(Hooks(hooks).load(model, of_hooks)?)
     }
 
     fn epoch(&mut self, model: &mut Model, hooks: &mut [&mut dyn TrainHook]) -> Result<()> {
@@ -135,7 +190,7 @@ impl<'a> Run<'a> {
             epoch: self.at.epoch,
             train: epoch.sum.metrics(epoch.samples, self.sets.train.targets()),
             validation,
-            penalty: penalty(self.trainer, model)? + outputs,
+            penalty: penalties::of_parameters(model, |role| self.trainer.extra(role))? + outputs,
             rate: epoch.rate,
             kept: model.params().kept(),
             seconds: start.elapsed().as_secs_f64(),
@@ -251,18 +306,4 @@ fn params(model: &Model) -> impl Iterator<Item = (Shape, DType, Trains)> + '_ {
         let trains = if p.is_trainable() { Trains::Yes } else { Trains::No };
         (p.value().shape(), p.value().dtype(), trains)
     })
-}
-
-/// `sum over parameters of l1 sum |w| + l2 sum w^2`, frozen ones included.
-fn penalty(trainer: &Trainer, model: &Model) -> Result<f64> {
-    let mut sum = 0.0;
-    for (_, param) in model.params().iter() {
-        let extra = trainer.extra(param.role);
-        let Penalty { l1, l2 } = Penalty { l1: param.penalty.l1 + extra.l1, l2: param.penalty.l2 + extra.l2 };
-        if l1 != 0.0 || l2 != 0.0 {
-            let values = model.backend().download(param.value())?;
-            sum += values.iter().map(|w| l1 * w.abs() + l2 * w * w).sum::<f64>();
-        }
-    }
-    Ok(sum)
 }

@@ -12,6 +12,7 @@ mod masks;
 mod numbers;
 mod patterns;
 mod products;
+mod resume;
 mod settings;
 mod stopping;
 mod support;
