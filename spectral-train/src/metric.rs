@@ -35,13 +35,7 @@ spectral_core::part_registry!(
     Metric
 );
 
-/// Registers a metric: `/// Values have no accuracy.
-fn no_classes(data: &Samples) -> spectral_core::Error {
-    let problem = format!("the targets of {} are values, which have no accuracy; take the metric `loss`", data.name);
-    spectral_core::Error::Data(problem)
-}
-
-register_metric!(Accuracy, "accuracy", "share of samples with the right class");`
+/// Registers a metric: `register_metric!(Accuracy, "accuracy", "share of samples with the right class");`
 ///
 /// The type must implement `Metric + Default + serde::Serialize + serde::Deserialize`. The crate that calls this needs
 /// `spectral-core` as a dependency under its own name.

@@ -198,7 +198,7 @@ macro_rules! register_part {
             $type,
             $name,
             $summary,
-            check = |_: &$type| $crate::registry::PartResult::Ok(())
+            check = |_: &$type| -> $crate::registry::PartResult<()> { ::std::result::Result::Ok(()) }
         );
     };
 }

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use spectral_core::{
     Batches, DType, EpochRecord, Flow, Gradients, LossKernel, Mode, Model, ParamId, Pattern, Progress, Samples, Seed,
-    Shape, TrainHook, Trainable, Values, Workspace, hash64,
+    Shape, State, TrainHook, Trainable, Values, Workspace, hash64,
 };
 use spectral_train::Loss;
 use std::collections::BTreeMap;

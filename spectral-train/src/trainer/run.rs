@@ -228,7 +228,13 @@ impl<'a> Run<'a> {
     fn step(&mut self, model: &mut Model, rows: &[usize], rate: f64) -> Result<Totals> {
         let Buffers { feed, clip, sizes, .. } = &mut self.buffers;
         let step = self.at.step + 1;
-        feed.batches.forward(model, &self.sets.train, rows, Mode::Train, self.trainer.seed.key("step", self.at.step))?;
+        feed.batches.forward(
+            model,
+            &self.sets.train,
+            rows,
+            Mode::Train,
+            self.trainer.seed.key("step", self.at.step),
+        )?;
         let totals = feed.loss(&**model.backend(), Some(1.0 / rows.len() as f64))?;
         if !totals.loss.is_finite() {
             return Err(finite::bad_loss(model, &feed.batches.workspace, totals.loss, step)?.into());
