@@ -65,7 +65,7 @@ pub struct CompactLayer {
 /// A gate right behind a layer that fits nowhere else is multiplied into it and gone; what computes something else in
 /// training, such as batch normalisation, stays. Units that merges tie together go together or stay. Units that stay
 /// keep their parameters bit for bit. Every layer keeps at least one unit; the network's inputs and outputs, and
-/// whatever a softmax or a layer of unknown structure looks at, stay. Sparana A13, with its bug; design decision 7.
+/// whatever a softmax or a layer of unknown structure looks at, stay. Source: Sparana.
 ///
 /// # Errors
 /// A layer does not accept its smaller inputs, or a device failed.

@@ -46,7 +46,7 @@ pub struct PruneConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percentile: Option<f64>,
     /// By layer: the share of its entries that is pruned afterwards. Layers without one are skipped; where as much or
-    /// more is pruned already, nothing is (Sparana C10). Takes the place of every other budget, and of `layers`.
+    /// more is pruned already, nothing is (Sparana). Takes the place of every other budget, and of `layers`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub amounts: BTreeMap<String, f64>,
     /// Names of the layers to prune; all weighted ones, if empty.
@@ -58,7 +58,7 @@ pub struct PruneConfig {
     /// Whether the last weighted layer is left alone, unless `layers` or `amounts` names it or there is no other.
     ///
     /// If absent: when weights are pruned at the same share in every layer (by scope, or N of M), where the few weights
-    /// of the outputs suffer most (Sparana C9). A global ranking weighs them against the others, and units of the
+    /// of the outputs suffer most (Sparana). A global ranking weighs them against the others, and units of the
     /// outputs never go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protect_last: Option<bool>,

@@ -20,7 +20,7 @@ pub struct MixConfig {
     pub rule: MixRule,
     /// What a weight is worth, where the rule asks: any registered criterion whose scores are 0 or more.
     pub criterion: ByName,
-    /// Turns scores into ranks, and the lowest into 0 (Sparana E5): in each layer the scores become `1..=n`, ascending,
+    /// Turns scores into ranks, and the lowest into 0 (Sparana): in each layer the scores become `1..=n`, ascending,
     /// ties by index, and in every model but the first, ranks strictly below this share of `n` become 0. So 0.5 of 6
     /// weights zeroes ranks 1 and 2.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,13 +33,13 @@ pub struct MixConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MixRule {
-    /// `mean w[m]`; with `rank_and_zero`, over the models whose rank is not 0. Sparana E6.
+    /// `mean w[m]`; with `rank_and_zero`, over the models whose rank is not 0. Source: Sparana.
     #[default]
     Average,
-    /// `sum s[m] w[m] / sum s[m]`, and the plain mean where all scores are 0. Sparana E7.
+    /// `sum s[m] w[m] / sum s[m]`, and the plain mean where all scores are 0. Source: Sparana.
     Weighted,
     /// That of the last model whose score is not 0, else that of the first: usually with `rank_and_zero`. Biases and
-    /// all that is no weight matrix stay those of the first. Sparana E8.
+    /// all that is no weight matrix stay those of the first. Source: Sparana.
     Replace,
 }
 
@@ -82,7 +82,7 @@ pub struct Mixer {
     models: Vec<Stored>,
 }
 
-/// A copy of a model, so that training the original further changes nothing here (Sparana E1).
+/// A copy of a model, so that training the original further changes nothing here (Sparana).
 #[derive(Debug)]
 struct Stored {
     model: Model,

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 /// ```
 ///
 /// Candidates are the weights of a layer that are not pruned, and in a chosen subset of them. A layer that is not
-/// selected from is frozen. Sparana D1-D8.
+/// selected from is frozen. Source: Sparana.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SelectConfig {
@@ -182,7 +182,7 @@ pub struct Selected {
 pub struct WasTrainable(Vec<Trainable>);
 
 impl Selection {
-    /// Selects every incoming weight of outputs of the last weighted layer, with their biases. Sparana D6.
+    /// Selects every incoming weight of outputs of the last weighted layer, with their biases. Source: Sparana.
     ///
     /// # Errors
     /// The network has no such output, or no weighted layer.
@@ -254,7 +254,7 @@ impl Selection {
         Ok(())
     }
 
-    /// Selected weights, weights there are, and their ratio, by layer. Sparana D7.
+    /// Selected weights, weights there are, and their ratio, by layer. Source: Sparana.
     pub fn table(&self) -> Table {
         let mut table = Table::new("Selected weights", ["layer", "selected", "of", "ratio"]);
         for layer in &self.layers {

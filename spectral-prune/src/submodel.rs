@@ -39,7 +39,7 @@ impl Default for SubModelConfig {
 
 /// A smaller network cut out of a model, and where its parameters came from.
 ///
-/// Source: Sparana C15-C18 ("vulcanizer", "mind meld"); [`Model::duplicate`] is what `revert_weights` was to do.
+/// Source: Sparana ("vulcanizer", "mind meld"); [`Model::duplicate`] is what `revert_weights` was to do.
 #[derive(Debug)]
 pub struct SubModel {
     /// The smaller network. Train it on [`inputs`](Self::inputs).
@@ -98,7 +98,7 @@ impl SubModelConfig {
     ///
     /// where `a(n)` are activities over up to 1,024 samples of `data`: the least-squares fit of each unit by the
     /// summary. So with equal units, or linear ones of equal outgoing weights, the sub-model computes the same as the
-    /// original. Without data (or where the summary is silent) `c = 1`, the plain sum. Sparana C15 multiplies the mean
+    /// original. Without data (or where the summary is silent) `c = 1`, the plain sum. Sparana multiplies the mean
     /// by the number of units and their mean activity instead, which only fits units that fire together.
     ///
     /// A spectral layer stays spectral. Its summary unit gets eigenvalues at least 1 away from all it meets, and the

@@ -68,7 +68,7 @@ impl SubnetworkConfig {
 
     /// Draws sub-networks of `model`, judges each on a batch of `data`, and adds up what their weights gained.
     ///
-    /// Pruned weights take no part. Biases are in every sub-network. Sparana F6, where lower errors lowered scores.
+    /// Pruned weights take no part. Biases are in every sub-network. Source: Sparana, where lower errors lowered scores.
     /// Determinism: by `seed`, for any number of threads.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ impl Judge {
 
 impl SubnetworkScores {
     /// The weights of `model` that gained most: in every layer this share of those that are not pruned, to the entry,
-    /// ties by index. `model` is the one that was searched. Sparana F7.
+    /// ties by index. `model` is the one that was searched. Source: Sparana.
     ///
     /// # Errors
     /// The share is not between 0 and 1.

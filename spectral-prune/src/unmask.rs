@@ -10,7 +10,7 @@ pub const UNMASK: &str = "unmask";
 /// Takes every mask off `model`, and returns how many entries that frees.
 ///
 /// The freed entries take the values they have in `values`, usually the model before it was pruned: that undoes the
-/// pruning and keeps what was trained since (spectraltools C6, `original_model`). Without it they start at 0 and can
+/// pruning and keeps what was trained since (spectraltools, `original_model`). Without it they start at 0 and can
 /// grow back in training. To go back to an earlier model as it was, bit for bit, restore its file (`undo`).
 ///
 /// # Errors

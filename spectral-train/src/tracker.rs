@@ -17,7 +17,7 @@ const BATCH: usize = 256;
 /// different classes and of the same class: the mean cosine distance `1 - cos` over pairs of distinct samples.
 ///
 /// The samples are a fixed probe, the same share of every class. Layers run as at inference, dropout asleep.
-/// Determinism: the probe depends on the data and the seed alone. Source: Sparana H1 to H4.
+/// Determinism: the probe depends on the data and the seed alone. Source: Sparana.
 ///
 /// ```
 /// use spectral_core::{Samples, Seed};

@@ -192,7 +192,7 @@ impl Trainer {
     }
 
     /// Trains the parameters of these nodes alone (all, if there are none); the others are frozen while the run
-    /// lasts and can train again after it. A hook may thaw them. Sparana F3 (`backward_layers`).
+    /// lasts and can train again after it. A hook may thaw them. Source: Sparana (`backward_layers`).
     pub fn only<N: Into<String>>(mut self, nodes: impl IntoIterator<Item = N>) -> Self {
         self.only = nodes.into_iter().map(Into::into).collect();
         self

@@ -8,7 +8,7 @@ use spectral_core::{Needs, Pruner, Result, Target, register_pruner};
 /// Weight `[o, i]`: its rank, from 0, among the weights `[.., i]` that lead out of input unit `i`, by the scores of
 /// another criterion ascending; ties by `o`. Unit: the mean over its incoming weights.
 ///
-/// So all input units keep about equally many outgoing weights. Sparana C7, with rank 0 pruned like any other: the
+/// So all input units keep about equally many outgoing weights. Source: Sparana, with rank 0 pruned like any other: the
 /// least weight of a unit goes first instead of never.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -16,7 +16,7 @@ use spectral_train::{Evaluator, TrainConfig};
 ///
 /// The network has outputs for all classes from the start; the model should not have seen the new ones yet (set
 /// `epochs = 0` in the recipe's `[train]`). The weights that lead to outputs of new classes are always selected.
-/// Sparana D6, F3, I2-I4, K ("forgetting").
+/// Source: Sparana ("forgetting").
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LearnClasses {

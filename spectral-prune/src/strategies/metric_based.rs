@@ -17,7 +17,7 @@ use spectral_train::{Loss, Metric, MetricEntry, TrainConfig};
 /// is pruned. At percentile 100 only the entries of the largest score are left, and what `min_keep` keeps.
 ///
 /// Metrics are compared as f32, in which a drop from 1 to 0.9 is more than 10 % (spectraltools, facts from running the
-/// originals). Source: spectraltools C4 (`metric_based_pruning`), whose step back was 5 whatever the step.
+/// originals). Source: spectraltools (`metric_based_pruning`), whose step back was 5 whatever the step.
 /// Deterministic: depends on the model, the data and, where it retrains, the seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -19,6 +19,7 @@ mod linked;
 mod mixing;
 mod procedures;
 mod resume;
+mod rows;
 mod selecting;
 mod spectral_layer;
 mod statistics;

@@ -19,7 +19,7 @@ impl Logits {
     }
 
     /// Share of samples whose class is among the `k` largest outputs; of equal outputs the first counts as larger
-    /// (Sparana A15). With `k = 1` it is the accuracy.
+    /// (Sparana). With `k = 1` it is the accuracy.
     ///
     /// # Errors
     /// `k` is not between 1 and the number of outputs, the targets are values, or there are as many samples.
@@ -42,7 +42,7 @@ impl Logits {
         Ok(among.count() as f64 / labels.len() as f64)
     }
 
-    /// Class probabilities `softmax(y)`, `[samples, outputs]`; each row adds up to 1 (Sparana A6).
+    /// Class probabilities `softmax(y)`, `[samples, outputs]`; each row adds up to 1 (Sparana).
     pub fn probabilities(&self) -> Array2<f64> {
         let mut p = self.0.clone();
         for mut row in p.rows_mut() {
@@ -55,7 +55,7 @@ impl Logits {
     }
 
     /// For each sample how many times as probable the most probable class is as the next one: `p1 / p2`, taken as
-    /// `exp(y1 - y2)`, so that nothing is divided by a small number; at least 1, at most [`f64::MAX`] (Sparana A5).
+    /// `exp(y1 - y2)`, so that nothing is divided by a small number; at least 1, at most [`f64::MAX`] (Sparana).
     ///
     /// # Errors
     /// There are fewer than two outputs.

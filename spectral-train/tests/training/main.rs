@@ -9,6 +9,7 @@ mod follow;
 mod formulas;
 mod learn;
 mod masks;
+mod models;
 mod numbers;
 mod patterns;
 mod products;
