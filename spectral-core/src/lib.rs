@@ -48,9 +48,10 @@ pub use base::{
     with_room, write_file,
 };
 pub use extend::{
-    Cell, EpochRecord, Evaluate, Flow, History, InputGram, InputMean, InputMeanAbs, LayerBatch, LayerGradients,
-    LayersWith, Metrics, Needs, Plot, Progress, Pruner, PrunerEntry, SpectralFactors, Statistic, Statistics, Strategy,
-    StrategyCx, StrategyEntry, StrategyReport, Table, Target, Train, TrainHook, Unwatched, Watch, WeightGradient,
+    Cell, EpochRecord, Evaluate, FinishedPhase, Flow, GradientSync, History, Hooks, InputGram, InputMean, InputMeanAbs,
+    KeepState, LayerBatch, LayerGradients, LayersWith, Metrics, Needs, Phases, Plot, Progress, Pruner, PrunerEntry,
+    Resumed, SpectralFactors, State, StateTensor, Statistic, Statistics, Strategy, StrategyCx, StrategyEntry,
+    StrategyReport, Table, Target, Train, TrainHook, Unwatched, Watch, WeightGradient,
 };
 pub use model::{
     Affine, Alias, BATCH_CLASSES, CanonicalConfig, CanonicalConfigs, Change, Choice, ContentHash, Convolution,

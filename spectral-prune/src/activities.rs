@@ -30,7 +30,7 @@ pub(crate) fn activities(model: &Model, source: Source, data: &Samples) -> Resul
 }
 
 /// What every weight of layer `layer` adds to its unit for one sample of `data`: `w[o, i] * x_i`, `[out, in]`, with `x`
-/// the input of the layer. Sparana B4; its means over samples are criteria
+/// the input of the layer. Source: Sparana; its means over samples are criteria
 /// ([`ActivationWeight`](crate::criteria::ActivationWeight),
 /// [`MeanActivationWeight`](crate::criteria::MeanActivationWeight)).
 ///

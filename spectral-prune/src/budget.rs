@@ -16,7 +16,7 @@ pub enum Budget {
     /// Entries that score below this are pruned.
     Threshold(f64),
     /// Entries that score below this percentile of all scores are pruned: numpy's linear interpolation, keeping
-    /// what is equal to the cut (spectraltools C2). Pruned entries count as scoring lowest.
+    /// what is equal to the cut (spectraltools). Pruned entries count as scoring lowest.
     Percentile(f64),
 }
 

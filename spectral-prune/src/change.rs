@@ -4,11 +4,12 @@ use crate::pool::Cut;
 use crate::report::{LayerReport, PRUNE, PruneDetail, PruneReport};
 use crate::weighted::{entries_along, weighted_layers};
 use crate::{Granularity, Prune, Result};
+use serde::{Deserialize, Serialize};
 use spectral_core::{ContentHash, Mask, Model, Param, ParamId, Params, Role, UnitAxis};
 use std::collections::BTreeMap;
 
 /// How many entries every unit of every weighted layer has.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
     layers: Vec<(String, Vec<usize>)>,
 }

@@ -2,7 +2,8 @@
 
 use crate::{Budget, Error, Granularity, Result, Schedule, Scope};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use spectral_core::registry::ByName;
+use spectral_core::{Pruner, PrunerEntry};
 use std::collections::BTreeMap;
 
 /// One pruning step, or a schedule of them, as recipes and command lines describe it.
@@ -25,7 +26,7 @@ use std::collections::BTreeMap;
 #[serde(deny_unknown_fields)]
 pub struct PruneConfig {
     /// Which entries are worth what.
-    pub criterion: CriterionConfig,
+    pub criterion: ByName,
     /// What is cut.
     #[serde(default)]
     pub granularity: Granularity,
@@ -45,7 +46,7 @@ pub struct PruneConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percentile: Option<f64>,
     /// By layer: the share of its entries that is pruned afterwards. Layers without one are skipped; where as much or
-    /// more is pruned already, nothing is (Sparana C10). Takes the place of every other budget, and of `layers`.
+    /// more is pruned already, nothing is (Sparana). Takes the place of every other budget, and of `layers`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub amounts: BTreeMap<String, f64>,
     /// Names of the layers to prune; all weighted ones, if empty.
@@ -57,7 +58,7 @@ pub struct PruneConfig {
     /// Whether the last weighted layer is left alone, unless `layers` or `amounts` names it or there is no other.
     ///
     /// If absent: when weights are pruned at the same share in every layer (by scope, or N of M), where the few weights
-    /// of the outputs suffer most (Sparana C9). A global ranking weighs them against the others, and units of the
+    /// of the outputs suffer most (Sparana). A global ranking weighs them against the others, and units of the
     /// outputs never go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protect_last: Option<bool>,
@@ -72,69 +73,21 @@ pub struct PruneConfig {
     pub schedule: Schedule,
 }
 
-/// A criterion by name, with its parameters: `"eigenvalue"` or `{ name = "magnitude", exponent = 2.0 }`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Form", into = "Form")]
-pub struct CriterionConfig {
-    /// Its registry name.
-    pub name: String,
-    /// Its parameters; absent ones take their usual values.
-    pub parameters: Map<String, Value>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Form {
-    Name(String),
-    Full {
-        name: String,
-        #[serde(flatten)]
-        parameters: Map<String, Value>,
-    },
-}
-
-impl CriterionConfig {
-    /// The criterion of that name with its usual parameters.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), parameters: Map::new() }
-    }
-
-    /// Builds the criterion.
-    ///
-    /// # Errors
-    /// It is not registered (the error gives the nearest), or a parameter is unknown or out of range.
-    pub fn build(&self) -> spectral_core::Result<Box<dyn spectral_core::Pruner>> {
-        let entry = spectral_core::registry::find::<spectral_core::PrunerEntry>(&self.name)?;
-        let pruner = (entry.build)(Value::Object(self.parameters.clone()))?;
-        pruner.check()?;
-        Ok(pruner)
-    }
-}
-
-impl From<Form> for CriterionConfig {
-    fn from(form: Form) -> Self {
-        match form {
-            Form::Name(name) => Self { name, parameters: Map::new() },
-            Form::Full { name, parameters } => Self { name, parameters },
-        }
-    }
-}
-
-impl From<CriterionConfig> for Form {
-    fn from(config: CriterionConfig) -> Self {
-        if config.parameters.is_empty() {
-            Self::Name(config.name)
-        } else {
-            Self::Full { name: config.name, parameters: config.parameters }
-        }
-    }
+/// Builds the criterion that `part` names.
+///
+/// # Errors
+/// It is not registered (the error gives the nearest), or a parameter is unknown or out of range.
+pub(crate) fn criterion(part: &ByName) -> spectral_core::Result<Box<dyn Pruner>> {
+    let pruner = part.build::<PrunerEntry>()?;
+    pruner.check()?;
+    Ok(pruner)
 }
 
 impl PruneConfig {
     /// Weights by `criterion`, over the whole network, without a budget yet.
     pub fn new(criterion: impl Into<String>) -> Self {
         Self {
-            criterion: CriterionConfig::new(criterion),
+            criterion: ByName::new(criterion),
             granularity: Granularity::default(),
             scope: Scope::default(),
             amount: None,
@@ -216,8 +169,8 @@ impl PruneConfig {
     }
 
     /// Builds the criterion.
-    pub(crate) fn pruner(&self) -> Result<Box<dyn spectral_core::Pruner>> {
-        Ok(self.criterion.build()?)
+    pub(crate) fn pruner(&self) -> Result<Box<dyn Pruner>> {
+        Ok(criterion(&self.criterion)?)
     }
 }
 

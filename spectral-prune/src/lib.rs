@@ -40,7 +40,7 @@ pub use activities::activated_weights;
 pub use budget::Budget;
 pub use change::layers_between;
 pub use compact::{COMPACT, CompactLayer, CompactReport, Compacted, compact};
-pub use config::{CriterionConfig, PruneConfig};
+pub use config::PruneConfig;
 pub use error::{Error, Result};
 pub use granularity::{Granularity, Scope};
 pub use groups::{Group, groups};

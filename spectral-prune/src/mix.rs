@@ -1,9 +1,11 @@
 //! One model from several of the same shape.
 
+use crate::config::criterion;
 use crate::weighted::{Weighted, weighted_layers};
 use crate::worth::weigh;
-use crate::{CriterionConfig, Error, Result};
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use spectral_core::registry::ByName;
 use spectral_core::{Mask, Model, Param, ParamId, Role, Samples, Seed};
 
 /// How models are mixed, in the form that recipes use.
@@ -16,11 +18,11 @@ use spectral_core::{Mask, Model, Param, ParamId, Role, Samples, Seed};
 pub struct MixConfig {
     /// How the weights are combined.
     pub rule: MixRule,
-    /// How weights are scored, if the rule needs it: any registered criterion whose scores are 0 or more.
-    pub criterion: CriterionConfig,
-    /// Turns scores into ranks, and the lowest ranks into 0. In each layer the scores become `1..=n`, ascending, ties
-    /// by index. In every model except the first, ranks strictly below this share of `n` become 0. So 0.5 of 6 weights
-    /// zeroes ranks 1 and 2.
+    /// What a weight is worth, where the rule asks: any registered criterion whose scores are 0 or more.
+    pub criterion: ByName,
+    /// Turns scores into ranks, and the lowest into 0 (Sparana): in each layer the scores become `1..=n`, ascending,
+    /// ties by index, and in every model but the first, ranks strictly below this share of `n` become 0. So 0.5 of 6
+    /// weights zeroes ranks 1 and 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rank_and_zero: Option<f64>,
     /// Whether biases are averaged too; if not, those of the first model stay.
@@ -31,19 +33,19 @@ pub struct MixConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MixRule {
-    /// `mean w[m]`; with `rank_and_zero`, over the models whose rank is not 0.
+    /// `mean w[m]`; with `rank_and_zero`, over the models whose rank is not 0. Source: Sparana.
     #[default]
     Average,
-    /// `sum s[m] w[m] / sum s[m]`, and the plain mean if all scores are 0.
+    /// `sum s[m] w[m] / sum s[m]`, and the plain mean where all scores are 0. Source: Sparana.
     Weighted,
-    /// The weight of the last model whose score is not 0, else that of the first; useful with `rank_and_zero`. Biases
-    /// and all other parameters that are not weight matrices stay those of the first model.
+    /// That of the last model whose score is not 0, else that of the first: usually with `rank_and_zero`. Biases and
+    /// all that is no weight matrix stay those of the first. Source: Sparana.
     Replace,
 }
 
 impl Default for MixConfig {
     fn default() -> Self {
-        let criterion = CriterionConfig::new("magnitude");
+        let criterion = ByName::new("magnitude");
         Self { rule: MixRule::Average, criterion, rank_and_zero: None, biases: true }
     }
 }
@@ -54,7 +56,7 @@ impl MixConfig {
     /// # Errors
     /// The criterion is wrong, or the share is not between 0 and 1.
     pub fn check(&self) -> Result<()> {
-        self.criterion.build()?;
+        criterion(&self.criterion)?;
         match self.rank_and_zero {
             Some(share) if !(0.0..=1.0).contains(&share) => {
                 Err(Error::Config(format!("`rank_and_zero` is {share}; the share must be between 0 and 1")))
@@ -80,7 +82,7 @@ pub struct Mixer {
     models: Vec<Stored>,
 }
 
-/// A copy of a model, so that further training of the original does not change it.
+/// A copy of a model, so that training the original further changes nothing here (Sparana).
 #[derive(Debug)]
 struct Stored {
     model: Model,

@@ -8,12 +8,12 @@ use spectral_core::Stream;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pick {
-    /// The largest scores. Sparana D3.
+    /// The largest scores. Source: Sparana.
     #[default]
     Top,
-    /// The smallest scores. Sparana D4.
+    /// The smallest scores. Source: Sparana.
     Bottom,
-    /// Ranks drawn around the top (or bottom), so that now and then another one is taken. Sparana D5.
+    /// Ranks drawn around the top (or bottom), so that now and then another one is taken. Source: Sparana.
     Gaussian(Gaussian),
 }
 

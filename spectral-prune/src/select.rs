@@ -1,10 +1,12 @@
 //! Selection of parameters by score: those that train while the others are frozen, or those that stay.
 
+use crate::config::criterion;
 use crate::pick::Pick;
 use crate::weighted::{Weighted, choose_layers, weighted_layers};
 use crate::worth::weigh;
-use crate::{CriterionConfig, Error, Result};
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use spectral_core::registry::ByName;
 use spectral_core::{Cell, Mask, Model, Param, ParamId, Role, Samples, Seed, Table, Trainable, UnitAxis};
 use std::collections::BTreeMap;
 
@@ -14,14 +16,14 @@ use std::collections::BTreeMap;
 /// select = { criterion = "magnitude", pick = "top", amount = 0.2, new_classes = [8, 9] }
 /// ```
 ///
-/// Candidates are the weights of a layer that are not pruned and, with `subset`, belong to that subset. Layers that are
-/// not selected from are frozen. Source: Sparana.
+/// Candidates are the weights of a layer that are not pruned, and in a chosen subset of them. A layer that is not
+/// selected from is frozen. Source: Sparana.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SelectConfig {
-    /// How weights are scored: any registered criterion.
-    pub criterion: CriterionConfig,
-    /// Which weights of the ranking are taken.
+    /// What a weight is worth: any registered criterion.
+    pub criterion: ByName,
+    /// Which of the ranking are taken.
     pub pick: Pick,
     /// Share of the candidates of every layer, rounded to whole weights; default: all, unless another number is given.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +63,7 @@ pub struct Subset {
 impl Default for SelectConfig {
     fn default() -> Self {
         Self {
-            criterion: CriterionConfig::new("magnitude"),
+            criterion: ByName::new("magnitude"),
             pick: Pick::Top,
             amount: None,
             count: None,
@@ -82,7 +84,7 @@ impl SelectConfig {
     /// A name is unknown, a number is out of range, or more than one of `amount`, `count` and `amounts` is given.
     pub fn check(&self) -> Result<()> {
         let bad = |problem: String| Err(Error::Config(problem));
-        self.criterion.build()?;
+        criterion(&self.criterion)?;
         self.pick.check()?;
         if let Some(share) = self.amount.iter().chain(self.amounts.values()).find(|a| !(0.0..=1.0).contains(*a)) {
             return bad(format!("a selected share of {share} is not between 0 and 1"));
@@ -180,7 +182,7 @@ pub struct Selected {
 pub struct WasTrainable(Vec<Trainable>);
 
 impl Selection {
-    /// Selects all incoming weights of outputs of the last weighted layer, and their biases.
+    /// Selects every incoming weight of outputs of the last weighted layer, with their biases. Source: Sparana.
     ///
     /// # Errors
     /// The network has no such output, or no weighted layer.
@@ -252,7 +254,7 @@ impl Selection {
         Ok(())
     }
 
-    /// Number of selected weights, of all weights, and their ratio, by layer.
+    /// Selected weights, weights there are, and their ratio, by layer. Source: Sparana.
     pub fn table(&self) -> Table {
         let mut table = Table::new("Selected weights", ["layer", "selected", "of", "ratio"]);
         for layer in &self.layers {

@@ -16,7 +16,7 @@ mod subnetwork_search;
 pub use distil::Distil;
 pub use dynamic_sparse::DynamicSparse;
 pub use learn_classes::LearnClasses;
-pub use metric_based::{Direction, Metric, MetricBased};
+pub use metric_based::{Direction, MetricBased};
 pub use mix::{Mix, Share};
 pub use pretrain::Pretrain;
 pub use submodel::TrainSubModel;

@@ -5,9 +5,11 @@ mod cut;
 mod summary;
 
 use crate::activities::activities;
+use crate::config::criterion;
 use crate::pick::Pick;
-use crate::{CriterionConfig, Error, Result};
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use spectral_core::registry::ByName;
 use spectral_core::{Model, ParamId, Params, Samples, Seed, Source};
 
 /// What a sub-model keeps, in the form that recipes use.
@@ -21,9 +23,9 @@ pub struct SubModelConfig {
     /// Units to keep in each of the last hidden layers, in execution order. So `[50, 20]` cuts the last three layers:
     /// two hidden layers, and the output layer, which keeps all units.
     pub units: Vec<usize>,
-    /// How weights are scored: any registered criterion.
-    pub criterion: CriterionConfig,
-    /// Which units stay: the ranking of the layer's weights is followed until enough different units are found.
+    /// What a weight is worth: any registered criterion.
+    pub criterion: ByName,
+    /// Which units stay: the ranking of the layer's weights is walked until enough different units are found.
     pub pick: Pick,
     /// Whether each layer gets one more unit that stands for those that are left out.
     pub summary: bool,
@@ -31,13 +33,13 @@ pub struct SubModelConfig {
 
 impl Default for SubModelConfig {
     fn default() -> Self {
-        Self { units: Vec::new(), criterion: CriterionConfig::new("magnitude"), pick: Pick::Top, summary: true }
+        Self { units: Vec::new(), criterion: ByName::new("magnitude"), pick: Pick::Top, summary: true }
     }
 }
 
 /// A smaller network that was cut out of a model, and where its parameters came from.
 ///
-/// Source: Sparana ("vulcanizer", "mind meld"). [`Model::duplicate`] does what its `revert_weights` was meant to do.
+/// Source: Sparana ("vulcanizer", "mind meld"); [`Model::duplicate`] is what `revert_weights` was to do.
 #[derive(Debug)]
 pub struct SubModel {
     /// The smaller network. Train it on [`inputs`](Self::inputs).
@@ -77,7 +79,7 @@ impl SubModelConfig {
     /// # Errors
     /// No layer is named, a layer would be left without units, or the criterion or pick is wrong.
     pub fn check(&self) -> Result<()> {
-        self.criterion.build()?;
+        criterion(&self.criterion)?;
         self.pick.check()?;
         if self.units.is_empty() || self.units.contains(&0) {
             let problem = "a sub-model needs `units`: how many to keep in each of the last hidden layers, at least 1";
@@ -95,10 +97,9 @@ impl SubModelConfig {
     /// `w[o, s] = sum over r in R of w[o, r] c[r]`,  `c[r] = sum_n a_r(n) a_s(n) / sum_n a_s(n)^2`
     ///
     /// where `a(n)` are activities over up to 1,024 samples of `data`: the least-squares fit of each unit by the
-    /// summary. So the sub-model computes the same as the original if the units in `R` are equal, or if they are linear
-    /// with equal outgoing weights. Without data, or if the summary is always 0, `c = 1`: the plain sum. Sparana
-    /// multiplies the mean by the number of units and their mean activity instead, which only fits units that fire
-    /// together.
+    /// summary. So with equal units, or linear ones of equal outgoing weights, the sub-model computes the same as the
+    /// original. Without data (or where the summary is silent) `c = 1`, the plain sum. Sparana multiplies the mean
+    /// by the number of units and their mean activity instead, which only fits units that fire together.
     ///
     /// A spectral layer stays spectral. Its summary unit gets eigenvalues at least 1 away from all that they are
     /// combined with, and the basis entries that give the weights above.

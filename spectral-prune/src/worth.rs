@@ -1,8 +1,10 @@
 //! What the entries of layers are worth to a criterion, found out on a model.
 
+use crate::config::criterion;
 use crate::pool::{Scored, Scores};
 use crate::weighted::{Weighted, weighted_layers};
-use crate::{CriterionConfig, Error, Granularity, Result, eigenvalues, statistics};
+use crate::{Error, Granularity, Result, eigenvalues, statistics};
+use spectral_core::registry::ByName;
 use spectral_core::{LayersWith, Model, Pruner, Samples, Seed, Statistics};
 use std::collections::BTreeMap;
 
@@ -101,12 +103,12 @@ impl Worth<'_> {
 /// The criterion is unknown or scores other layers, data is needed and missing, or a score is NaN.
 pub(crate) fn weigh(
     model: &Model,
-    config: &CriterionConfig,
+    config: &ByName,
     layers: Vec<Weighted>,
     calibration: Option<&Samples>,
     seed: Seed,
 ) -> Result<Vec<Scored>> {
-    let pruner = config.build()?;
+    let pruner = criterion(config)?;
     let needed = pruner.needs().layers;
     let lacking: Vec<&str> = layers.iter().filter(|l| !l.has(needed)).map(|l| &*l.name).collect();
     if !lacking.is_empty() {

@@ -4,7 +4,8 @@ use crate::Result;
 use crate::convert::{convertible, store_kept, weight_of};
 use serde::{Deserialize, Serialize};
 use spectral_core::{
-    EpochRecord, Flow, History, Mask, Model, Param, ParamId, Progress, Samples, Train, TrainHook, Trainable,
+    EpochRecord, Flow, History, Hooks, Mask, Model, Param, ParamId, Progress, Samples, State, Train, TrainHook,
+    Trainable,
 };
 use std::collections::BTreeMap;
 
@@ -99,14 +100,9 @@ impl<'a> SparseTrainer<'a> {
             return Ok((self.trainer.train(model, data, hooks)?, Vec::new()));
         }
         let mut storing = Storing { when: self.when, most, stored: BTreeMap::new(), seen: None };
-        // It is the last hook, so that it sees what the others have pruned.
-        let mut all: Vec<&mut dyn TrainHook> = Vec::with_capacity(hooks.len() + 1);
-        for hook in hooks.iter_mut() {
-            all.push(&mut **hook);
-        }
-        all.push(&mut storing);
-        let trained = self.trainer.train(model, data, &mut all);
-        // Even if training failed, the model gets its whole matrices back.
+        // The last hook, so that it sees what the others have pruned.
+        let trained = self.trainer.train(model, data, &mut [&mut Hooks(hooks), &mut storing]);
+        // Whether or not that went well, the model gets its layers back.
         let layers = storing.finish(model);
         Ok((trained?, layers?))
     }
@@ -149,6 +145,7 @@ struct Storing {
 }
 
 /// A weight that is stored while the run lasts.
+#[derive(Serialize, Deserialize)]
 struct Stored {
     since: u64,
     /// Which entries of the whole matrix trained.
@@ -168,6 +165,16 @@ impl TrainHook for Storing {
     fn after_epoch(&mut self, model: &mut Model, at: &Progress, _: &EpochRecord) -> spectral_core::Result<Flow> {
         self.follow(model, at.step)?;
         Ok(Flow::Continue)
+    }
+
+    fn save(&self) -> spectral_core::Result<State> {
+        State::of(&self.stored)
+    }
+
+    fn load(&mut self, model: &mut Model, state: &State) -> spectral_core::Result<()> {
+        self.stored = state.read("training on stored weights")?;
+        self.seen = Some(model.params().mask_version());
+        Ok(())
     }
 }
 

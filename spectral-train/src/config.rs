@@ -1,8 +1,8 @@
 //! Training as recipes write it.
 
-use crate::{ByName, Loss, OptimizerEntry, Result, ScheduleEntry, Trainer, Warmup};
+use crate::{Loss, OptimizerEntry, Result, ScheduleEntry, Trainer, Warmup};
 use serde::{Deserialize, Serialize};
-use spectral_core::registry::find;
+use spectral_core::registry::ByName;
 use spectral_core::{Penalty, Role, Seed};
 use std::collections::BTreeMap;
 
@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 /// patience = 5
 /// keep_best = true
 /// clip_norm = 1.0
+/// clip_norm_each = 0.5
 /// clip_value = 0.5
 /// only = ["dense3"]
 /// penalty = { basis = { l2 = 1e-5 } }
@@ -50,9 +51,12 @@ pub struct TrainConfig {
     pub min_delta: f64,
     /// Leave the parameters of the best epoch behind.
     pub keep_best: bool,
-    /// Largest norm of the gradients.
+    /// Largest norm of all gradients together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
+    /// Largest norm of the gradient of each parameter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm_each: Option<f64>,
     /// Largest size of an entry of a gradient.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_value: Option<f64>,
@@ -80,6 +84,7 @@ impl Default for TrainConfig {
             min_delta: 0.0,
             keep_best: false,
             clip_norm: None,
+            clip_norm_each: None,
             clip_value: None,
             only: Vec::new(),
             penalty: BTreeMap::new(),
@@ -94,10 +99,8 @@ impl TrainConfig {
     /// # Errors
     /// A name is not registered (the error gives the nearest), or a value is out of its range.
     pub fn build(&self, seed: Seed) -> Result<Trainer> {
-        let optimizer = find::<OptimizerEntry>(&self.optimizer.name)?;
-        let schedule = find::<ScheduleEntry>(&self.schedule.name)?;
-        let mut trainer = Trainer::with_optimizer((optimizer.build)(self.optimizer.config())?)
-            .with_schedule((schedule.build)(self.schedule.config())?)
+        let mut trainer = Trainer::with_optimizer(self.optimizer.build::<OptimizerEntry>()?)
+            .with_schedule(self.schedule.build::<ScheduleEntry>()?)
             .warmup(self.warmup)
             .epochs(self.epochs)
             .batch(self.batch)
@@ -108,6 +111,7 @@ impl TrainConfig {
         trainer.validation = (self.validation != 0.0).then_some(self.validation);
         trainer.patience = self.patience;
         trainer.clip_norm = self.clip_norm;
+        trainer.clip_norm_each = self.clip_norm_each;
         trainer.clip_value = self.clip_value;
         trainer.only = self.only.clone();
         trainer.penalties = self.penalty.clone();
@@ -135,7 +139,7 @@ mod tests {
         let trainer = read(json!({
             "epochs": 3, "batch": 7, "optimizer": {"name": "rmsprop", "rate": 0.5}, "loss": "mse",
             "schedule": {"name": "step", "every": 2, "factor": 0.1}, "warmup": 4, "validation": 0.25, "patience": 2,
-            "min_delta": 0.01, "keep_best": true, "clip_norm": 1.5, "clip_value": 0.75,
+            "min_delta": 0.01, "keep_best": true, "clip_norm": 1.5, "clip_norm_each": 0.5, "clip_value": 0.75,
             "only": ["dense2"], "penalty": {"basis": {"l2": 0.5}}, "decay": {"weight": {"l1": 0.25}}
         }))
         .unwrap();
@@ -143,6 +147,7 @@ mod tests {
         assert_eq!((trainer.epochs, trainer.batch, trainer.loss), (3, 7, Some(Loss::MeanSquaredError)));
         assert_eq!((trainer.validation, trainer.patience, trainer.min_delta), (Some(0.25), Some(2), 0.01));
         assert_eq!((trainer.keep, trainer.clip_norm), (crate::trainer::Keep::Best, Some(1.5)));
+        assert_eq!(trainer.clip_norm_each, Some(0.5));
         assert_eq!((trainer.clip_value, trainer.only.as_slice()), (Some(0.75), &["dense2".to_owned()][..]));
         assert_eq!(trainer.extra(Role::Basis), Penalty { l1: 0.0, l2: 0.5 });
         assert_eq!(trainer.extra(Role::Bias), Penalty::default());
@@ -169,6 +174,7 @@ mod tests {
             (json!({"patience": 0}), vec!["`patience` is 0"]),
             (json!({"min_delta": -1.0}), vec!["`min_delta` is -1"]),
             (json!({"clip_norm": 0.0}), vec!["`clip_norm` is 0"]),
+            (json!({"clip_norm_each": -2.0}), vec!["`clip_norm_each` is -2"]),
             (json!({"clip_value": -1.0}), vec!["`clip_value` is -1"]),
             (json!({"penalty": {"basis": {"l3": 1.0}}}), vec!["unknown field `l3`"]),
             (json!({"penalty": {"bases": {"l2": 1.0}}}), vec!["bases", "`basis`"]),

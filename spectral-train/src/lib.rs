@@ -24,21 +24,22 @@
 //! Never does: printing, reading files, pruning, knowing a layer or a device by type. Depends on `spectral-core`
 //! only.
 
-mod by_name;
 mod config;
 mod error;
 mod evaluator;
 mod loss;
+mod metric;
 mod optimizer;
+mod penalties;
 mod schedule;
 mod tracker;
 mod trainer;
 
-pub use by_name::ByName;
 pub use config::TrainConfig;
 pub use error::{Error, Result};
 pub use evaluator::{Evaluator, Logits};
 pub use loss::Loss;
+pub use metric::{Accuracy, MeanLoss, Metric, MetricEntry, TopK};
 pub use optimizer::{
     Adam, AdamW, Adamax, Momentum, MomentumRestart, Nesterov, Optimizer, OptimizerEntry, OptimizerState, ParamStep,
     RmsProp, Sgd, SignAgreement, StepContext, UpdateRule,

@@ -17,7 +17,6 @@ pub use sgd::{Momentum, Nesterov, Sgd};
 pub use sign::{MomentumRestart, SignAgreement};
 pub use state::{OptimizerState, ParamStep};
 
-use spectral_core::registry::Registered;
 use spectral_core::{Backend, Masking, ParamView, Result, Rule, Tensor, Trainable, Update};
 
 /// An optimiser: how a gradient changes a parameter.
@@ -110,29 +109,12 @@ impl<'a> StepContext<'a> {
     }
 }
 
-/// An optimiser that a crate registered; see [`register_optimizer!`](crate::register_optimizer).
-pub struct OptimizerEntry {
-    /// Its name in recipes.
-    pub name: &'static str,
-    /// One line that says what it does.
-    pub summary: &'static str,
-    /// Its parameters with their usual values.
-    pub defaults: fn() -> serde_json::Value,
-    /// Builds it from parameters and checks them; absent ones take their usual values.
-    pub build: fn(serde_json::Value) -> Result<Box<dyn Optimizer>>,
-}
-
-inventory::collect!(OptimizerEntry);
-
-impl Registered for OptimizerEntry {
-    const WHAT: &'static str = "optimizer";
-    fn name(&self) -> &'static str {
-        self.name
-    }
-    fn summary(&self) -> &'static str {
-        self.summary
-    }
-}
+spectral_core::part_registry!(
+    /// An optimiser that a crate registered; see [`register_optimizer!`](crate::register_optimizer).
+    OptimizerEntry,
+    "optimizer",
+    Optimizer
+);
 
 /// Registers an optimiser: `register_optimizer!(Sgd, "sgd", "w -= rate g");`
 ///
@@ -141,18 +123,13 @@ impl Registered for OptimizerEntry {
 #[macro_export]
 macro_rules! register_optimizer {
     ($type:ty, $name:literal, $summary:literal) => {
-        ::spectral_core::registry::inventory::submit! {
-            $crate::OptimizerEntry {
-                name: $name,
-                summary: $summary,
-                defaults: || ::spectral_core::layer::to_config($name, &<$type>::default()).unwrap_or_default(),
-                build: |config| {
-                    let optimizer: $type = ::spectral_core::layer::from_config($name, config)?;
-                    $crate::Optimizer::check(&optimizer)?;
-                    Ok(::std::boxed::Box::new(optimizer))
-                },
-            }
-        }
+        ::spectral_core::register_part!(
+            $crate::OptimizerEntry,
+            $type,
+            $name,
+            $summary,
+            check = |part: &$type| $crate::Optimizer::check(part)
+        );
     };
 }
 

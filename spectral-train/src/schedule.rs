@@ -10,7 +10,6 @@ pub use cosine::Cosine;
 pub use step::StepDecay;
 pub use warmup::Warmup;
 
-use spectral_core::registry::Registered;
 use spectral_core::{Progress, Result};
 
 /// How the learning rate changes: a pure function of the progress of the run.
@@ -27,29 +26,12 @@ pub trait Schedule: std::fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// A schedule that a crate registered; see [`register_schedule!`](crate::register_schedule).
-pub struct ScheduleEntry {
-    /// Its name in recipes.
-    pub name: &'static str,
-    /// One line that says what it does.
-    pub summary: &'static str,
-    /// Its parameters with their usual values.
-    pub defaults: fn() -> serde_json::Value,
-    /// Builds it from parameters and checks them; absent ones take their usual values.
-    pub build: fn(serde_json::Value) -> Result<Box<dyn Schedule>>,
-}
-
-inventory::collect!(ScheduleEntry);
-
-impl Registered for ScheduleEntry {
-    const WHAT: &'static str = "schedule";
-    fn name(&self) -> &'static str {
-        self.name
-    }
-    fn summary(&self) -> &'static str {
-        self.summary
-    }
-}
+spectral_core::part_registry!(
+    /// A schedule that a crate registered; see [`register_schedule!`](crate::register_schedule).
+    ScheduleEntry,
+    "schedule",
+    Schedule
+);
 
 /// Registers a schedule: `register_schedule!(Cosine, "cosine", "half a cosine down to `floor`");`
 ///
@@ -58,18 +40,13 @@ impl Registered for ScheduleEntry {
 #[macro_export]
 macro_rules! register_schedule {
     ($type:ty, $name:literal, $summary:literal) => {
-        ::spectral_core::registry::inventory::submit! {
-            $crate::ScheduleEntry {
-                name: $name,
-                summary: $summary,
-                defaults: || ::spectral_core::layer::to_config($name, &<$type>::default()).unwrap_or_default(),
-                build: |config| {
-                    let schedule: $type = ::spectral_core::layer::from_config($name, config)?;
-                    $crate::Schedule::check(&schedule)?;
-                    Ok(::std::boxed::Box::new(schedule))
-                },
-            }
-        }
+        ::spectral_core::register_part!(
+            $crate::ScheduleEntry,
+            $type,
+            $name,
+            $summary,
+            check = |part: &$type| $crate::Schedule::check(part)
+        );
     };
 }
 

@@ -4,8 +4,9 @@ mod distances;
 
 pub use distances::ClassDistances;
 
+use serde::{Deserialize, Serialize};
 use spectral_core::{
-    Batches, EpochRecord, Error, Flow, Gradients, Mode, Model, Progress, Result, Samples, Seed, Source, Table,
+    Batches, EpochRecord, Error, Flow, Gradients, Mode, Model, Progress, Result, Samples, Seed, Source, State, Table,
     TrainHook,
 };
 
@@ -15,8 +16,8 @@ const BATCH: usize = 256;
 /// Measures, before training and after every epoch, how far apart the outputs of every layer are for samples of
 /// different classes and of the same class: the mean cosine distance `1 - cos` over pairs of distinct samples.
 ///
-/// The samples are a fixed probe with the same share of every class. Layers run as at inference, without dropout.
-/// Determinism: the probe depends only on the data and the seed. Source: Sparana.
+/// The samples are a fixed probe, the same share of every class. Layers run as at inference, dropout asleep.
+/// Determinism: the probe depends on the data and the seed alone. Source: Sparana.
 ///
 /// ```
 /// use spectral_core::{Samples, Seed};
@@ -34,8 +35,8 @@ pub struct DistanceTracker {
     checkpoints: Vec<Checkpoint>,
 }
 
-/// What a [`DistanceTracker`] measured at one time.
-#[derive(Debug, Clone, PartialEq)]
+/// What a [`DistanceTracker`] saw at one time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// Epochs done.
     pub epoch: usize,
@@ -146,5 +147,14 @@ impl TrainHook for DistanceTracker {
     fn after_epoch(&mut self, model: &mut Model, at: &Progress, _: &EpochRecord) -> Result<Flow> {
         self.look(model, at.epoch)?;
         Ok(Flow::Continue)
+    }
+
+    fn save(&self) -> Result<State> {
+        State::of(&self.checkpoints)
+    }
+
+    fn load(&mut self, _: &mut Model, state: &State) -> Result<()> {
+        self.checkpoints = state.read("a distance tracker")?;
+        Ok(())
     }
 }

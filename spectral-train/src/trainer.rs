@@ -12,7 +12,9 @@ pub(crate) use feed::Feed;
 use frozen::Frozen;
 
 use crate::{Constant, Error, Loss, Optimizer, Result, Schedule, Warmup};
-use spectral_core::{History, Model, Penalty, Progress, Role, Samples, Seed, Train, TrainHook};
+use spectral_core::{
+    GradientSync, History, KeepState, Model, Penalty, Progress, Role, Samples, Seed, State, Train, TrainHook,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -39,10 +41,13 @@ pub struct Trainer {
     pub(crate) min_delta: f64,
     pub(crate) keep: Keep,
     pub(crate) clip_norm: Option<f64>,
+    pub(crate) clip_norm_each: Option<f64>,
     pub(crate) clip_value: Option<f64>,
     pub(crate) only: Vec<String>,
     pub(crate) penalties: BTreeMap<Role, Penalty>,
     pub(crate) decays: BTreeMap<Role, Penalty>,
+    pub(crate) sync: Option<Arc<dyn GradientSync>>,
+    pub(crate) keep_states: Option<Arc<dyn KeepState>>,
 }
 
 /// Which parameters a run leaves behind.
@@ -77,10 +82,13 @@ impl Trainer {
             min_delta: 0.0,
             keep: Keep::Last,
             clip_norm: None,
+            clip_norm_each: None,
             clip_value: None,
             only: Vec::new(),
             penalties: BTreeMap::new(),
             decays: BTreeMap::new(),
+            sync: None,
+            keep_states: None,
         }
     }
 
@@ -171,6 +179,12 @@ impl Trainer {
         self
     }
 
+    /// As [`clip_norm`](Self::clip_norm) for the gradient of every parameter alone, before the norm of all is taken.
+    pub fn clip_norm_each(mut self, norm: f64) -> Self {
+        self.clip_norm_each = Some(norm);
+        self
+    }
+
     /// Limits every entry of a gradient, penalties not included, to `-limit..=limit`, before the norm is taken.
     pub fn clip_value(mut self, limit: f64) -> Self {
         self.clip_value = Some(limit);
@@ -178,9 +192,22 @@ impl Trainer {
     }
 
     /// Trains the parameters of these nodes alone (all, if there are none); the others are frozen while the run
-    /// lasts and can train again after it. A hook may thaw them. Sparana F3 (`backward_layers`).
+    /// lasts and can train again after it. A hook may thaw them. Source: Sparana (`backward_layers`).
     pub fn only<N: Into<String>>(mut self, nodes: impl IntoIterator<Item = N>) -> Self {
         self.only = nodes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// What happens to gradients between backward and step, and to sums at the end of an epoch: training on several
+    /// machines, inspection.
+    pub fn sync(mut self, sync: impl GradientSync + 'static) -> Self {
+        self.sync = Some(Arc::new(sync));
+        self
+    }
+
+    /// Hands the state of the run to `keep` after every epoch, for [`resume`](Self::resume).
+    pub fn keep_states(mut self, keep: impl KeepState + 'static) -> Self {
+        self.keep_states = Some(Arc::new(keep));
         self
     }
 
@@ -214,11 +241,39 @@ impl Trainer {
     /// # Errors
     /// As [`fit`](Self::fit), or a hook failed.
     pub fn fit_with(&self, model: &mut Model, data: &Samples, hooks: &mut [&mut dyn TrainHook]) -> Result<History> {
+        self.run(model, data, hooks, None)
+    }
+
+    /// Goes on with a run that stopped: `state` is what [`keep_states`](Self::keep_states) was given, and `model` the
+    /// model as it was then. With the same settings, data and hooks the rest of the run gives the same bits.
+    ///
+    /// # Errors
+    /// As [`fit_with`](Self::fit_with), or the state is of another run.
+    pub fn resume(
+        &self,
+        model: &mut Model,
+        data: &Samples,
+        hooks: &mut [&mut dyn TrainHook],
+        state: &State,
+    ) -> Result<History> {
+        self.run(model, data, hooks, Some(state))
+    }
+
+    fn run(
+        &self,
+        model: &mut Model,
+        data: &Samples,
+        hooks: &mut [&mut dyn TrainHook],
+        from: Option<&State>,
+    ) -> Result<History> {
         self.check_for(model, data)?;
         let sets = held_out::Sets::of(self, model, data)?;
         check_averages(model, self.batch.min(sets.train.len()))?;
-        let frozen = Frozen::all_but(&self.only, model)?;
-        let result = run::run(self, model, &sets, hooks);
+        let frozen = match from {
+            Some(state) => run::frozen(state)?,
+            None => Frozen::all_but(&self.only, model)?,
+        };
+        let result = run::run(self, model, &sets, hooks, from, &frozen);
         frozen.thaw(model)?;
         result
     }
@@ -272,11 +327,12 @@ impl Trainer {
             require(epochs >= 1, "patience", &epochs, "it must be at least 1 epoch")?;
         }
         require(not_negative(self.min_delta), "min_delta", &self.min_delta, "it must be a finite number, 0 or more")?;
-        if let Some(norm) = self.clip_norm {
-            require(positive(norm), "clip_norm", &norm, "it must be a finite number above 0")?;
-        }
-        if let Some(limit) = self.clip_value {
-            require(positive(limit), "clip_value", &limit, "it must be a finite number above 0")?;
+        for (setting, limit) in
+            [("clip_norm", self.clip_norm), ("clip_norm_each", self.clip_norm_each), ("clip_value", self.clip_value)]
+        {
+            if let Some(limit) = limit {
+                require(positive(limit), setting, &limit, "it must be a finite number above 0")?;
+            }
         }
         for (setting, by_role) in [("penalty", &self.penalties), ("decay", &self.decays)] {
             for value in by_role.values().flat_map(|p| [p.l1, p.l2]) {
@@ -285,6 +341,11 @@ impl Trainer {
         }
         self.optimizer.check()?;
         Ok(self.schedule.check()?)
+    }
+
+    /// Whether it limits gradients.
+    pub(crate) fn clips(&self) -> bool {
+        self.clip_norm.is_some() || self.clip_norm_each.is_some() || self.clip_value.is_some()
     }
 
     /// How parameters of `role` decay beside the step.

@@ -9,11 +9,12 @@ pub(crate) use strategies::Planned;
 use crate::{Failure, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use spectral_core::registry::ByName;
 use spectral_core::{DType, DataOrigin, Density};
 use spectral_layers::LayerSpec;
 use spectral_prune::PruneConfig;
 use spectral_sparse::SparseTraining;
-use spectral_train::{ByName, TrainConfig};
+use spectral_train::TrainConfig;
 use std::path::Path;
 
 /// The recipes that come with the program, by name.

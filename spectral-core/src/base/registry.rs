@@ -4,10 +4,18 @@
 //! mentions. So write `use my_plugin as _;` somewhere; otherwise the crate registers nothing.
 
 use crate::base::{Error, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::cmp::Reverse;
 
 #[doc(hidden)]
 pub use inventory;
+
+// For the macros below.
+#[doc(hidden)]
+pub use crate::base::Result as PartResult;
+#[doc(hidden)]
+pub use serde_json;
 
 /// An entry that plug-in crates submit.
 pub trait Registered: inventory::Collect + Sync {
@@ -44,6 +52,155 @@ pub fn find<T: Registered>(name: &str) -> Result<&'static T> {
         Some(i) => Ok(entries[i]),
         None => Err(Unknown { registered: true, ..Unknown::new(T::WHAT, name, &known) }.into()),
     }
+}
+
+/// An entry whose part is built from parameters, as recipes write them.
+pub trait Part: Registered {
+    /// The trait of what is built.
+    type Built: ?Sized;
+    /// The parameters with their default values.
+    fn defaults(&self) -> Value;
+    /// Builds the part; absent parameters take their default values.
+    ///
+    /// # Errors
+    /// A parameter is unknown or of another type.
+    fn build(&self, parameters: Value) -> Result<Box<Self::Built>>;
+}
+
+/// A registered part with the parameters that differ from their default values: an optimiser, a criterion, a strategy.
+///
+/// Written `"adam"`, or `{ name = "adam", rate = 0.01 }`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Value", try_from = "Value")]
+pub struct ByName {
+    /// Registry name.
+    pub name: String,
+    /// Parameters; absent ones take their default values.
+    pub parameters: Map<String, Value>,
+}
+
+impl ByName {
+    /// The part called `name` with its default parameters.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), parameters: Map::new() }
+    }
+
+    /// The same with one more parameter.
+    pub fn with(mut self, parameter: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.parameters.insert(parameter.into(), value.into());
+        self
+    }
+
+    /// Builds the part that entries of kind `E` describe.
+    ///
+    /// # Errors
+    /// No linked crate registered that name (the error gives the nearest), or a parameter is unknown or of another type.
+    pub fn build<E: Part>(&self) -> Result<Box<E::Built>> {
+        find::<E>(&self.name)?.build(Value::Object(self.parameters.clone()))
+    }
+}
+
+impl From<ByName> for Value {
+    fn from(part: ByName) -> Self {
+        if part.parameters.is_empty() {
+            return Self::String(part.name);
+        }
+        let mut table = part.parameters;
+        table.insert("name".into(), Self::String(part.name));
+        Self::Object(table)
+    }
+}
+
+impl TryFrom<Value> for ByName {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match value {
+            Value::String(name) => Ok(Self::new(name)),
+            Value::Object(mut parameters) => match parameters.remove("name") {
+                Some(Value::String(name)) => Ok(Self { name, parameters }),
+                Some(other) => Err(format!("`name` must be a string, is {other}")),
+                None => Err("the table needs a `name`, for example { name = \"adam\", rate = 0.001 }".into()),
+            },
+            other => Err(format!("expected a name or a table with a `name`, got {other}")),
+        }
+    }
+}
+
+/// Declares the registry of one kind of part: `part_registry!(ScheduleEntry, "schedule", Schedule);`
+///
+/// It makes an entry struct of that name, collected by `inventory`, for parts that are `Box<dyn Schedule>`.
+#[macro_export]
+macro_rules! part_registry {
+    ($(#[$doc:meta])* $entry:ident, $what:literal, $trait:ident) => {
+        $(#[$doc])*
+        pub struct $entry {
+            /// Its name in recipes.
+            pub name: &'static str,
+            /// One line that says what it does.
+            pub summary: &'static str,
+            /// Its parameters with their default values.
+            pub defaults: fn() -> $crate::registry::serde_json::Value,
+            /// Builds it from parameters; absent ones take their default values.
+            pub build: fn($crate::registry::serde_json::Value) -> $crate::registry::PartResult<::std::boxed::Box<dyn $trait>>,
+        }
+
+        $crate::registry::inventory::collect!($entry);
+
+        impl $crate::registry::Registered for $entry {
+            const WHAT: &'static str = $what;
+            fn name(&self) -> &'static str {
+                self.name
+            }
+            fn summary(&self) -> &'static str {
+                self.summary
+            }
+        }
+
+        impl $crate::registry::Part for $entry {
+            type Built = dyn $trait;
+            fn defaults(&self) -> $crate::registry::serde_json::Value {
+                (self.defaults)()
+            }
+            fn build(
+                &self,
+                parameters: $crate::registry::serde_json::Value,
+            ) -> $crate::registry::PartResult<::std::boxed::Box<dyn $trait>> {
+                (self.build)(parameters)
+            }
+        }
+    };
+}
+
+/// Registers a part of a kind that [`part_registry!`](crate::part_registry) declared; the macro of the kind calls it.
+///
+/// The type must implement `Default + serde::Serialize + serde::Deserialize` and the trait of its kind. `check` is called
+/// with every part that is built.
+#[macro_export]
+macro_rules! register_part {
+    ($entry:path, $type:ty, $name:literal, $summary:literal, check = $check:expr) => {
+        $crate::registry::inventory::submit! {
+            $entry {
+                name: $name,
+                summary: $summary,
+                defaults: || $crate::layer::to_config($name, &<$type>::default()).unwrap_or_default(),
+                build: |parameters| {
+                    let part: $type = $crate::layer::from_config($name, parameters)?;
+                    ($check)(&part)?;
+                    Ok(::std::boxed::Box::new(part))
+                },
+            }
+        }
+    };
+    ($entry:path, $type:ty, $name:literal, $summary:literal) => {
+        $crate::register_part!(
+            $entry,
+            $type,
+            $name,
+            $summary,
+            check = |_: &$type| -> $crate::registry::PartResult<()> { ::std::result::Result::Ok(()) }
+        );
+    };
 }
 
 /// An unknown name, with help to find the right one.
@@ -115,6 +272,24 @@ fn edit_distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_and_a_table_are_both_read_and_written_back() {
+        for (json, rate) in [(r#""adam""#, None), (r#"{"name":"adam","rate":0.5}"#, Some(0.5))] {
+            let part: ByName = serde_json::from_str(json).unwrap();
+            assert_eq!((part.name.as_str(), part.parameters.get("rate").and_then(Value::as_f64)), ("adam", rate));
+            let again: Value = serde_json::to_value(&part).unwrap();
+            assert_eq!(again, serde_json::from_str::<Value>(json).unwrap());
+        }
+    }
+
+    #[test]
+    fn anything_else_says_what_is_missing() {
+        for (json, word) in [("{\"rate\":1}", "needs a `name`"), ("{\"name\":1}", "must be a string"), ("3", "got 3")] {
+            let error = serde_json::from_str::<ByName>(json).unwrap_err().to_string();
+            assert!(error.contains(word), "{json}: {error}");
+        }
+    }
 
     #[test]
     fn nearest_finds_slips_and_nothing_else() {

@@ -1,6 +1,5 @@
 //! The plug-in trait of pruning: what an entry of a weight matrix, or a unit, is worth.
 
-use crate::base::registry::Registered;
 use crate::base::{Result, Values};
 use crate::extend::{Statistic, Statistics};
 use std::sync::Arc;
@@ -165,29 +164,12 @@ impl Needs {
     }
 }
 
-/// A criterion that a crate registered; see [`register_pruner!`](crate::register_pruner).
-pub struct PrunerEntry {
-    /// Its name in recipes and on the command line.
-    pub name: &'static str,
-    /// One line that says what it keeps.
-    pub summary: &'static str,
-    /// Its parameters with their usual values.
-    pub defaults: fn() -> serde_json::Value,
-    /// Builds it from parameters; absent ones take their usual values.
-    pub build: fn(serde_json::Value) -> Result<Box<dyn Pruner>>,
-}
-
-inventory::collect!(PrunerEntry);
-
-impl Registered for PrunerEntry {
-    const WHAT: &'static str = "criterion";
-    fn name(&self) -> &'static str {
-        self.name
-    }
-    fn summary(&self) -> &'static str {
-        self.summary
-    }
-}
+crate::part_registry!(
+    /// A criterion that a crate registered; see [`register_pruner!`](crate::register_pruner).
+    PrunerEntry,
+    "criterion",
+    Pruner
+);
 
 /// Registers a criterion: `register_pruner!(Magnitude, "magnitude", "keeps the largest |w|");`
 ///
@@ -195,16 +177,6 @@ impl Registered for PrunerEntry {
 #[macro_export]
 macro_rules! register_pruner {
     ($type:ty, $name:literal, $summary:literal) => {
-        $crate::registry::inventory::submit! {
-            $crate::PrunerEntry {
-                name: $name,
-                summary: $summary,
-                defaults: || $crate::layer::to_config($name, &<$type>::default()).unwrap_or_default(),
-                build: |config| {
-                    let pruner: $type = $crate::layer::from_config($name, config)?;
-                    Ok(::std::boxed::Box::new(pruner))
-                },
-            }
-        }
+        $crate::register_part!($crate::PrunerEntry, $type, $name, $summary);
     };
 }

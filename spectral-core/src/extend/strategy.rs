@@ -1,8 +1,7 @@
 //! The plug-in trait of whole procedures: what trains, measures and prunes in turns.
 
-use crate::base::registry::Registered;
 use crate::base::{Result, Seed};
-use crate::extend::{Table, Train, TrainHook};
+use crate::extend::{History, Hooks, State, Table, Train, TrainHook};
 use crate::model::Model;
 use crate::samples::Samples;
 
@@ -58,7 +57,7 @@ pub trait Watch {
         model: &mut Model,
         data: &Samples,
         hooks: &mut [&mut dyn TrainHook],
-    ) -> Result<crate::extend::History>;
+    ) -> Result<History>;
 }
 
 /// Nobody watches.
@@ -73,8 +72,74 @@ impl Watch for Unwatched {
         model: &mut Model,
         data: &Samples,
         hooks: &mut [&mut dyn TrainHook],
-    ) -> Result<crate::extend::History> {
+    ) -> Result<History> {
         trainer.train(model, data, hooks)
+    }
+}
+
+/// What the training phases of a strategy came to, kept from run to run.
+pub trait Phases {
+    /// Phase number `index` of an earlier run, if it was finished.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn done(&mut self, index: usize, name: &str) -> Result<Option<FinishedPhase>>;
+
+    /// Keeps phase number `index`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn keep(&mut self, index: usize, name: &str, model: &Model, history: &History, hooks: &State) -> Result<()>;
+}
+
+/// A training phase of a strategy that was finished.
+#[derive(Debug)]
+pub struct FinishedPhase {
+    /// The model after it.
+    pub model: Model,
+    /// What training measured.
+    pub history: History,
+    /// What the hooks of the strategy remembered at its end; see [`TrainHook::save`].
+    pub hooks: State,
+}
+
+/// Lets a strategy that was stopped go on, to the same bits.
+///
+/// A strategy is deterministic but for its training phases, and these are the part that takes long. So it is run again
+/// from its start, and phases that were finished before give what they gave then instead of training. A strategy needs
+/// nothing of its own for that.
+pub struct Resumed<'a> {
+    watch: &'a mut dyn Watch,
+    phases: &'a mut dyn Phases,
+    next: usize,
+}
+
+impl<'a> Resumed<'a> {
+    /// Trains under `watch` what `phases` does not know yet.
+    pub fn new(watch: &'a mut dyn Watch, phases: &'a mut dyn Phases) -> Self {
+        Self { watch, phases, next: 0 }
+    }
+}
+
+impl Watch for Resumed<'_> {
+    fn train(
+        &mut self,
+        phase: &str,
+        trainer: &dyn Train,
+        model: &mut Model,
+        data: &Samples,
+        hooks: &mut [&mut dyn TrainHook],
+    ) -> Result<History> {
+        let index = self.next;
+        self.next += 1;
+        if let Some(done) = self.phases.done(index, phase)? {
+            *model = done.model;
+            Hooks(hooks).load(model, &done.hooks)?;
+            return Ok(done.history);
+        }
+        let history = self.watch.train(phase, trainer, model, data, hooks)?;
+        self.phases.keep(index, phase, model, &history, &Hooks(hooks).save()?)?;
+        Ok(history)
     }
 }
 
@@ -89,29 +154,12 @@ pub struct StrategyReport {
     pub tables: Vec<Table>,
 }
 
-/// A strategy that a crate registered; see [`register_strategy!`](crate::register_strategy).
-pub struct StrategyEntry {
-    /// Its name in recipes.
-    pub name: &'static str,
-    /// One line that says what it does.
-    pub summary: &'static str,
-    /// Its parameters with their usual values.
-    pub defaults: fn() -> serde_json::Value,
-    /// Builds it from parameters; absent ones take their usual values.
-    pub build: fn(serde_json::Value) -> Result<Box<dyn Strategy>>,
-}
-
-inventory::collect!(StrategyEntry);
-
-impl Registered for StrategyEntry {
-    const WHAT: &'static str = "strategy";
-    fn name(&self) -> &'static str {
-        self.name
-    }
-    fn summary(&self) -> &'static str {
-        self.summary
-    }
-}
+crate::part_registry!(
+    /// A strategy that a crate registered; see [`register_strategy!`](crate::register_strategy).
+    StrategyEntry,
+    "strategy",
+    Strategy
+);
 
 /// Registers a strategy: `register_strategy!(MetricBased, "metric_based", "prunes until a metric suffers");`
 ///
@@ -119,16 +167,6 @@ impl Registered for StrategyEntry {
 #[macro_export]
 macro_rules! register_strategy {
     ($type:ty, $name:literal, $summary:literal) => {
-        $crate::registry::inventory::submit! {
-            $crate::StrategyEntry {
-                name: $name,
-                summary: $summary,
-                defaults: || $crate::layer::to_config($name, &<$type>::default()).unwrap_or_default(),
-                build: |config| {
-                    let strategy: $type = $crate::layer::from_config($name, config)?;
-                    Ok(::std::boxed::Box::new(strategy))
-                },
-            }
-        }
+        $crate::register_part!($crate::StrategyEntry, $type, $name, $summary);
     };
 }

@@ -1,7 +1,9 @@
 //! What crates that do not know each other agree on about training.
 
-use crate::base::Result;
+use crate::base::{Error, Result};
+use crate::extend::State;
 use crate::model::Model;
+use crate::run::Workspace;
 use crate::samples::Samples;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,9 @@ pub trait Train {
 ///
 /// Calls come in this order: [`start`](Self::start), then [`after_step`](Self::after_step) for every step and
 /// [`after_epoch`](Self::after_epoch) for every epoch, then [`end`](Self::end).
+///
+/// A hook that remembers something from call to call writes it down in [`save`](Self::save) and takes it back in
+/// [`load`](Self::load), so that a run that stopped goes on to the same bits.
 pub trait TrainHook: Send {
     /// Called once before the first step.
     ///
@@ -54,6 +59,99 @@ pub trait TrainHook: Send {
         let _ = (model, at);
         Ok(())
     }
+
+    /// Writes down what the hook remembers. Hooks that remember nothing need not.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn save(&self) -> Result<State> {
+        Ok(State::default())
+    }
+
+    /// Takes back what [`save`](Self::save) wrote. Called in place of [`start`](Self::start) where a run goes on, on the
+    /// model as it was.
+    ///
+    /// # Errors
+    /// It was written by something else.
+    fn load(&mut self, model: &mut Model, state: &State) -> Result<()> {
+        let _ = model;
+        match state.is_empty() {
+            true => Ok(()),
+            false => {
+                Err(Error::config("saved state of a hook", "is of a hook that remembers something, and this does not"))
+            }
+        }
+    }
+}
+
+/// Several hooks as one: each is called in turn, and one that stops stops all.
+pub struct Hooks<'a, 'h>(pub &'a mut [&'h mut dyn TrainHook]);
+
+impl TrainHook for Hooks<'_, '_> {
+    fn start(&mut self, model: &mut Model, at: &Progress) -> Result<()> {
+        self.0.iter_mut().try_for_each(|hook| hook.start(model, at))
+    }
+
+    fn after_step(&mut self, model: &mut Model, at: &Progress) -> Result<Flow> {
+        self.0.iter_mut().try_fold(Flow::Continue, |flow, hook| Ok(flow.and(hook.after_step(model, at)?)))
+    }
+
+    fn after_epoch(&mut self, model: &mut Model, at: &Progress, record: &EpochRecord) -> Result<Flow> {
+        self.0.iter_mut().try_fold(Flow::Continue, |flow, hook| Ok(flow.and(hook.after_epoch(model, at, record)?)))
+    }
+
+    fn end(&mut self, model: &mut Model, at: &Progress) -> Result<()> {
+        self.0.iter_mut().try_for_each(|hook| hook.end(model, at))
+    }
+
+    fn save(&self) -> Result<State> {
+        let parts = self.0.iter().map(|hook| hook.save()).collect::<Result<_>>()?;
+        Ok(State { parts, ..State::default() })
+    }
+
+    fn load(&mut self, model: &mut Model, state: &State) -> Result<()> {
+        if state.parts.len() != self.0.len() {
+            let problem = format!("is of {} hooks, and there are {}", state.parts.len(), self.0.len());
+            return Err(Error::config("saved state of hooks", problem));
+        }
+        self.0.iter_mut().zip(&state.parts).try_for_each(|(hook, state)| hook.load(model, state))
+    }
+}
+
+impl std::fmt::Debug for Hooks<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} hooks", self.0.len())
+    }
+}
+
+/// Takes what a run would need to go on, after each of its epochs.
+pub trait KeepState: std::fmt::Debug + Send + Sync {
+    /// Keeps the state of a run, and the model it is in.
+    ///
+    /// # Errors
+    /// Stops the training.
+    fn keep(&self, model: &Model, state: State) -> Result<()>;
+}
+
+/// The seam between backward and step: what several machines do with gradients and sums, or who inspects them.
+///
+/// A trainer without one pays nothing. With one, all gradients are written down.
+pub trait GradientSync: std::fmt::Debug + Send + Sync {
+    /// Called once in every step, after backward and before gradients are checked, clipped and used. May change them: a
+    /// mean over machines.
+    ///
+    /// # Errors
+    /// Stops the training.
+    fn sync(&self, model: &Model, gradients: &mut Workspace, at: &Progress) -> Result<()>;
+
+    /// Adds up numbers over machines, in place: sums of losses, right answers and samples. One machine has nothing to add.
+    ///
+    /// # Errors
+    /// Stops the training.
+    fn sum(&self, values: &mut [f64]) -> Result<()> {
+        let _ = values;
+        Ok(())
+    }
 }
 
 /// Whether training goes on.
@@ -65,8 +163,15 @@ pub enum Flow {
     Stop,
 }
 
+impl Flow {
+    /// Stops if one of the two does.
+    pub fn and(self, other: Self) -> Self {
+        if self == Self::Stop { self } else { other }
+    }
+}
+
 /// Where a training run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// Steps done.
     pub step: u64,

@@ -5,7 +5,7 @@ use spectral_core::{InputMeanAbs, Needs, Pruner, Result, Target, register_pruner
 
 /// Weight `[o, i]`: `mean |x_i| * |w[o, i]|` over the calibration data. Unit: the mean over its incoming weights.
 ///
-/// Sparana's MAAV (row C3) as it was meant: a mean, not a sum that grows with every call, and weights on inputs
+/// Sparana's MAAV as it was meant: a mean, not a sum that grows with every call, and weights on inputs
 /// that are always zero score 0 and go first instead of never.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -5,7 +5,7 @@ use spectral_core::{Error, LayersWith, Needs, Pruner, Result, Target, Values, re
 
 /// Unit `o`: `|gain[o]|`. Weight `[o, i]`: `|gain[o] * w[o, i]|`, what the next layer sees of it.
 ///
-/// Layers without a gate or normalisation behind them are outside the pool. spectraltools D5, with budgets in the
+/// Layers without a gate or normalisation behind them are outside the pool. Source: spectraltools, with budgets in the
 /// words of this crate: `amount` is a share from 0 to 1 of all units there ever were, so `amount = 0.5` twice prunes
 /// half, once; what the original does in a second call, half of the rest, is `amount = 0.75`. Numbers are rounded
 /// half to even. A share is never taken for a percentage, nor for a number of units: those are `percentile` and

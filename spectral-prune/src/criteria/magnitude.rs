@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use spectral_core::{Error, Pruner, Result, Target, register_pruner};
 
-/// Weight: `|w|^exponent`. Unit: the mean over its incoming weights. Sparana C4; Han et al. 2015.
+/// Weight: `|w|^exponent`. Unit: the mean over its incoming weights. Source: Sparana; Han et al. 2015.
 ///
 /// The exponent changes the ranking of units only: 1 compares mean absolute values, 2 mean squares.
 #[derive(Debug, Clone, Serialize, Deserialize)]

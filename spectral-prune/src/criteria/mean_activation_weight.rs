@@ -7,7 +7,7 @@ use spectral_core::{InputMean, Needs, Pruner, Result, Target, register_pruner};
 /// the mean over its incoming weights.
 ///
 /// Unlike [`ActivationWeight`](super::ActivationWeight) it lets inputs of either sign cancel: a weight whose
-/// contributions even out can be replaced by nothing, or by a bias. Sparana's MAV (row C2) as it was meant: over the
+/// contributions even out can be replaced by nothing, or by a bias. Sparana's MAV as it was meant: over the
 /// inputs of the layer, not its outputs.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,13 +7,13 @@ use spectral_core::{Pruner, Result, Target, register_pruner};
 /// Weight: `|w|` if `w <= 0`; positive weights are protected. So negative weights are pruned, those nearest to zero
 /// first, and nothing else is. Unit or input: the same of the mean of its weights.
 ///
-/// Sparana C5. Weights that are zero are candidates: they carry nothing, so nothing is lost with them.
+/// Source: Sparana. Weights that are zero are candidates: they carry nothing, so nothing is lost with them.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Negative {}
 
 /// Weight: `w` if `w >= 0`; negative weights are protected. So positive weights are pruned, those nearest to zero
-/// first, and nothing else is. Unit or input: the same of the mean of its weights. Sparana C6.
+/// first, and nothing else is. Unit or input: the same of the mean of its weights. Source: Sparana.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Positive {}

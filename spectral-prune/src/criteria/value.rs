@@ -5,7 +5,7 @@ use spectral_core::{Pruner, Result, Target, register_pruner};
 
 /// Weight: `w` itself. Unit: the mean of its incoming weights.
 ///
-/// With `threshold = 0` every negative weight goes (Sparana C13); as the score of a selection it takes the largest or
+/// With `threshold = 0` every negative weight goes (Sparana); as the score of a selection it takes the largest or
 /// smallest values (D9, `get_k_max` and `get_k_min`).
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

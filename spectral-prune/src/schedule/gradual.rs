@@ -4,7 +4,8 @@ use super::{Gradual, Schedule};
 use crate::change::{Change, Snapshot};
 use crate::selection::Fit;
 use crate::{Budget, Error, Prune, PruneConfig, PruneReport, Result};
-use spectral_core::{ContentHash, Flow, Model, Progress, Samples, Seed, TrainHook};
+use serde::{Deserialize, Serialize};
+use spectral_core::{ContentHash, Flow, Model, Progress, Samples, Seed, State, TrainHook};
 
 /// A training hook that raises the pruned share along the cubic of Zhu & Gupta 2017.
 ///
@@ -27,7 +28,7 @@ pub struct GradualPruning {
 }
 
 /// The model before the first pruning.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Begun {
     parent: ContentHash,
     before: Snapshot,
@@ -125,5 +126,14 @@ impl TrainHook for GradualPruning {
         }
         let reached = self.report.as_ref().map_or(0.0, |r| 1.0 - r.kept as f64 / r.total.max(1) as f64);
         Err(Error::Unreached { asked: self.amount, reached, ended: at.step, end: self.window.end }.into())
+    }
+
+    fn save(&self) -> spectral_core::Result<State> {
+        State::of(&(&self.begun, self.done, &self.report))
+    }
+
+    fn load(&mut self, _: &mut Model, state: &State) -> spectral_core::Result<()> {
+        (self.begun, self.done, self.report) = state.read("gradual pruning")?;
+        Ok(())
     }
 }

@@ -19,7 +19,7 @@ use spectral_train::TrainConfig;
 /// 5. What was trainable is again, and `finetune` trains it from the weights that were found, or, with `reinitialise`,
 ///    from new ones.
 ///
-/// Source: spectraltools B10 (`spectral_distiller`), which kept nothing but the sizes of the layers. Not knowledge
+/// Source: spectraltools (`spectral_distiller`), which kept nothing but the sizes of the layers. Not knowledge
 /// distillation: there is no teacher. Deterministic in the seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

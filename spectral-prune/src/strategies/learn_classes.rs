@@ -1,12 +1,13 @@
 //! Learning new classes, and what is forgotten of the old ones.
 
 use super::phase;
-use crate::{CriterionConfig, Pick, SelectConfig};
+use crate::{Pick, SelectConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use spectral_core::registry::ByName;
 use spectral_core::{
-    Cell, EpochRecord, Error, Evaluate, Flow, Model, Plot, Progress, Result, Samples, Seed, Strategy, StrategyCx,
-    StrategyReport, Table, TrainHook, register_strategy,
+    Cell, EpochRecord, Error, Evaluate, Flow, Model, Plot, Progress, Result, Samples, Seed, State, Strategy,
+    StrategyCx, StrategyReport, Table, TrainHook, register_strategy,
 };
 use spectral_train::{Evaluator, TrainConfig};
 
@@ -15,7 +16,7 @@ use spectral_train::{Evaluator, TrainConfig};
 ///
 /// The network has outputs for all classes from the start; the model should not have seen the new ones yet (set
 /// `epochs = 0` in the recipe's `[train]`). The weights that lead to outputs of new classes are always selected.
-/// Sparana D6, F3, I2-I4, K ("forgetting").
+/// Source: Sparana ("forgetting").
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LearnClasses {
@@ -35,7 +36,7 @@ impl Default for LearnClasses {
     fn default() -> Self {
         // What the old classes use least is free to learn.
         let select = SelectConfig {
-            criterion: CriterionConfig::new("activation_weight"),
+            criterion: ByName::new("activation_weight"),
             pick: Pick::Bottom,
             amount: Some(0.2),
             freeze_biases: true,
@@ -77,6 +78,15 @@ impl TrainHook for Recorder<'_> {
     fn after_epoch(&mut self, model: &mut Model, _: &Progress, _: &EpochRecord) -> Result<Flow> {
         self.epochs.push(self.split.accuracies(model, &self.evaluator)?);
         Ok(Flow::Continue)
+    }
+
+    fn save(&self) -> Result<State> {
+        State::of(&self.epochs)
+    }
+
+    fn load(&mut self, _: &mut Model, state: &State) -> Result<()> {
+        self.epochs = state.read("the accuracies of old and new classes")?;
+        Ok(())
     }
 }
 

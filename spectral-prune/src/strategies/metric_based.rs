@@ -5,8 +5,9 @@ use crate::weighted::weighted_layers;
 use crate::{Budget, Error, Granularity, Prune, PruneConfig, Schedule};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use spectral_core::{Cell, Metrics, Model, Result, Strategy, StrategyCx, StrategyReport, Table, register_strategy};
-use spectral_train::{Evaluator, Loss, TrainConfig};
+use spectral_core::registry::ByName;
+use spectral_core::{Cell, Model, Result, Strategy, StrategyCx, StrategyReport, Table, register_strategy};
+use spectral_train::{Loss, Metric, MetricEntry, TrainConfig};
 
 /// Prunes to ever higher percentiles and keeps the last level at which a metric is inside a limit.
 ///
@@ -16,7 +17,7 @@ use spectral_train::{Evaluator, Loss, TrainConfig};
 /// is pruned. At percentile 100 only the entries of the largest score are left, and what `min_keep` keeps.
 ///
 /// Metrics are compared as f32, in which a drop from 1 to 0.9 is more than 10 % (spectraltools, facts from running the
-/// originals). Source: spectraltools C4 (`metric_based_pruning`), whose step back was 5 whatever the step.
+/// originals). Source: spectraltools (`metric_based_pruning`), whose step back was 5 whatever the step.
 /// Deterministic: depends on the model, the data and, where it retrains, the seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -25,8 +26,8 @@ pub struct MetricBased {
     pub prune: PruneConfig,
     /// Percentiles between two levels, from 0.01 to 100.
     pub step: f64,
-    /// What is measured.
-    pub metric: Metric,
+    /// The registered metric that is measured: `"accuracy"`, `"loss"`, `{ name = "loss", penalties = true }`, or another.
+    pub metric: ByName,
     /// How far the metric may move: in per cent of its value at the start, or in its own units.
     pub max_change: f64,
     /// Whether `max_change` is in per cent of the value at the start.
@@ -41,43 +42,15 @@ pub struct MetricBased {
     pub retrain: Option<TrainConfig>,
 }
 
-/// What [`MetricBased`] measures.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    /// [`Metrics::accuracy`].
-    #[default]
-    Accuracy,
-    /// [`Metrics::loss`].
-    Loss,
-}
-
 /// Which changes of a metric count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// Those to the worse: a lower accuracy, a higher loss.
+    /// Both: an improvement beyond the limit ends the search too, as in spectraltools.
     #[default]
-    Worse,
-    /// Both, as in spectraltools: an improvement beyond the limit ends the search too.
     Any,
-}
-
-impl Metric {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Accuracy => "accuracy",
-            Self::Loss => "loss",
-        }
-    }
-
-    /// Its value in `metrics`, if there is one.
-    fn of(self, metrics: Metrics) -> Option<f64> {
-        match self {
-            Self::Accuracy => metrics.accuracy,
-            Self::Loss => Some(metrics.loss),
-        }
-    }
+    /// Those to the worse: a lower accuracy, a higher loss.
+    Worse,
 }
 
 impl Default for MetricBased {
@@ -85,10 +58,10 @@ impl Default for MetricBased {
         Self {
             prune: PruneConfig { granularity: Granularity::Unit, ..PruneConfig::new("eigenvalue") },
             step: 5.0,
-            metric: Metric::Accuracy,
+            metric: ByName::new("accuracy"),
             max_change: 10.0,
             relative: true,
-            direction: Direction::Worse,
+            direction: Direction::default(),
             loss: None,
             retrain: None,
         }
@@ -118,32 +91,26 @@ impl MetricBased {
     }
 
     /// How far `value` is from `start`, and whether that is inside the limit.
-    fn judge(&self, start: f64, value: f64) -> (f64, bool) {
+    fn judge(&self, metric: &dyn Metric, start: f64, value: f64) -> (f64, bool) {
         let (start, value) = (f64::from(start as f32), f64::from(value as f32));
         let scale = if self.relative { 100.0 / start } else { 1.0 };
         let change = (value - start) * scale;
-        let counted = match (self.direction, self.metric) {
+        let counted = match (self.direction, metric.larger_is_better()) {
             (Direction::Any, _) => change.abs(),
-            (Direction::Worse, Metric::Accuracy) => -change,
-            (Direction::Worse, Metric::Loss) => change,
+            (Direction::Worse, true) => -change,
+            (Direction::Worse, false) => change,
         };
         // A metric that is no number is outside.
         (change, counted <= self.max_change)
     }
 
-    fn measure(&self, model: &Model, cx: &StrategyCx<'_>) -> Result<f64> {
-        let metrics = Evaluator::new(self.loss).run(model, cx.validation)?;
-        let without = || {
-            let name = &cx.validation.name;
-            let problem = format!("the targets of {name} are values, which have no accuracy; set `metric = \"loss\"`");
-            Error::Config(problem)
-        };
-        Ok(self.metric.of(metrics).ok_or_else(without)?)
+    fn measure(&self, metric: &dyn Metric, model: &Model, cx: &StrategyCx<'_>) -> Result<f64> {
+        metric.measure(model, cx.validation, self.loss)
     }
 
     /// The metric at the start, if changes of it can be judged.
-    fn start(&self, model: &Model, cx: &StrategyCx<'_>) -> Result<f64> {
-        let (start, name) = (self.measure(model, cx)?, self.metric.name());
+    fn start(&self, metric: &dyn Metric, model: &Model, cx: &StrategyCx<'_>) -> Result<f64> {
+        let (start, name) = (self.measure(metric, model, cx)?, &self.metric.name);
         if !start.is_finite() {
             return Err(Error::Config(format!("metric `{name}` is {start} at the start; check model and data")).into());
         }
@@ -169,7 +136,7 @@ impl MetricBased {
     }
 
     fn summary(&self, start: f64, kept: Option<&Level>, outside: Option<&Level>) -> String {
-        let (name, unit) = (self.metric.name(), self.unit());
+        let (name, unit) = (&self.metric.name, self.unit());
         let limit = format!("the limit of {}{unit}", self.max_change);
         let moved = |l: &Level| format!("{name} from {start:.4} to {:.4} ({:+.4}{unit})", l.value, l.change);
         match (kept, outside) {
@@ -210,6 +177,7 @@ impl Strategy for MetricBased {
         if prune.schedule != Schedule::OneShot {
             return bad("`prune` of a search by metric has no schedule: the levels are the schedule".into());
         }
+        self.metric.build::<MetricEntry>()?;
         Budget::Percentile(self.step).check()?;
         PruneConfig { percentile: Some(self.step), ..prune.clone() }.check()?;
         self.retrain.as_ref().map_or(Ok(()), phase::check)
@@ -217,10 +185,12 @@ impl Strategy for MetricBased {
 
     fn run(&self, model: &mut Model, cx: &mut StrategyCx<'_>) -> Result<StrategyReport> {
         self.check()?;
-        let start = self.start(model, cx)?;
+        let metric = &*self.metric.build::<MetricEntry>()?;
+        let start = self.start(metric, model, cx)?;
         let change = if self.relative { "change [%]" } else { "change" };
-        let columns = ["percentile", self.metric.name(), change, "units left", "weights left", "inside the limit"];
-        let mut table = Table::new(format!("Pruning levels, by {}", self.metric.name()), columns).plotted(0, [1]);
+        let columns =
+            ["percentile", self.metric.name.as_str(), change, "units left", "weights left", "inside the limit"];
+        let mut table = Table::new(format!("Pruning levels, by {}", self.metric.name), columns).plotted(0, [1]);
         let mut row = |level: &Level, model: &Model| {
             let (units, weights) = left(model);
             let numbers = [level.percentile, level.value, level.change, units as f64, weights as f64].map(Cell::from);
@@ -231,8 +201,8 @@ impl Strategy for MetricBased {
         for percentile in self.levels() {
             let from = best.as_ref().filter(|_| self.retrain.is_some()).map_or(&*model, |(_, m)| m);
             let candidate = self.level(from, percentile, cx)?;
-            let value = self.measure(&candidate, cx)?;
-            let (change, inside) = self.judge(start, value);
+            let value = self.measure(metric, &candidate, cx)?;
+            let (change, inside) = self.judge(metric, start, value);
             let level = Level { percentile, value, change, inside };
             row(&level, &candidate);
             if !inside {
@@ -244,7 +214,7 @@ impl Strategy for MetricBased {
         let kept = best.as_ref().map(|(level, _)| level);
         let summary = self.summary(start, kept, outside.as_ref());
         let detail = json!({
-            "metric": self.metric, "start": start, "end": kept.map_or(start, |l| l.value),
+            "metric": self.metric.name, "start": start, "end": kept.map_or(start, |l| l.value),
             "percentile": kept.map_or(0.0, |l| l.percentile), "limit_reached": outside.is_some(),
         });
         if let Some((_, pruned)) = best {
@@ -265,33 +235,37 @@ fn left(model: &Model) -> (usize, usize) {
 register_strategy!(
     MetricBased,
     "metric_based",
-    "prunes level by level and keeps the last level at which accuracy or loss is inside a limit"
+    "prunes level by level and keeps the last level at which a metric is inside a limit"
 );
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spectral_train::{Accuracy, MeanLoss};
 
     /// spectraltools, facts from running the originals: 0.9 against 1.0 is a change of 10.0000024 % in f32.
     #[test]
     fn metrics_are_compared_as_f32() {
         let by = |max_change| MetricBased { max_change, ..MetricBased::default() };
-        assert!(!by(10.0).judge(1.0, 0.9).1 && by(10.000_003).judge(1.0, 0.9).1);
-        assert!(by(50.0).judge(1.0, 0.5).1, "a metric right at the limit is inside");
+        let inside = |max_change, value| by(max_change).judge(&Accuracy {}, 1.0, value).1;
+        assert!(!inside(10.0, 0.9) && inside(10.000_003, 0.9));
+        assert!(inside(50.0, 0.5), "a metric right at the limit is inside");
     }
 
     #[test]
     fn the_direction_and_the_measure_of_a_change_can_be_chosen() {
-        let by = |metric, direction, relative, max_change| {
-            let strategy = MetricBased { metric, direction, relative, max_change, ..MetricBased::default() };
-            move |start, value| strategy.judge(start, value).1
-        };
-        use {Direction::*, Metric::*};
-        assert!(by(Accuracy, Worse, true, 10.0)(0.5, 0.9) && !by(Accuracy, Any, true, 10.0)(0.5, 0.9));
-        assert!(by(Loss, Worse, true, 10.0)(0.5, 0.1) && !by(Loss, Any, true, 10.0)(0.5, 0.1));
-        assert!(!by(Loss, Worse, true, 10.0)(0.5, 0.6) && !by(Accuracy, Worse, true, 10.0)(0.5, 0.4));
-        assert!(by(Loss, Worse, false, 0.25)(0.5, 0.75) && !by(Loss, Worse, false, 0.2)(0.5, 0.75));
-        assert!(!by(Loss, Worse, true, 10.0)(0.5, f64::NAN) && !by(Accuracy, Any, false, 1.0)(0.5, f64::NAN));
+        fn by(metric: &dyn Metric, direction: Direction, relative: bool, limit: f64) -> impl Fn(f64, f64) -> bool {
+            let strategy = MetricBased { direction, relative, max_change: limit, ..MetricBased::default() };
+            move |start, value| strategy.judge(metric, start, value).1
+        }
+        use Direction::{Any, Worse};
+        let (accuracy, loss) = (&Accuracy {}, &MeanLoss::default());
+        assert_eq!(MetricBased::default().direction, Any, "as in the original");
+        assert!(by(accuracy, Worse, true, 10.0)(0.5, 0.9) && !by(accuracy, Any, true, 10.0)(0.5, 0.9));
+        assert!(by(loss, Worse, true, 10.0)(0.5, 0.1) && !by(loss, Any, true, 10.0)(0.5, 0.1));
+        assert!(!by(loss, Worse, true, 10.0)(0.5, 0.6) && !by(accuracy, Worse, true, 10.0)(0.5, 0.4));
+        assert!(by(loss, Worse, false, 0.25)(0.5, 0.75) && !by(loss, Worse, false, 0.2)(0.5, 0.75));
+        assert!(!by(loss, Worse, true, 10.0)(0.5, f64::NAN) && !by(accuracy, Any, false, 1.0)(0.5, f64::NAN));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use spectral_train::TrainConfig;
 ///    `reinitialise` draws them anew under the masks.
 /// 5. `finetune`, if given, trains all.
 ///
-/// Masks that the model came with stay. Source: spectraltools B9 (`spectral_pretrain`), which returned the first model
+/// Masks that the model came with stay. Source: spectraltools (`spectral_pretrain`), which returned the first model
 /// outside the limit and could go on for ever. Deterministic in the seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

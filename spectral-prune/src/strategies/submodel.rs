@@ -10,7 +10,7 @@ use std::time::Instant;
 
 /// Cuts a sub-model out of the last layers, trains it on the activities in front of them, and puts its parameters back.
 ///
-/// Compared, if asked for, with training the whole model alike. Sparana C15-C18.
+/// Compared, if asked for, with training the whole model alike. Source: Sparana.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainSubModel {

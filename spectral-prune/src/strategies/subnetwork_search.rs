@@ -9,7 +9,7 @@ use spectral_core::{
 };
 use spectral_train::TrainConfig;
 
-/// Draws random sub-networks, and keeps the weights that the better ones had. Sparana F6-F8.
+/// Draws random sub-networks, and keeps the weights that the better ones had. Source: Sparana.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SubnetworkSearch {

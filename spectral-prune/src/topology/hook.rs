@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use spectral_core::{
     Batches, DType, EpochRecord, Flow, Gradients, LossKernel, Mode, Model, ParamId, Pattern, Progress, Samples, Seed,
-    Shape, TrainHook, Trainable, Values, Workspace, hash64,
+    Shape, State, TrainHook, Trainable, Values, Workspace, hash64,
 };
 use spectral_train::Loss;
 use std::collections::BTreeMap;
@@ -92,8 +92,8 @@ impl<'a> TopologyHook<'a> {
         &self.records
     }
 
-    /// Finds the layers to work on and gives each the pattern its method starts from.
-    fn prepare(&mut self, model: &mut Model) -> Result<()> {
+    /// Finds the layers to work on.
+    fn find_layers(&mut self, model: &Model) -> Result<()> {
         let (mut layers, mut owners) = (Vec::new(), BTreeMap::new());
         let last = model.graph().nodes().len() - 1;
         for (node, own) in model.graph().nodes().iter().enumerate() {
@@ -117,6 +117,12 @@ impl<'a> TopologyHook<'a> {
             self.check_growth(model)?;
         }
         self.layers = layers;
+        Ok(())
+    }
+
+    /// Finds the layers to work on and gives each the pattern its method starts from.
+    fn prepare(&mut self, model: &mut Model) -> Result<()> {
+        self.find_layers(model)?;
         let planned = self.plan(model, None, 0, |method, stored, _, stream| method.prepare(stored, stream))?;
         self.carry_out(model, planned, NewWeights::Init, 0)?;
         for layer in &mut self.layers {
@@ -278,5 +284,22 @@ impl TrainHook for TopologyHook<'_> {
             self.update(model, at, at.epoch)?;
         }
         Ok(Flow::Continue)
+    }
+
+    fn save(&self) -> spectral_core::Result<State> {
+        let budgets: Vec<usize> = self.layers.iter().map(|l| l.budget).collect();
+        State::of(&(budgets, &self.records))
+    }
+
+    fn load(&mut self, model: &mut Model, state: &State) -> spectral_core::Result<()> {
+        let (budgets, records): (Vec<usize>, Vec<TopologyRecord>) = state.read("a sparse topology")?;
+        self.find_layers(model)?;
+        if budgets.len() != self.layers.len() {
+            let problem = format!("a state of {} layers does not fit {}", budgets.len(), self.layers.len());
+            return Err(Error::Config(problem).into());
+        }
+        self.layers.iter_mut().zip(budgets).for_each(|(layer, budget)| layer.budget = budget);
+        self.records = records;
+        Ok(())
     }
 }

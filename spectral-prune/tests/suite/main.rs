@@ -18,6 +18,8 @@ mod inputs;
 mod linked;
 mod mixing;
 mod procedures;
+mod resume;
+mod rows;
 mod selecting;
 mod spectral_layer;
 mod statistics;

@@ -1,9 +1,10 @@
 //! One model out of several.
 
 use crate::support::*;
+use spectral_core::registry::ByName;
 use spectral_core::{Activation::*, DType, Model, Seed};
 use spectral_layers::Network;
-use spectral_prune::{CriterionConfig, MixConfig, MixRule, Mixer};
+use spectral_prune::{MixConfig, MixRule, Mixer};
 
 fn model(seed: u64) -> Model {
     build(&Network::new(3).dtype(DType::F64).dense(2, Relu).spectral(2, Identity), seed)
@@ -16,7 +17,7 @@ fn with(values: &[f64]) -> Model {
 }
 
 fn by(rule: MixRule, criterion: &str, rank_and_zero: Option<f64>) -> MixConfig {
-    MixConfig { rule, criterion: CriterionConfig::new(criterion), rank_and_zero, biases: true }
+    MixConfig { rule, criterion: ByName::new(criterion), rank_and_zero, biases: true }
 }
 
 fn mix(config: MixConfig, models: &[&Model]) -> Model {

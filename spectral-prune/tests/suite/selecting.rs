@@ -1,11 +1,12 @@
 //! Selected parameters train, the others keep their bits.
 
 use crate::support::*;
+use spectral_core::registry::ByName;
 use spectral_core::registry::all;
 use spectral_core::{Activation::*, Model, PrunerEntry, Role, Samples, Seed, Trainable};
 use spectral_layers::Network;
-use spectral_prune::{CriterionConfig, Gaussian, Pick, Prune, SelectConfig, Selection, Subset};
-use spectral_train::{ByName, OptimizerEntry, TrainConfig};
+use spectral_prune::{Gaussian, Pick, Prune, SelectConfig, Selection, Subset};
+use spectral_train::{OptimizerEntry, TrainConfig};
 use std::collections::BTreeMap;
 
 fn model() -> Model {
@@ -163,7 +164,7 @@ fn every_registered_criterion_selects() {
         let needs_gain = (entry.build)((entry.defaults)()).unwrap().needs().layers == spectral_core::LayersWith::Gain;
         let m = if needs_gain { &gated } else { &plain };
         let layers = if needs_gain { vec!["dense1".to_owned()] } else { Vec::new() };
-        let config = SelectConfig { criterion: CriterionConfig::new(entry.name), layers, ..top(0.25) };
+        let config = SelectConfig { criterion: ByName::new(entry.name), layers, ..top(0.25) };
         let selection = config.select(m, &data, Seed(0)).unwrap();
         assert_eq!(counts(&selection)[0], 12, "{}", entry.name);
     }
@@ -175,7 +176,7 @@ fn signed_extremes_and_the_largest_weight_of_every_input_are_selections() {
     let m = model();
     let w = values(&m, "dense1.weight");
     let pick = |name: &str, pick, count| {
-        let criterion = CriterionConfig::new(name);
+        let criterion = ByName::new(name);
         let config = SelectConfig { criterion, pick, count: Some(count), ..SelectConfig::default() };
         config.select(&m, None, Seed(0)).unwrap().layers[0].mask.iter().collect::<Vec<_>>()
     };
@@ -221,7 +222,7 @@ fn pruned_weights_are_no_candidates_and_what_could_train_comes_back() {
 #[test]
 fn selections_that_make_no_sense_are_refused() {
     let m = model();
-    let eigenvalue = CriterionConfig::new("eigenvalue");
+    let eigenvalue = ByName::new("eigenvalue");
     for (config, word) in [
         (top(1.5), "between 0 and 1"),
         (top(f64::NAN), "between 0 and 1"),
@@ -231,7 +232,7 @@ fn selections_that_make_no_sense_are_refused() {
         (SelectConfig { new_classes: vec![4], ..top(0.5) }, "class 4 does not exist"),
         (SelectConfig { layers: vec!["dense3".into()], ..top(0.5) }, "no layer `dense3`"),
         (SelectConfig { criterion: eigenvalue, ..top(0.5) }, "dense1, dense2"),
-        (SelectConfig { criterion: CriterionConfig::new("taylor"), ..top(0.5) }, "--calibration"),
+        (SelectConfig { criterion: ByName::new("taylor"), ..top(0.5) }, "--calibration"),
         (SelectConfig { pick: Pick::Gaussian(Gaussian { std: 0.0, bottom: false }), ..top(0.5) }, "must be above 0"),
     ] {
         let error = config.select(&m, None, Seed(0)).unwrap_err().to_string();

@@ -11,7 +11,7 @@ use spectral_core::{
 use spectral_cpu::Cpu;
 use spectral_layers::{Factors, Network, Spectral};
 use spectral_prune::Prune;
-use spectral_prune::strategies::{Metric, MetricBased};
+use spectral_prune::strategies::MetricBased;
 use spectral_testkit::strategy::{Trial, conformance};
 use spectral_train::{Adam, Evaluator, TrainConfig, Trainer};
 
@@ -364,7 +364,12 @@ fn values_have_no_accuracy_to_prune_by() {
     };
     let error = run(MetricBased::default()).unwrap_err().to_string();
     assert!(error.contains("the targets of sums are values") && error.contains("set `metric = \"loss\"`"), "{error}");
-    run(MetricBased { metric: Metric::Loss, max_change: 20.0, ..MetricBased::default() }).unwrap();
+    run(MetricBased {
+        metric: spectral_core::registry::ByName::new("loss"),
+        max_change: 20.0,
+        ..MetricBased::default()
+    })
+    .unwrap();
     let loss = |m: &Model| Evaluator::default().run(m, &held_out).unwrap().loss;
     assert!(loss(&m) <= 1.2 * loss(&untouched), "{} {}", loss(&m), loss(&untouched));
 }

@@ -1,10 +1,11 @@
 //! Cutting a smaller network out of a model, and putting it back.
 
 use crate::support::*;
+use spectral_core::registry::ByName;
 use spectral_core::registry::all;
 use spectral_core::{Activation::*, DType, Model, Plan, PrunerEntry, Samples, Seed, Session};
 use spectral_layers::Network;
-use spectral_prune::{CriterionConfig, Gaussian, Pick, SubModelConfig};
+use spectral_prune::{Gaussian, Pick, SubModelConfig};
 use spectral_train::TrainConfig;
 
 fn config(units: &[usize]) -> SubModelConfig {
@@ -64,7 +65,7 @@ fn extraction_and_reinsertion_without_training_change_nothing() {
                     _ => mixed(3),
                 };
                 let before = m.content_hash().unwrap();
-                let criterion = CriterionConfig::new(entry.name);
+                let criterion = ByName::new(entry.name);
                 let config = SubModelConfig { criterion, pick, summary, units: units.to_vec() };
                 let sub = config.extract(&m, &data, Seed(1)).unwrap();
                 sub.reinsert(&mut m).unwrap();
@@ -198,8 +199,8 @@ fn sub_models_that_cannot_be_cut_are_refused() {
         (&m, config(&[1, 1, 1, 1]), "4 hidden layers cannot be cut: the network has 3"),
         (&m, config(&[]), "needs `units`"),
         (&m, config(&[3, 0]), "needs `units`"),
-        (&m, SubModelConfig { criterion: CriterionConfig::new("taylor"), ..config(&[3]) }, "--calibration"),
-        (&m, SubModelConfig { criterion: CriterionConfig::new("taylr"), ..config(&[3]) }, "did you mean `taylor`"),
+        (&m, SubModelConfig { criterion: ByName::new("taylor"), ..config(&[3]) }, "--calibration"),
+        (&m, SubModelConfig { criterion: ByName::new("taylr"), ..config(&[3]) }, "did you mean `taylor`"),
         (&merged, config(&[3, 3]), "takes several inputs"),
         (&sparse, config(&[3]), "densify"),
     ] {

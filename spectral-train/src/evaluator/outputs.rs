@@ -18,8 +18,8 @@ impl Logits {
         self.0.view()
     }
 
-    /// Share of samples whose class is among the `k` largest outputs; of equal outputs, the first counts as larger.
-    /// With `k = 1`, this is the accuracy.
+    /// Share of samples whose class is among the `k` largest outputs; of equal outputs the first counts as larger
+    /// (Sparana). With `k = 1` it is the accuracy.
     ///
     /// # Errors
     /// `k` is not between 1 and the number of outputs, the targets are values, or `data` has another number of samples.
@@ -42,7 +42,7 @@ impl Logits {
         Ok(among.count() as f64 / labels.len() as f64)
     }
 
-    /// Class probabilities `softmax(y)`, `[samples, outputs]`. Each row adds up to 1.
+    /// Class probabilities `softmax(y)`, `[samples, outputs]`; each row adds up to 1 (Sparana).
     pub fn probabilities(&self) -> Array2<f64> {
         let mut p = self.0.clone();
         for mut row in p.rows_mut() {
@@ -54,8 +54,8 @@ impl Logits {
         p
     }
 
-    /// For each sample, the ratio `p1 / p2` of its two largest class probabilities, computed as `exp(y1 - y2)` so that
-    /// nothing is divided by a small number; at least 1, at most [`f64::MAX`].
+    /// For each sample how many times as probable the most probable class is as the next one: `p1 / p2`, taken as
+    /// `exp(y1 - y2)`, so that nothing is divided by a small number; at least 1, at most [`f64::MAX`] (Sparana).
     ///
     /// # Errors
     /// There are fewer than two outputs.

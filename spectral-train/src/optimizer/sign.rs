@@ -11,7 +11,7 @@ use spectral_core::{Masking, ParamView, Result, Tensor};
 /// the sign of `g`, else `a = sign(g)`; `w -= rate |a| g`.
 ///
 /// `|a|` is 1 after a change of sign and rises towards `1 / (1 - friction)`. A relative of Rprop (Riedmiller &
-/// Braun 1993) and of delta-bar-delta (Jacobs 1988) that keeps the size of the gradient. Source: Sparana F4, there
+/// Braun 1993) and of delta-bar-delta (Jacobs 1988) that keeps the size of the gradient. Source: Sparana, there
 /// called `madadad`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -26,7 +26,7 @@ pub struct SignAgreement {
 /// where `g v > -epsilon`, else `v = g`; `v` stays 0 before step `start`.
 ///
 /// Adaptive restart by the gradient (O'Donoghue & Candès 2015), for each entry alone; momentum with the sign of the
-/// gradient, as in Rprop (Riedmiller & Braun 1993). Source: Sparana F5, there called `adadad`.
+/// gradient, as in Rprop (Riedmiller & Braun 1993). Source: Sparana, there called `adadad`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MomentumRestart {

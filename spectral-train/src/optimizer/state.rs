@@ -4,8 +4,8 @@ use super::entrywise::sign;
 use super::{Optimizer, StepContext};
 use spectral_core::backend::SUBNORMAL_CUT;
 use spectral_core::{
-    Backend, Error, Mask, Masking, Param, ParamGradient, ParamId, Params, Pattern, Penalty, Result, Shape, Tensor,
-    Trainable, carry_over,
+    Backend, Error, Mask, Masking, Param, ParamGradient, ParamId, Params, Pattern, Penalty, Result, Shape, State,
+    StateTensor, Tensor, Trainable, carry_over,
 };
 use std::sync::Arc;
 
@@ -78,6 +78,39 @@ impl OptimizerState {
     /// The state tensors of one parameter; none before its first step.
     pub fn tensors(&self, id: ParamId) -> &[Tensor] {
         self.entries.get(id.index()).map_or(&[], |e| &e.tensors)
+    }
+
+    /// Writes the state down.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn save(&self, backend: &dyn Backend) -> Result<State> {
+        let part = |entry: &Entry| {
+            let tensors = entry.tensors.iter().map(|t| StateTensor::save(backend, t)).collect::<Result<_>>()?;
+            Ok(State { tensors, ..State::of(&entry.steps)? })
+        };
+        Ok(State { parts: self.entries.iter().map(part).collect::<Result<_>>()?, ..State::default() })
+    }
+
+    /// Reads what [`save`](Self::save) wrote, for the parameters as they were then.
+    ///
+    /// # Errors
+    /// It is the state for other parameters, or the device failed.
+    pub fn load(state: &State, params: &Params, backend: &dyn Backend) -> Result<Self> {
+        let misfit = |problem: String| Error::config("saved state of an optimizer", problem);
+        if state.parts.len() > params.len() {
+            return Err(misfit(format!("is of {} parameters, the model has {}", state.parts.len(), params.len())));
+        }
+        let entry = |(part, (_, param)): (&State, (ParamId, &Param))| {
+            let tensors = part.tensors.iter().map(|t| t.load(backend)).collect::<Result<Vec<_>>>()?;
+            let value = param.value();
+            if tensors.iter().any(|t| t.shape() != value.shape() || t.dtype() != value.dtype()) {
+                return Err(misfit(format!("does not fit parameter `{}` of {}", param.name, value.shape())));
+            }
+            Ok(Entry { tensors, steps: part.read("an optimizer")?, pattern: param.pattern.clone() })
+        };
+        let entries = state.parts.iter().zip(params.iter()).map(entry).collect::<Result<_>>()?;
+        Ok(Self { entries, mask_version: None })
     }
 
     /// Clears the state of pruned entries if masks changed since the last call. [`step`](Self::step) does so too.

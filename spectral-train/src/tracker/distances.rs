@@ -1,9 +1,11 @@
 //! Mean cosine distances between the vectors of classes, computed from sums only.
 
+use serde::{Deserialize, Serialize};
+
 /// Mean cosine distance `1 - cos` between the vectors of two classes, over all pairs of distinct samples.
 ///
 /// The direction of a zero vector is undefined; its cosine with any other vector counts as 0, so its distance is 1.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassDistances {
     /// Samples of each class.
     counts: Vec<usize>,
@@ -17,7 +19,8 @@ impl ClassDistances {
         self.counts.len()
     }
 
-    /// Mean distance of a sample of class `a` from one of class `b`, or of two samples of one class if `a = b`.
+    /// Mean distance of a sample of class `a` from one of class `b`, or of two samples of one class where `a = b`
+    /// (Sparana).
     ///
     /// `None` if there is no pair of samples, or no such class.
     pub fn mean(&self, a: usize, b: usize) -> Option<f64> {
@@ -30,12 +33,12 @@ impl ClassDistances {
         mean(sums.fold((0.0, 0), |(sum, pairs), (s, p)| (sum + s, pairs + p)))
     }
 
-    /// Mean over all pairs of different classes of their mean distance: every class counts the same.
+    /// Mean over all pairs of different classes of their mean distance: every class counts the same (Sparana).
     pub fn class_mean_between(&self) -> Option<f64> {
         average(self.pairs().filter(|(a, b)| a != b).filter_map(|(a, b)| self.mean(a, b)))
     }
 
-    /// Mean over all classes of the mean distance of two samples of the class.
+    /// Mean over all classes of the mean distance of two samples of the class (Sparana).
     pub fn class_mean_within(&self) -> Option<f64> {
         average((0..self.classes()).filter_map(|class| self.mean(class, class)))
     }

@@ -2,7 +2,17 @@
 
 use super::Keep;
 use crate::Result;
-use spectral_core::{Model, Tensor};
+use serde::{Deserialize, Serialize};
+use spectral_core::{Model, State, StateTensor, Tensor};
+
+/// What is written down of a [`Best`] besides its tensors.
+#[derive(Serialize, Deserialize)]
+struct Fields {
+    loss: u64,
+    same_masks: bool,
+    epoch: Option<usize>,
+    waited: usize,
+}
 
 /// Watches the loss from epoch to epoch.
 #[derive(Debug)]
@@ -37,6 +47,28 @@ impl Best {
         if self.keep == Keep::Best {
             self.snapshot(model)?;
         }
+        Ok(())
+    }
+
+    /// All of it, but for the settings.
+    pub(super) fn save(&self, model: &Model) -> Result<State> {
+        let fields = Fields {
+            // As bits, because a loss may be infinite, which JSON cannot say.
+            loss: self.loss.to_bits(),
+            same_masks: self.mask_version == model.params().mask_version(),
+            epoch: self.epoch,
+            waited: self.waited,
+        };
+        let tensors = self.values.iter().map(|t| StateTensor::save(&**model.backend(), t)).collect::<Result<_, _>>()?;
+        Ok(State { tensors, ..State::of(&fields)? })
+    }
+
+    pub(super) fn load(&mut self, model: &Model, state: &State) -> Result<()> {
+        let Fields { loss, same_masks, epoch, waited } = state.read("the best epoch")?;
+        (self.loss, self.epoch, self.waited) = (f64::from_bits(loss), epoch, waited);
+        // Versions are counted anew in a model that was loaded.
+        self.mask_version = if same_masks { model.params().mask_version() } else { u64::MAX };
+        self.values = state.tensors.iter().map(|t| t.load(&**model.backend())).collect::<Result<_, _>>()?;
         Ok(())
     }
 

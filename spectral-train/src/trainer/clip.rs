@@ -1,32 +1,43 @@
 //! Gradient clipping by norm.
 
-use super::finite;
+use super::{Trainer, finite};
 use crate::Result;
 use spectral_core::{Accum, DType, Mask, Model, ParamId, RowSum, Shape, Tensor, Trainable, Workspace};
 
-/// Scales gradients so that their norm has an upper limit.
+/// Scales gradients so that norms have an upper limit: first that of every parameter alone, then that of all together.
 #[derive(Debug)]
 pub(super) struct Clip {
-    limit: f64,
+    all: Option<f64>,
+    each: Option<f64>,
     /// One sum per row of each parameter.
     sums: Vec<Tensor>,
+    /// By parameter, the factor on its gradient in this step.
+    factors: Vec<f64>,
 }
 
 impl Clip {
-    pub(super) fn new(model: &Model, limit: f64) -> Result<Self> {
+    /// As `trainer` is set; `None` where it clips no norm.
+    pub(super) fn new(trainer: &Trainer, model: &Model) -> Result<Option<Self>> {
+        let (all, each) = (trainer.clip_norm, trainer.clip_norm_each);
+        if all.is_none() && each.is_none() {
+            return Ok(None);
+        }
         let sums = model.params().iter().map(|(_, p)| {
             let rows = Shape::vector(p.value().shape().rows());
             model.backend().zeros(rows, model.dtype())
         });
-        Ok(Self { limit, sums: sums.collect::<Result<_, _>>()? })
+        let factors = vec![1.0; model.params().len()];
+        Ok(Some(Self { all, each, sums: sums.collect::<Result<_, _>>()?, factors }))
     }
 
-    /// The factor on the gradients of step `step`. Entries that cannot move and running averages do not count.
-    pub(super) fn scale(&mut self, model: &Model, workspace: &mut Workspace, step: u64) -> Result<f64> {
+    /// Finds the factors on the gradients of step `step`. Entries that cannot move and running averages do not count.
+    pub(super) fn measure(&mut self, model: &Model, workspace: &mut Workspace, step: u64) -> Result<()> {
         let backend = &**model.backend();
+        let factor = |norm: f64, limit: Option<f64>| limit.filter(|limit| norm > *limit).map_or(1.0, |l| l / norm);
         let mut square = 0.0;
-        for (index, sums) in self.sums.iter_mut().enumerate() {
+        for (index, (sums, own)) in self.sums.iter_mut().zip(&mut self.factors).enumerate() {
             let id = ParamId(index as u32);
+            *own = 1.0;
             let Some(gradient) = workspace.param_grad_mut(id) else { continue };
             let param = model.params().get(id);
             if param.averaged().is_some() {
@@ -39,13 +50,21 @@ impl Clip {
                 backend.zero_where(&Mask::complement(mask), gradient)?;
             }
             backend.row_sums(RowSum::Square, gradient, sums, Accum::Replace)?;
-            square += total(backend, sums)?;
+            let norm = total(backend, sums)?.sqrt();
+            if !norm.is_finite() {
+                return Err(finite::error(format!("the norm of the gradient of `{}`", param.name), step).into());
+            }
+            *own = factor(norm, self.each);
+            square += (norm * *own).powi(2);
         }
-        let norm = square.sqrt();
-        if !norm.is_finite() {
-            return Err(finite::error("the norm of the gradients".into(), step).into());
-        }
-        Ok(if norm > self.limit { self.limit / norm } else { 1.0 })
+        let of_all = factor(square.sqrt(), self.all);
+        self.factors.iter_mut().for_each(|own| *own *= of_all);
+        Ok(())
+    }
+
+    /// The factor on the gradient of a parameter.
+    pub(super) fn factor(&self, id: ParamId) -> f64 {
+        self.factors[id.index()]
     }
 }
 

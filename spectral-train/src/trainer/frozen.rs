@@ -1,11 +1,12 @@
 //! Training some nodes alone.
 
 use crate::Result;
+use serde::{Deserialize, Serialize};
 use spectral_core::registry::Unknown;
 use spectral_core::{Error, Model, Trainable};
 
 /// Parameters that are frozen for one run, and what they were before.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Frozen(Vec<(String, Trainable)>);
 
 impl Frozen {

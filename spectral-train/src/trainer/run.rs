@@ -4,11 +4,12 @@ use super::best::Best;
 use super::clip::Clip;
 use super::feed::{Feed, Totals};
 use super::held_out::Sets;
-use super::{Trainer, finite};
-use crate::{OptimizerState, ParamStep, Result};
+use super::{Frozen, Trainer, finite};
+use crate::{OptimizerState, ParamStep, Result, penalties};
+use serde::{Deserialize, Serialize};
 use spectral_core::{
-    DType, EpochRecord, Flow, Gradients, History, Metrics, Mode, Model, Node, ParamId, Penalty, Progress, Shape,
-    TrainHook,
+    DType, EpochRecord, Error, Flow, GradientSync, Gradients, History, Hooks, Metrics, Mode, Model, Node, ParamId,
+    Progress, Shape, State, TrainHook,
 };
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,8 +20,10 @@ pub(super) fn run(
     model: &mut Model,
     sets: &Sets<'_>,
     hooks: &mut [&mut dyn TrainHook],
+    from: Option<&State>,
+    frozen: &Frozen,
 ) -> Result<History> {
-    Run::new(trainer, model, sets)?.train(model, hooks)
+    Run::new(trainer, model, sets)?.train(model, hooks, from, frozen)
 }
 
 /// What changes in the course of a run.
@@ -55,6 +58,22 @@ enum Trains {
     No,
 }
 
+/// What a saved state is of, for messages.
+const WHAT: &str = "a training run";
+
+/// What the saved state of a run says besides its parts.
+#[derive(Serialize, Deserialize)]
+struct Fields {
+    at: Progress,
+    history: History,
+    frozen: Frozen,
+}
+
+/// What nodes were frozen for the run that `state` is of.
+pub(super) fn frozen(state: &State) -> Result<Frozen> {
+    Ok(state.read::<Fields>(WHAT)?.frozen)
+}
+
 /// What one epoch came to.
 #[derive(Default)]
 struct Epoch {
@@ -62,6 +81,16 @@ struct Epoch {
     samples: usize,
     rate: f64,
     stop: Option<String>,
+}
+
+impl Epoch {
+    /// Adds up what all machines came to.
+    fn sync(&mut self, sync: &dyn GradientSync) -> Result<()> {
+        let mut sums = [self.sum.loss, self.sum.right, self.samples as f64];
+        sync.sum(&mut sums)?;
+        (self.sum, self.samples) = (Totals { loss: sums[0], right: sums[1] }, sums[2] as usize);
+        Ok(())
+    }
 }
 
 impl<'a> Run<'a> {
@@ -78,19 +107,53 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn train(&mut self, model: &mut Model, hooks: &mut [&mut dyn TrainHook]) -> Result<History> {
-        for hook in hooks.iter_mut() {
-            hook.start(model, &self.at)?;
+    fn train(
+        &mut self,
+        model: &mut Model,
+        hooks: &mut [&mut dyn TrainHook],
+        from: Option<&State>,
+        frozen: &Frozen,
+    ) -> Result<History> {
+        match from {
+            Some(state) => self.load(model, hooks, state)?,
+            None => Hooks(hooks).start(model, &self.at)?,
         }
         self.follow(model)?;
         while self.at.epoch < self.at.epochs && self.history.stopped.is_none() {
             self.epoch(model, hooks)?;
+            if let Some(keep) = &self.trainer.keep_states {
+                keep.keep(model, self.save(model, hooks, frozen)?)?;
+            }
         }
         self.history.best_epoch = self.best.restore(model)?;
-        for hook in hooks.iter_mut() {
-            hook.end(model, &self.at)?;
-        }
+        Hooks(hooks).end(model, &self.at)?;
         Ok(std::mem::take(&mut self.history))
+    }
+
+    /// All that the rest of the run depends on, besides the model, the data and the settings.
+    fn save(&self, model: &Model, hooks: &mut [&mut dyn TrainHook], frozen: &Frozen) -> Result<State> {
+        let parts = vec![self.state.save(&**model.backend())?, self.best.save(model)?, Hooks(hooks).save()?];
+        let fields = Fields { at: self.at, history: self.history.clone(), frozen: frozen.clone() };
+        Ok(State { parts, ..State::of(&fields)? })
+    }
+
+    fn load(&mut self, model: &mut Model, hooks: &mut [&mut dyn TrainHook], state: &State) -> Result<()> {
+        let Fields { at, history, .. } = state.read(WHAT)?;
+        let [optimizer, best, of_hooks] = state.parts.as_slice() else {
+            return Err(Error::config(format!("saved state of {WHAT}"), "has not the parts of one").into());
+        };
+        if (at.steps, at.epochs) != (self.at.steps, self.at.epochs) {
+            let (was, is) = ((at.epochs, at.steps), (self.at.epochs, self.at.steps));
+            let problem = format!(
+                "is of {} epochs with {} steps, and this run has {} with {}; go on with the same settings and data",
+                was.0, was.1, is.0, is.1
+            );
+            return Err(Error::config(format!("saved state of {WHAT}"), problem).into());
+        }
+        (self.at, self.history) = (at, history);
+        self.state = OptimizerState::load(optimizer, model.params(), &**model.backend())?;
+        self.best.load(model, best)?;
+        Ok(Hooks(hooks).load(model, of_hooks)?)
     }
 
     fn epoch(&mut self, model: &mut Model, hooks: &mut [&mut dyn TrainHook]) -> Result<()> {
@@ -102,10 +165,8 @@ impl<'a> Run<'a> {
             epoch.sum += self.step(model, rows, epoch.rate)?;
             epoch.samples += rows.len();
             self.at.step += 1;
-            for hook in hooks.iter_mut() {
-                if hook.after_step(model, &self.at)? == Flow::Stop {
-                    epoch.stop = Some(format!("a hook stopped it after step {}", self.at.step));
-                }
+            if Hooks(hooks).after_step(model, &self.at)? == Flow::Stop {
+                epoch.stop = Some(format!("a hook stopped it after step {}", self.at.step));
             }
             if !hooks.is_empty() {
                 self.follow(model)?;
@@ -122,21 +183,22 @@ impl<'a> Run<'a> {
             Some(data) => Some(self.buffers.feed.measure(model, data)?),
             None => None,
         };
+        if let Some(sync) = &self.trainer.sync {
+            epoch.sync(&**sync)?;
+        }
         let record = EpochRecord {
             epoch: self.at.epoch,
             train: epoch.sum.metrics(epoch.samples, self.sets.train.targets()),
             validation,
-            penalty: penalty(self.trainer, model)? + outputs,
+            penalty: penalties::of_parameters(model, |role| self.trainer.extra(role))? + outputs,
             rate: epoch.rate,
             kept: model.params().kept(),
             seconds: start.elapsed().as_secs_f64(),
         };
         self.judge(model, &record, &mut epoch)?;
         self.history.epochs.push(record.clone());
-        for hook in hooks.iter_mut() {
-            if hook.after_epoch(model, &self.at, &record)? == Flow::Stop {
-                epoch.stop = Some(format!("a hook stopped it after epoch {}", self.at.epoch));
-            }
+        if Hooks(hooks).after_epoch(model, &self.at, &record)? == Flow::Stop {
+            epoch.stop = Some(format!("a hook stopped it after epoch {}", self.at.epoch));
         }
         self.follow(model)?;
         self.history.stopped = epoch.stop;
@@ -178,6 +240,9 @@ impl<'a> Run<'a> {
             return Err(finite::bad_loss(model, &feed.batches.workspace, totals.loss, step)?.into());
         }
         feed.batches.workspace.backward(model, feed.node)?;
+        if let Some(sync) = &self.trainer.sync {
+            sync.sync(model, &mut feed.batches.workspace, &self.at)?;
+        }
         finite::check_gradients(model, &mut feed.batches.workspace, sizes, step)?;
         if let Some(limit) = self.trainer.clip_value {
             for index in 0..model.params().len() {
@@ -186,16 +251,16 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        let gradient_scale = match clip {
-            Some(clip) => clip.scale(model, &mut feed.batches.workspace, step)?,
-            None => 1.0,
-        };
+        if let Some(clip) = clip {
+            clip.measure(model, &mut feed.batches.workspace, step)?;
+        }
         for index in 0..model.params().len() {
             let id = ParamId(index as u32);
             let Some(gradient) = feed.batches.workspace.gradient(model, id) else { continue };
             let (params, backend) = model.params_mut();
             let penalty = self.trainer.extra(params.get(id).role);
             let decay = self.trainer.decay_of(params.get(id).role);
+            let gradient_scale = clip.as_ref().map_or(1.0, |clip| clip.factor(id));
             let op = ParamStep { id, gradient, rate, gradient_scale, penalty, decay };
             self.state.step(&*self.trainer.optimizer, params, backend, &op)?;
         }
@@ -216,12 +281,11 @@ impl<'a> Run<'a> {
 impl Buffers {
     fn new(trainer: &Trainer, model: &Model, sets: &Sets<'_>) -> Result<Self> {
         let batch = trainer.batch.min(sets.train.len());
-        let reads_gradients =
-            trainer.clip_norm.is_some() || trainer.clip_value.is_some() || trainer.optimizer.kernel(1).is_none();
+        let reads_gradients = trainer.clips() || trainer.sync.is_some() || trainer.optimizer.kernel(1).is_none();
         let gradients = if reads_gradients { Gradients::Parameters } else { Gradients::Products };
         Ok(Self {
             feed: Feed::new(model, trainer.loss_on(&sets.train), batch, gradients)?,
-            clip: trainer.clip_norm.map(|limit| Clip::new(model, limit)).transpose()?,
+            clip: Clip::new(trainer, model)?,
             sizes: Vec::new(),
             built_for: Form::of(model),
         })
@@ -248,18 +312,4 @@ fn params(model: &Model) -> impl Iterator<Item = (Shape, DType, Trains)> + '_ {
         let trains = if p.is_trainable() { Trains::Yes } else { Trains::No };
         (p.value().shape(), p.value().dtype(), trains)
     })
-}
-
-/// `sum over parameters of l1 sum |w| + l2 sum w^2`, frozen ones included.
-fn penalty(trainer: &Trainer, model: &Model) -> Result<f64> {
-    let mut sum = 0.0;
-    for (_, param) in model.params().iter() {
-        let extra = trainer.extra(param.role);
-        let Penalty { l1, l2 } = Penalty { l1: param.penalty.l1 + extra.l1, l2: param.penalty.l2 + extra.l2 };
-        if l1 != 0.0 || l2 != 0.0 {
-            let values = model.backend().download(param.value())?;
-            sum += values.iter().map(|w| l1 * w.abs() + l2 * w * w).sum::<f64>();
-        }
-    }
-    Ok(sum)
 }

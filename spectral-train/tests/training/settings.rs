@@ -1,12 +1,12 @@
 //! What is trained and how far a step goes: single layers, clipping, penalties, with every registered optimiser.
 
 use crate::support::{bits, blobs, small, values};
-use spectral_core::registry::all;
-use spectral_core::{DType, Mask, Model, Penalty, Role, Seed, Trainable};
+use spectral_core::registry::{ByName, all};
+use spectral_core::{DType, Mask, Model, Penalty, Reference, Role, Samples, Seed, Targets, Trainable};
 use spectral_cpu::Cpu;
 use spectral_layers::Network;
 use spectral_layers::prelude::*;
-use spectral_train::{Adam, OptimizerEntry, Sgd, TrainConfig, Trainer};
+use spectral_train::{Adam, Evaluator, Loss, MetricEntry, OptimizerEntry, Sgd, TrainConfig, Trainer};
 
 /// A trainer with every registered optimiser but the one that this program registers to break rules.
 fn trainers() -> Vec<(&'static str, Trainer)> {
@@ -140,4 +140,72 @@ fn every_optimiser_gives_the_same_bits_for_any_number_of_threads() {
         let one = train(1);
         assert!(train(2) == one && train(5) == one, "{name}");
     }
+}
+
+/// Keras' `clipnorm`: the norm of every gradient alone; then, if asked for, that of all of them.
+#[test]
+fn clipping_by_the_norm_of_each_gradient_scales_it_alone() {
+    let data = blobs(40, 3, 1);
+    let step = |each: Option<f64>, all: Option<f64>| {
+        let mut model = small(3, DType::F64);
+        let before = values(&model);
+        let mut trainer = Trainer::new(Sgd { rate: 1.0 }).batch(40);
+        trainer = each.map_or(trainer.clone(), |limit| trainer.clip_norm_each(limit));
+        trainer = all.map_or(trainer.clone(), |limit| trainer.clip_norm(limit));
+        trainer.fit(&mut model, &data).unwrap();
+        let moved = |(now, was): (&Vec<f64>, &Vec<f64>)| was.iter().zip(now).map(|(b, a)| b - a).collect::<Vec<f64>>();
+        values(&model).iter().zip(&before).map(moved).collect::<Vec<_>>()
+    };
+    let norm = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let free = step(None, None);
+    let limit = norm(&free[0]) / 2.0;
+    let factor = |g: &[f64]| if norm(g) > limit { limit / norm(g) } else { 1.0 };
+    assert!(free.iter().any(|g| factor(g) == 1.0) && free.iter().any(|g| factor(g) < 1.0));
+    let near = |a: &[Vec<f64>], b: &[Vec<f64>]| a.concat().iter().zip(b.concat()).all(|(a, b)| (a - b).abs() < 1e-12);
+    let each: Vec<Vec<f64>> = free.iter().map(|g| g.iter().map(|v| v * factor(g)).collect()).collect();
+    assert!(near(&step(Some(limit), None), &each));
+    let all = norm(&each.concat()) / 3.0;
+    let both: Vec<Vec<f64>> = each.iter().map(|g| g.iter().map(|v| v / 3.0).collect()).collect();
+    assert!(near(&step(Some(limit), Some(all)), &both));
+}
+
+/// spectraltools C4: Keras' loss counts the penalties of the layers, on parameters and on outputs.
+#[test]
+fn metrics_are_registered_and_the_loss_can_count_penalties() {
+    let data = blobs(50, 3, 1);
+    let layer = Dense { output_penalty: Penalty { l1: 0.5, l2: 0.0 }, ..Dense::new(5, Tanh) };
+    let mut model =
+        Network::new(4).dtype(DType::F64).layer(layer).dense(3, Identity).build(&Reference, Seed(3)).unwrap();
+    let weight = model.params().by_name("dense1.weight").unwrap();
+    model.params_mut().0.set_penalty(weight, Penalty { l1: 0.0, l2: 0.25 });
+    let measure = |metric: ByName| {
+        let metric = metric.build::<MetricEntry>().unwrap();
+        metric.measure(&model, &data, Some(Loss::CrossEntropy)).unwrap()
+    };
+    let metrics = Evaluator::default().run(&model, &data).unwrap();
+    assert_eq!(measure(ByName::new("loss")), metrics.loss);
+    let w = model.backend().download(model.params().get(weight).value()).unwrap();
+    let on_weights: f64 = w.iter().map(|w| 0.25 * w * w).sum();
+    let hidden = model.first_layers(1).unwrap();
+    let outputs = Evaluator::default().logits(&hidden, &of_five(&data)).unwrap();
+    let on_outputs = outputs.values().iter().map(|y| 0.5 * y.abs()).sum::<f64>() / 50.0;
+    let with = measure(ByName::new("loss").with("penalties", true));
+    assert!((with - (metrics.loss + on_weights + on_outputs)).abs() < 1e-12);
+    assert!((0.0..=1.0).contains(&measure(ByName::new("accuracy"))));
+    assert_eq!(measure(ByName::new("top_k").with("k", 3)), 1.0);
+    let (x, y) = (data.inputs().to_owned(), ndarray::Array2::zeros((50, 3)));
+    let values = Samples::new("values", x, Targets::Values(y)).unwrap();
+    for name in ["accuracy", "top_k"] {
+        let metric = ByName::new(name).build::<MetricEntry>().unwrap();
+        let error = metric.measure(&model, &values, None).unwrap_err().to_string();
+        assert!(error.contains("values, which have no accuracy"), "{error}");
+    }
+    let bad = ByName::new("top_k").with("k", 0).build::<MetricEntry>().unwrap_err().to_string();
+    assert!(bad.contains("`k` is 0"), "{bad}");
+}
+
+/// The same inputs, for a network with five outputs.
+fn of_five(data: &Samples) -> Samples {
+    let targets = Targets::Classes { labels: vec![0; data.len()], classes: 5 };
+    Samples::new("inputs", data.inputs().to_owned(), targets).unwrap()
 }

@@ -21,7 +21,7 @@ impl Recipe {
     /// # Errors
     /// A name is not registered, or a parameter is unknown or out of its range.
     pub(crate) fn strategies(&self) -> Result<Vec<Planned>> {
-        let plan = |(i, part): (usize, &spectral_train::ByName)| {
+        let plan = |(i, part): (usize, &spectral_core::registry::ByName)| {
             let place = format!("recipe {}: [[strategy]] {}", self.name, i + 1);
             let entry = registry::find::<StrategyEntry>(&part.name);
             let entry = entry.map_err(|e| Failure::input(format!("{place}: {e}")))?;

@@ -2,7 +2,7 @@
 
 use crate::recipe::Recipe;
 use crate::{Failure, Result};
-use spectral_core::{Model, Samples, Seed, Table, TrainHook};
+use spectral_core::{Hooks, Model, Samples, Seed, Table, TrainHook};
 use spectral_train::DistanceTracker;
 
 /// Samples that are looked at.
@@ -29,11 +29,7 @@ pub(super) fn tracked<R, E>(
 ) -> Result<R, E> {
     let fits = |t: &&DistanceTracker| t.probe().features() == model.graph().input().len();
     let Some(mut tracker) = tracker.filter(fits).cloned() else { return fit(model, hooks) };
-    let mut all: Vec<&mut dyn TrainHook> = vec![&mut tracker];
-    for hook in hooks.iter_mut() {
-        all.push(&mut **hook);
-    }
-    let done = fit(model, &mut all)?;
+    let done = fit(model, &mut [&mut tracker, &mut Hooks(hooks)])?;
     if tracker.checkpoints().len() > 1 {
         tables.extend(tracker.tables().into_iter().map(|t| Table { title: format!("{phase}: {}", t.title), ..t }));
     }

@@ -5,7 +5,7 @@ use crate::output::Answer;
 use crate::progress::Bar;
 use crate::recipe::Recipe;
 use crate::{Failure, Result, stage};
-use spectral_core::{HeldOut, History, HistoryEntry, Metrics, Model, Samples, Seed, TrainHook};
+use spectral_core::{HeldOut, History, HistoryEntry, Hooks, Metrics, Model, Samples, Seed, TrainHook};
 use spectral_data::Dataset;
 use spectral_layers::Network;
 use spectral_sparse::{Policy, SparseTrainer, SparseTraining, TrainedLayer};
@@ -99,12 +99,9 @@ pub(crate) fn train(
     let trainer = sets.trainer(&config, seed)?;
     let parent = model.content_hash()?;
     let mut bar = Bar::new(name);
-    let mut all: Vec<&mut dyn TrainHook> = vec![&mut bar];
-    for hook in hooks.iter_mut() {
-        all.push(&mut **hook);
-    }
     let steps = model.meta.history.len();
-    let (history, layers) = SparseTrainer::new(&trainer).when(sparse).fit(model, &sets.train, &mut all)?;
+    let (history, layers) =
+        SparseTrainer::new(&trainer).when(sparse).fit(model, &sets.train, &mut [&mut bar, &mut Hooks(hooks)])?;
     // A hook that prunes records the whole phase itself.
     if model.meta.history.len() == steps {
         let loss = config.loss.unwrap_or_else(|| Loss::for_targets(sets.train.targets()));

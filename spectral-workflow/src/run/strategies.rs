@@ -6,7 +6,7 @@ use crate::progress::Bar;
 use crate::recipe::Planned;
 use crate::report::{Curve, Report, StrategyStep};
 use serde_json::json;
-use spectral_core::{HistoryEntry, Model, Samples, Seed, StrategyCx, Table, Train, TrainHook, Watch};
+use spectral_core::{HistoryEntry, Hooks, Model, Samples, Seed, StrategyCx, Table, Train, TrainHook, Watch};
 use spectral_sparse::{SparseTrainer, SparseTraining};
 use spectral_train::DistanceTracker;
 
@@ -75,14 +75,11 @@ impl Watch for Watcher<'_> {
         hooks: &mut [&mut dyn TrainHook],
     ) -> spectral_core::Result<spectral_core::History> {
         let mut bar = Bar::new(phase);
-        let mut all: Vec<&mut dyn TrainHook> = vec![&mut bar];
-        for hook in hooks.iter_mut() {
-            all.push(&mut **hook);
-        }
+        let all: &mut [&mut dyn TrainHook] = &mut [&mut bar, &mut Hooks(hooks)];
         let phase = format!("{}: {phase}", self.strategy);
         let trainer = SparseTrainer::new(trainer).when(self.sparse);
         let fit = |model: &mut Model, hooks: &mut [&mut dyn TrainHook]| trainer.fit(model, data, hooks);
-        let (history, layers) = follow::tracked(self.tracker, &phase, model, &mut all, self.followed, fit)?;
+        let (history, layers) = follow::tracked(self.tracker, &phase, model, all, self.followed, fit)?;
         let (epochs, best_epoch) = (history.epochs.clone(), history.best_epoch);
         self.curves.push(Curve { phase, epochs, best_epoch, layers });
         Ok(history)

@@ -7,8 +7,9 @@ use crate::output::{Answer, note};
 use crate::recipe::Recipe;
 use crate::run::phases::{self, Sets};
 use crate::{Result, stage};
+use spectral_core::registry::ByName;
 use spectral_sparse::SparseTraining;
-use spectral_train::{ByName, TrainConfig};
+use spectral_train::TrainConfig;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]

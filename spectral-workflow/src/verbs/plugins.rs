@@ -6,7 +6,7 @@ use crate::output::{Answer, left_columns};
 use spectral_core::registry::{Registered, all};
 use spectral_core::{BackendEntry, BackendOptions, LayerEntry, PrunerEntry, StrategyEntry};
 use spectral_data::DatasetEntry;
-use spectral_train::{OptimizerEntry, ScheduleEntry};
+use spectral_train::{MetricEntry, OptimizerEntry, ScheduleEntry};
 use std::collections::BTreeSet;
 
 #[derive(Debug, clap::Args)]
@@ -28,6 +28,7 @@ pub(crate) fn run(_: &Options) -> Result<Answer> {
     list::<LayerEntry>(&mut rows, settings)?;
     list::<OptimizerEntry>(&mut rows, |e| (e.defaults)())?;
     list::<ScheduleEntry>(&mut rows, |e| (e.defaults)())?;
+    list::<MetricEntry>(&mut rows, |e| (e.defaults)())?;
     list::<DatasetEntry>(&mut rows, |_| serde_json::Value::Null)?;
     list::<BackendEntry>(&mut rows, |e| match (e.open)(&BackendOptions::default()) {
         Ok(backend) => backend.describe().into(),
