@@ -251,10 +251,9 @@ mod tests {
 
     #[test]
     fn help_begins_with_what_the_program_does() {
-        for mut command in [command(&[])] {
-            for text in [command.render_help(), command.render_long_help()].map(|help| help.to_string()) {
-                assert!(text.starts_with("Prune, shrink for real, measure, and prove it\n"), "{text}");
-            }
+        let mut line = command(&[]);
+        for text in [line.render_help(), line.render_long_help()].map(|help| help.to_string()) {
+            assert!(text.starts_with("Prune, shrink for real, measure, and prove it\n"), "{text}");
         }
     }
 

@@ -70,7 +70,7 @@ granularity = "unit"
 amount = 0.6
 
 [finetune]
-epochs = 2
+epochs = 12
 batch = 50
 
 [report]

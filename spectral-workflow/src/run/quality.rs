@@ -27,8 +27,10 @@ pub(super) fn compare(
     let (metric, before, after, drop, interval) = match (before.accuracy, after.accuracy) {
         (Some(before), Some(after)) => ("accuracy", before, after, before - after, interval_of_shares(&old, &new)),
         _ => {
-            let [low, high] = interval_of_means(&old, &new).map(|v| v / before.loss);
-            ("loss", before.loss, after.loss, (after.loss - before.loss) / before.loss, [low, high])
+            // No change of a loss of zero is none, not a share of nothing.
+            let share = |change: f64| if change == 0.0 { 0.0 } else { change / before.loss };
+            let interval = interval_of_means(&old, &new).map(share);
+            ("loss", before.loss, after.loss, share(after.loss - before.loss), interval)
         }
     };
     let usual = if metric == "accuracy" { POINTS } else { SHARE };
