@@ -1,4 +1,4 @@
-//! The data sets this crate registers.
+//! The data sets that this crate registers.
 
 mod digits;
 mod mnist;

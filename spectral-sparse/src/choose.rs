@@ -141,6 +141,7 @@ impl ClassChoice {
 ///
 /// [`Policy::Measured`] also times the whole network. If the choices together are not faster in a batch class, every
 /// layer goes back to dense in that class. So a converted network is never slower than the dense one.
+///
 /// # Errors
 /// A replayed plan names a layer that does not exist, an option is out of range, or the device failed.
 pub fn sparsify(model: &Model, policy: &Policy) -> Result<Sparsified> {

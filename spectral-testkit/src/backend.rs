@@ -33,10 +33,10 @@ pub const TOLERANCE_F64: f64 = 1e-12;
 /// thousands, and compares with the oracle on the same (rounded) operands:
 ///
 /// * a result may differ by [`TOLERANCE_F32`] or [`TOLERANCE_F64`] times the larger of its own size and
-///   `sum |terms| / sqrt(k)` for a sum of `k` terms, which is the size of a sum of terms of random sign;
-/// * with [`Accum::Replace`](spectral_core::Accum) the result is written over NaN, with `Add` onto numbers;
+///   `sum |terms| / sqrt(k)` for a sum of `k` terms, the typical size of a sum of terms of random sign;
+/// * [`Accum::Replace`](spectral_core::Accum) is tested over NaN, `Add` over numbers;
 /// * the same call gives the same bits again;
-/// * NaN and infinity come out where they come out of the oracle;
+/// * NaN and infinity appear exactly where the oracle's result has them;
 /// * pruned entries and their optimiser state become exactly `+0.0`, frozen ones keep their bits;
 /// * shapes that do not fit are an error, and nothing panics.
 ///

@@ -1,9 +1,9 @@
-//! An allocator that counts, for tests that say how much memory something takes.
+//! A counting allocator, for tests of how much memory something takes.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// The system's allocator, with a count of all it is asked for by any thread:
+/// The system's allocator, which counts the requests of all threads:
 ///
 /// ```
 /// use spectral_testkit::Counting;
@@ -22,19 +22,19 @@ pub struct Counting {
     largest: AtomicUsize,
 }
 
-/// What a piece of work asked of [`Counting`].
+/// The memory that a piece of work requested from [`Counting`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// Requests for memory, or for memory of another size.
     pub requests: usize,
-    /// The most bytes in use at a time, beyond those in use before.
+    /// The most bytes in use at one time, above those in use before.
     pub peak: usize,
     /// The bytes of the largest request.
     pub largest: usize,
 }
 
 impl Counting {
-    /// An allocator that has counted nothing yet.
+    /// An allocator with all counts at 0.
     pub const fn new() -> Self {
         Self {
             requests: AtomicUsize::new(0),
@@ -49,8 +49,8 @@ impl Counting {
         self.requests.load(Relaxed)
     }
 
-    /// Does `work` and says what was asked for meanwhile, by this thread or another. One call at a time: a second would
-    /// begin the peak anew.
+    /// Runs `work` and returns the memory that any thread requested meanwhile. Make one call at a time: a second call
+    /// would reset the peak.
     pub fn during(&self, work: impl FnOnce()) -> Usage {
         let (requests, used) = (self.requests(), self.used.load(Relaxed));
         self.peak.store(used, Relaxed);

@@ -22,15 +22,15 @@ const SKIPPED: f64 = 0.1;
 ///
 /// * gradients of all parameters and inputs agree with finite differences to [`TOLERANCE`];
 /// * a source or parameter that is used twice receives the sum of both gradients;
-/// * nothing depends on running averages, and what their slots hold does not depend on what was there before;
+/// * nothing depends on running averages, and what a pass writes to their slots does not depend on the old content;
 /// * frozen parameters receive no gradient, and freezing does not change the other gradients;
-/// * a first contribution never reads what a buffer held before.
+/// * the first contribution to a buffer never reads its old content.
 ///
-/// Entries that are pruned are not varied. Where a coordinate is so close to a kink (of relu, for example) that no
-/// step is small enough, it is skipped; more than a tenth of such coordinates is a failure.
+/// Pruned entries are not varied. A coordinate is skipped if it is so close to a kink (of relu, for example) that no
+/// step is small enough; more than a tenth of such coordinates is a failure.
 ///
 /// # Errors
-/// Anything of this does not hold; the error lists all of it.
+/// One of these checks failed; the error lists all failures.
 pub fn layer(backend: impl IntoBackend, layer: Arc<dyn Layer>, inputs: &[Shape], seed: Seed) -> Result<Report, Failed> {
     let backend = backend.into_backend();
     let mut report = Report::new(format!("gradients of layer `{}` over {inputs:?}", layer.kind()));
@@ -81,7 +81,7 @@ fn differences(
             report.expect(values.is_empty(), format!("`{name}` trains but received no gradient"));
             continue;
         };
-        // A running average is not what training computes with; its slot holds what was seen in the batch.
+        // Training does not compute with a running average; its slot holds the values seen in the batch.
         let none = vec![0.0; values.len()];
         let gradient = if probe.model.params().get(id).averaged().is_some() { &none } else { gradient };
         let mut comparison = Comparison::new(&name, gradient);
@@ -130,7 +130,7 @@ fn poisoned(probe: &Probe, workspace: &mut Workspace, clean: &Differentiated, re
     Ok(())
 }
 
-/// Frozen parameters get nothing, and the rest what it got before.
+/// Frozen parameters get no gradient, and the others get the same as before.
 fn frozen(probe: &mut Probe, all: &Differentiated, report: &mut Report) -> Result<()> {
     let ids = ids(probe.model.params());
     let subsets = ids.iter().map(|&id| vec![id]).chain([ids.clone()]).filter(|s| !s.is_empty());
@@ -160,7 +160,7 @@ fn frozen(probe: &mut Probe, all: &Differentiated, report: &mut Report) -> Resul
     Ok(())
 }
 
-/// Equal but for rounding: another set of wanted gradients may take another path.
+/// Equal up to rounding, because another set of wanted gradients may take another path.
 fn close(a: &Option<Vec<f64>>, b: &Option<Vec<f64>>) -> bool {
     let (Some(a), Some(b)) = (a, b) else { return a.is_none() && b.is_none() };
     let largest = a.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
@@ -186,11 +186,12 @@ const _: () = {
     }
 };
 
-/// Checks a loss's gradient against finite differences, with targets that are classes, distributions and any
-/// values, that it scales and accumulates as asked, and that a first contribution does not read what was there.
+/// Checks a loss's gradient against finite differences, for classes, distributions and arbitrary values as targets.
+/// Also checks that it is scaled and accumulated as requested, and that the first contribution does not read the old
+/// content.
 ///
 /// # Errors
-/// Anything of this does not hold; the error lists all of it.
+/// One of these checks failed; the error lists all failures.
 pub fn loss(backend: impl IntoBackend, kind: LossKind) -> Result<Report, Failed> {
     let backend = backend.into_backend();
     let mut report = Report::new(format!("gradient of loss {kind:?}"));

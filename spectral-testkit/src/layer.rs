@@ -11,15 +11,15 @@ use std::sync::Arc;
 
 /// Checks all that core expects of a layer over `inputs`:
 ///
-/// * its gradients ([`gradcheck::layer`]), and those of one input more if it accepts that;
+/// * its gradients ([`gradcheck::layer`]), and those with one more input if it accepts that;
 /// * it is registered under its kind and its configuration builds the same layer again;
-/// * it refuses no inputs and empty ones; its parameters fit their axes and have names of their own;
+/// * it rejects missing and empty inputs; its parameters fit their axes and have unique names;
 /// * its op computes what its forward pass computes at inference, for other batch sizes too;
-/// * it is deterministic, gives no NaN without one among its inputs, and f32 follows f64;
-/// * its op and the changes it accepts ([`Layer::with`]) tell the truth.
+/// * it is deterministic, gives NaN only for inputs with NaN, and f32 results agree with f64;
+/// * its op and the changes that it accepts ([`Layer::with`]) are what they claim to be.
 ///
 /// # Errors
-/// Anything of this does not hold; the error lists all of it.
+/// One of these checks failed; the error lists all failures.
 pub fn conformance(
     backend: impl IntoBackend,
     layer: Arc<dyn Layer>,
@@ -156,7 +156,8 @@ fn relative(want: &[f64], got: &[f64]) -> f64 {
     if want.len() == got.len() { worst / largest } else { f64::INFINITY }
 }
 
-/// Another activation changes nothing else, and the output of `linear` is linear in the rows of its matrices and bias.
+/// Checks that another activation changes nothing else, and that the output of `linear` is linear in the rows of its
+/// matrices and bias.
 fn scaled_rows(
     backend: &BackendHandle,
     layer: &Arc<dyn Layer>,
@@ -216,7 +217,7 @@ fn units(
                 report.expect(rows == units, format!("with {units} units it has {rows}"));
                 shapes(&*resized, inputs, report)?;
                 let back = resized.with(Change::Units(output.rows())).map(|l| l.config()).transpose()?;
-                // What is about the initial units one by one goes with them.
+                // Settings for single initial units are dropped with them.
                 let own = layer.with(Change::Units(output.rows())).map(|l| l.config()).transpose()?;
                 report.expect(back == own, "another number of units changes more than that");
             }

@@ -1,22 +1,22 @@
-//! Conformance suites and gradient checks for backends, layers, criteria and strategies: what a crate that brings one
-//! of its own runs in its tests.
+//! Conformance suites and gradient checks for backends, layers, criteria and strategies. A crate that provides its own
+//! runs them in its tests.
 //!
 //! | suite | for |
 //! |---|---|
 //! | [`gradcheck::layer`], [`gradcheck::loss`] | VJPs against finite differences in f64 |
 //! | [`layer::conformance`] | everything core expects of a [`Layer`](spectral_core::Layer) |
 //! | [`backend::conformance`] | every kernel against [`Reference`](spectral_core::Reference) |
-//! | [`backend::determinism`] | the same bits again, and on any number of threads where that is promised |
-//! | [`backend::agreement`] | a whole run, and cuts by every criterion, that come out alike on two backends |
-//! | [`backend::training`], [`backend::masks`] | a run and a cut of one's own that do |
+//! | [`backend::determinism`] | the same bits again, and on any number of threads if promised |
+//! | [`backend::agreement`] | a whole run, and cuts by every criterion, agree on two backends |
+//! | [`backend::training`], [`backend::masks`] | the same for your own run and your own cut |
 //! | [`pruner::conformance`] | everything core expects of a [`Pruner`](spectral_core::Pruner) |
 //! | [`strategy::conformance`] | everything core expects of a [`Strategy`](spectral_core::Strategy) |
 //!
-//! Every suite counts its cases and reports all failures, not the first. [`Counting`] is an allocator that says how
-//! much memory a piece of work asked for.
+//! Every suite counts its cases and reports all failures, not only the first. [`Counting`] is an allocator that reports
+//! how much memory a piece of work requested.
 //!
-//! Never does: anything at run time of a product; it is a development dependency. Depends on `spectral-core` and on
-//! no other crate of the workspace.
+//! Never does: any work in a finished program; it is a development dependency. Depends on `spectral-core` and on no
+//! other crate of the workspace.
 
 pub mod backend;
 mod counting;

@@ -7,16 +7,16 @@ use spectral_core::{
 };
 use std::sync::Arc;
 
-/// Samples in every probe: more than one, so that sums over the batch are seen.
+/// Samples in every probe: more than one, so that wrong sums over the batch show.
 pub(crate) const BATCH: usize = 3;
 
-/// Room for more samples than a batch has, so that mixing the two up is seen.
+/// Larger than a batch, so that confusing batch and capacity shows.
 const CAPACITY: usize = 5;
 
 /// The key of all random draws.
 const KEY: u64 = 0x5eed;
 
-/// Where the layer under test takes its inputs from.
+/// The sources of the inputs of the layer under test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wiring {
     /// One source for each input.
@@ -25,7 +25,8 @@ pub(crate) enum Wiring {
     Shared,
 }
 
-/// Passes `shape` values of the network's input on, from row `from`: how a model gets inputs of several shapes.
+/// Passes the values of the network's input from row `from` on as samples of shape `shape`. This gives a model inputs
+/// of several shapes.
 #[derive(Debug)]
 struct Pick {
     from: usize,
@@ -72,7 +73,7 @@ pub(crate) struct Probe {
     pub(crate) model: Model,
     /// `[features, batch]`, row-major.
     pub(crate) input: Vec<f64>,
-    /// The nodes under test, and what their outputs are weighed with.
+    /// The nodes under test, with the weights of their outputs in the functional.
     tested: Vec<(usize, Vec<f64>)>,
 }
 
@@ -82,7 +83,7 @@ pub(crate) struct Differentiated {
     pub(crate) input: Option<Vec<f64>>,
 }
 
-/// A number whose size is between 0.1 and 1, so that nothing hides behind a zero.
+/// A random number whose absolute value is between 0.1 and 1, so that no zero hides an error.
 fn away_from_zero(stream: &mut Stream) -> f64 {
     let size = stream.uniform(0.1, 1.0);
     if stream.unit() < 0.5 { -size } else { size }
@@ -157,7 +158,7 @@ impl Probe {
         at.forward(&self.model, mode, KEY)
     }
 
-    /// The functional's gradients, as the layers compute them; products they leave are written down.
+    /// The functional's gradients, as the layers compute them. Products that they leave are computed.
     pub(crate) fn gradients(&self, at: &mut Workspace) -> Result<Differentiated> {
         self.forward(at, Mode::Train, &self.input)?;
         self.backward(at, |weights| weights.to_vec())?;
@@ -170,7 +171,7 @@ impl Probe {
         Ok(Differentiated { params: params.collect::<Result<_>>()?, input: download(at.input_grad())? })
     }
 
-    /// Leaves NaN in every buffer of a workspace that a pass can reach.
+    /// Fills every buffer of a workspace that a pass can reach with NaN.
     pub(crate) fn poison(&self, at: &mut Workspace) -> Result<()> {
         self.forward(at, Mode::Train, &vec![f64::NAN; self.input.len()])?;
         self.backward(at, |weights| vec![f64::NAN; weights.len()])?;
@@ -200,13 +201,13 @@ impl Probe {
         at.backward(&self.model, last)
     }
 
-    /// Changes one entry of a parameter.
+    /// Sets the values of a parameter.
     pub(crate) fn set(&mut self, id: ParamId, values: &[f64]) -> Result<()> {
         let (params, backend) = self.model.params_mut();
         params.edit(backend, id, |t| backend.write(values, t))
     }
 
-    /// Freezes or thaws a parameter.
+    /// Freezes or unfreezes a parameter.
     pub(crate) fn train(&mut self, id: ParamId, trainable: Trainable) -> Result<()> {
         self.model.params_mut().0.set_trainable(id, trainable)
     }

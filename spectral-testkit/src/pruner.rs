@@ -6,18 +6,18 @@ use spectral_core::{
     Values, WeightGradient,
 };
 
-/// Checks all that core expects of a criterion, on dense and spectral targets, in f32 and f64, with every statistic
-/// that core has measured, and numbers for those that the criterion brings:
+/// Checks all that core expects of a criterion, on dense and spectral targets, in f32 and f64, with every statistic of
+/// core, and with random numbers for the statistics that the criterion adds:
 ///
 /// * scores are finite (or infinite, which protects), all of them are written, and the same target gets the same
 ///   scores twice;
-/// * what a pruned weight scores changes no other score, unless the criterion says that its scores are relative;
-/// * the scores of units are finite (or infinite) and repeat.
+/// * pruning some weights does not change the scores of the others, unless the criterion says that its scores are
+///   relative;
 ///
-/// A criterion may refuse dense targets (for lack of eigenvalues) but not spectral ones.
+/// A criterion may refuse dense targets (if it needs eigenvalues), but not spectral ones.
 ///
 /// # Errors
-/// Anything of this does not hold; the error lists all of it.
+/// One of these checks failed; the error lists all failures.
 pub fn conformance(criterion: &dyn Pruner) -> Result<Report, Failed> {
     let mut report = Report::new(format!("criterion {criterion:?}"));
     let mut scored = 0;
@@ -81,7 +81,7 @@ impl Sample {
         Self { rows, columns, kind, basis, lambda_in, lambda_out, gain, statistics }
     }
 
-    /// Numbers for the statistics that the criterion brings with it.
+    /// Random numbers for the statistics that the criterion adds.
     fn measure_own(&mut self, needs: &Needs) {
         for statistic in &needs.statistics {
             if self.statistics.of(&**statistic).is_err() {
@@ -98,7 +98,7 @@ impl Sample {
         self.basis.iter().enumerate().map(|(i, b)| b * factor(i)).collect()
     }
 
-    /// Runs `with` on the target this describes.
+    /// Runs `with` on the target that this sample describes.
     fn target<T>(&self, width: Width, with: impl FnOnce(&Target<'_>) -> T) -> T {
         let parts =
             [self.weight(), self.basis.clone(), self.lambda_in.clone(), self.lambda_out.clone(), self.gain.clone()];
@@ -130,7 +130,7 @@ impl Sample {
     }
 }
 
-/// The mean of `x x^T` over some vectors that were drawn.
+/// The mean of `x x^T` over some random vectors.
 fn gram(columns: usize, stream: &mut Stream) -> Vec<f64> {
     let samples = 2 * columns + 1;
     let x: Vec<f64> = (0..samples * columns).map(|_| stream.normal()).collect();
@@ -138,7 +138,7 @@ fn gram(columns: usize, stream: &mut Stream) -> Vec<f64> {
     (0..columns * columns).map(|k| entry(k / columns, k % columns)).collect()
 }
 
-/// Scores of weights, units and inputs, over buffers that hold NaN.
+/// Scores of weights, units and inputs, written over NaN.
 fn run(criterion: &dyn Pruner, sample: &Sample, width: Width) -> Result<[Vec<f64>; 3]> {
     sample.target(width, |target| {
         let mut weights = vec![f64::NAN; target.rows * target.columns];
@@ -171,7 +171,7 @@ fn score(criterion: &dyn Pruner, sample: &Sample, width: Width, report: &mut Rep
     Some(found)
 }
 
-/// A number, or the infinity that protects.
+/// A finite number, or the positive infinity that protects.
 fn is_score(score: f64) -> bool {
     score.is_finite() || score == f64::INFINITY
 }
@@ -180,7 +180,7 @@ fn bits(scores: &[f64]) -> Vec<u64> {
     scores.iter().map(|s| s.to_bits()).collect()
 }
 
-/// Pruned entries are zero in the weight and the basis; whatever they score, the others keep their scores.
+/// Sets some entries of the weight and the basis to zero, as pruning does. The others must keep their scores.
 fn pruned(criterion: &dyn Pruner, sample: &Sample, width: Width, before: &[Vec<f64>; 3], report: &mut Report) {
     let mut cut = sample.clone();
     let is_cut = |i: usize| i % 3 == 1;

@@ -1,4 +1,4 @@
-//! What a suite found.
+//! The results of a suite.
 
 use std::fmt::Display;
 
@@ -9,7 +9,7 @@ pub struct Report {
     pub suite: String,
     /// Cases that ran.
     pub cases: usize,
-    /// Cases left out because nothing can be said about them, for example next to a kink.
+    /// Cases left out because they cannot be judged, for example next to a kink.
     pub skipped: usize,
     /// One readable line for each failure.
     pub failures: Vec<String>,
@@ -17,7 +17,7 @@ pub struct Report {
     pub worst: f64,
 }
 
-/// Failures printed before the list is cut.
+/// Most failures that are printed.
 const SHOWN: usize = 40;
 
 impl Report {
@@ -25,7 +25,7 @@ impl Report {
         Self { suite: suite.into(), ..Self::default() }
     }
 
-    /// Whether there is no failure, and there were cases at all.
+    /// Whether there is no failure and at least one case.
     pub fn passed(&self) -> bool {
         self.failures.is_empty() && self.cases > 0
     }
@@ -46,7 +46,7 @@ impl Report {
         }
     }
 
-    /// Counts a case that may end in an error of its own.
+    /// Counts a case that may return an error.
     pub(crate) fn attempt<T>(&mut self, what: impl Display, result: spectral_core::Result<T>) -> Option<T> {
         self.cases += 1;
         result.map_err(|e| self.failures.push(format!("{what}: {e}"))).ok()

@@ -7,33 +7,33 @@ use spectral_core::{
     TrainHook, Unwatched, Watch,
 };
 
-/// A small task that a strategy is tried on.
+/// A small task to try a strategy on.
 #[derive(Debug)]
 pub struct Trial<'a> {
-    /// Parameters of the strategy; absent ones take their usual values.
+    /// Parameters of the strategy; absent ones take their default values.
     pub parameters: Value,
-    /// The same model, on backends that differ in their number of threads alone; at least two.
+    /// The same model on at least two backends that differ only in their number of threads.
     pub models: &'a [Model],
-    /// What it may train on.
+    /// Training data.
     pub train: &'a Samples,
-    /// What it may measure on.
+    /// Validation data, for measurements.
     pub validation: &'a Samples,
-    /// Data of another width than the models take.
+    /// Data whose width does not fit the models.
     pub unfit: &'a Samples,
 }
 
 /// Checks all that core expects of a strategy:
 ///
-/// * the usual parameters can be written and read, unknown ones are refused by name, and those of the trial pass
+/// * the default parameters can be written and read, unknown ones are refused by name, and those of the trial pass
 ///   [`check`](Strategy::check);
-/// * it runs, with the same result for every number of threads (columns of `seconds` apart), and pruned entries are
+/// * it runs, with the same result for every number of threads (except columns of `seconds`), and pruned entries are
 ///   exactly zero afterwards;
 /// * it reports a sentence and tables whose rows and plots fit their columns;
-/// * where data does not fit, or any of its training phases fails, it returns an error and leaves the model, its masks,
-///   what may train and its history as they were.
+/// * if data does not fit, or one of its training phases fails, it returns an error and leaves the model, its masks,
+///   its trainable entries and its history unchanged.
 ///
 /// # Errors
-/// Anything of this does not hold; the error lists all of it.
+/// One of these checks failed; the error lists all failures.
 pub fn conformance(entry: &StrategyEntry, trial: &Trial<'_>) -> Result<Report, Failed> {
     let mut report = Report::new(format!("strategy `{}`", entry.name));
     let defaults = (entry.defaults)();
@@ -79,7 +79,7 @@ fn runs(strategy: &dyn Strategy, trial: &Trial<'_>, report: &mut Report) {
     }
 }
 
-/// The report without its columns of wall-clock time, which no two runs share.
+/// The report without its columns of wall-clock time, which differ in every run.
 fn untimed(mut done: StrategyReport) -> StrategyReport {
     for table in &mut done.tables {
         let timed: Vec<bool> = table.columns.iter().map(|name| name.contains("seconds")).collect();
@@ -102,7 +102,7 @@ fn masks(model: &Model, report: &mut Report) {
     }
 }
 
-/// All that an error must leave alone.
+/// Everything that an error must not change.
 fn state(model: &Model, report: &mut Report) -> Option<(String, String, usize)> {
     let hash = report.attempt("hash", model.content_hash())?;
     let trainable: Vec<_> = model.params().iter().map(|(_, p)| (p.trainable.clone(), p.penalty)).collect();
@@ -117,7 +117,7 @@ fn fails(strategy: &dyn Strategy, trial: &Trial<'_>, report: &mut Report) {
         let Some(mut copy) = report.attempt("copying the model", model.duplicate()) else { return };
         let trial = Trial { parameters: Value::Null, models: trial.models, train, validation, unfit: trial.unfit };
         let result = run(strategy, &mut copy, &trial, &mut Unwatched);
-        // A strategy may do without one of them, but not without both.
+        // A strategy may ignore one of them, but not both.
         if result.is_err() {
             let same = state(&copy, report) == state(model, report);
             report.expect(same, format!("bad {what} changed the model"));
@@ -126,7 +126,7 @@ fn fails(strategy: &dyn Strategy, trial: &Trial<'_>, report: &mut Report) {
         }
     }
     report.expect(report.skipped < 2, "data that does not fit is accepted");
-    // Phases are counted by how many it takes to get through.
+    // Lets one more phase pass in each round, until the strategy succeeds.
     for good in 0..64 {
         let Some(mut copy) = report.attempt("copying the model", model.duplicate()) else { return };
         if run(strategy, &mut copy, trial, &mut FailsAfter(good)).is_ok() {
@@ -138,7 +138,7 @@ fn fails(strategy: &dyn Strategy, trial: &Trial<'_>, report: &mut Report) {
     }
 }
 
-/// Lets that many phases pass, and fails in the next, after it has trained.
+/// Lets this many phases pass. Then the next one fails after it has trained.
 struct FailsAfter(usize);
 
 impl Watch for FailsAfter {

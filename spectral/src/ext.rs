@@ -1,17 +1,17 @@
-//! Methods on models that live in crates the core does not know.
+//! Methods on models from crates above the core.
 
 use spectral_core::{Model, Named, Proof, Samples};
 
 /// What crates above the core can do with a model.
 pub trait ModelExt {
-    /// The model without the units that no longer do anything; see [`spectral_prune::compact`].
+    /// The model without the units that have no effect any more; see [`spectral_prune::compact`].
     ///
     /// # Errors
     /// The device failed.
     #[cfg(feature = "prune")]
     fn compact(&self) -> spectral_prune::Result<Model>;
 
-    /// The model with sparse layers where `policy` says; see [`spectral_sparse::sparsify`].
+    /// The model with sparse weights in the layers that `policy` chooses; see [`spectral_sparse::sparsify`].
     ///
     /// # Errors
     /// The device failed.
@@ -31,7 +31,7 @@ impl ModelExt for Model {
     }
 }
 
-/// Compares `model` with each of `others` on `data` and on random inputs, within the usual tolerance; see
+/// Compares `model` with each of `others` on `data` and on random inputs, within the default tolerance; see
 /// [`spectral_core::prove`].
 ///
 /// # Errors

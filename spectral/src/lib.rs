@@ -22,8 +22,8 @@
 //! # }
 //! ```
 //!
-//! Holds re-exports, each crate under a feature of its name, and the methods that make the code above read as it
-//! does. Never does anything itself. May depend on every crate below the workflow.
+//! Holds re-exports, each crate under a feature of its name, and the methods that the code above uses. Never does any
+//! work itself. May depend on every crate below the workflow.
 
 mod ext;
 pub mod prelude;

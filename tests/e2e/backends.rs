@@ -1,4 +1,4 @@
-//! Where things run: by the command line, by the recipe, or wherever it is best.
+//! Choice of the backend: by the command line, by the recipe, or the best available.
 
 use crate::support::{folder, ok};
 

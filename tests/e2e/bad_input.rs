@@ -3,7 +3,7 @@
 use crate::support::{SMALL, command, done, files, folder, ok, xtask};
 use std::path::Path;
 
-/// A case: what is typed, and words the sentence must have.
+/// A case: the arguments, and words that the sentence must contain.
 struct Case {
     args: Vec<String>,
     words: &'static [&'static str],
@@ -13,7 +13,7 @@ fn case(line: &'static str, words: &'static [&'static str]) -> Case {
     Case { args: line.split_whitespace().map(Into::into).collect(), words }
 }
 
-/// Runs all cases and reports every one that does not behave.
+/// Runs all cases and reports every failure.
 fn check(folder: &Path, cases: Vec<Case>) {
     let before = files(folder);
     let mut problems = Vec::new();
@@ -253,7 +253,7 @@ fn a_full_disk_leaves_nothing_half_written() {
     let folder = folder(&[]);
     let at = folder.path();
     ok(at, &["train", "small.toml", "--out", "good.spectral", "--set", "train.epochs=0"]);
-    // Files may grow to 1 KiB: less than any model takes.
+    // Files may grow to 1 KiB, which is less than any model needs.
     let inner =
         command(at, &["prune", "good.spectral", "--out", "x.spectral", "--criterion", "magnitude", "--amount", "0.5"]);
     let mut limited = std::process::Command::new("sh");

@@ -3,7 +3,7 @@
 use crate::support::{folder, ok};
 use serde_json::Value;
 
-/// The report without what time measures.
+/// The report without timings.
 fn timeless(mut report: Value) -> Value {
     for stage in report["stages"].as_array_mut().unwrap() {
         stage["latency_us"] = Value::Null;
@@ -36,7 +36,7 @@ fn files_and_reports_do_not_depend_on_threads() {
     }
 }
 
-/// Layers go over to stored weights inside training; when they do depends on masks alone.
+/// Layers switch to stored weights during training. When they do depends only on masks.
 #[test]
 fn training_on_stored_weights_does_not_depend_on_threads() {
     let folder = tempfile::tempdir().unwrap();
@@ -54,7 +54,7 @@ fn training_on_stored_weights_does_not_depend_on_threads() {
     assert!(one.0[1][0]["since"].is_u64() && one.0 == two.0, "{:?}", one.0);
     assert!(one.1 == two.1, "pruned.spectral differs with 2 threads");
     assert_eq!(never.0, [Value::Null, Value::Null, Value::Null]);
-    // The same network within rounding: as many weights, pruned as the history of each says.
+    // The same network within rounding: the numbers of weights and the pruning history agree.
     for stage in ["pruned", "finetuned"] {
         let of = |report: &Value| {
             let stages = report["stages"].as_array().unwrap();

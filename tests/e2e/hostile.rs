@@ -1,4 +1,5 @@
-//! Files and paths that are made, or happen, to break things: nothing is destroyed, and the answer is one sentence.
+//! Files and paths that could break things, on purpose or by accident: nothing is destroyed, and the answer is one
+//! sentence.
 
 use crate::support::{files, folder, ok, xtask};
 use std::path::Path;
@@ -62,8 +63,8 @@ fn what_out_leads_to_stays_what_it_is() {
     assert_eq!(files(at), ["dense.spectral", "link.spectral", "small.toml"]);
 }
 
-/// 4-16-16-3 on Iris (R. A. Fisher, UCI Machine Learning Repository, CC BY 4.0): what is remembered of a run outweighed
-/// the hundred weights that pruning took away.
+/// 4-16-16-3 on Iris (R. A. Fisher, UCI Machine Learning Repository, CC BY 4.0): the metadata of a run must not
+/// outweigh the hundred weights that pruning removes.
 #[test]
 fn a_short_network_comes_out_smaller() {
     let folder = folder(&[

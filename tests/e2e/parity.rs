@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The rows of the reference lists, by library: a group's letter and how many rows it has; 0 for a group that is one
-/// row.
+/// The rows of the reference lists, by library: a group's letter and its number of rows; 0 for a group that is one row.
 const ROWS: [(&str, &[(char, usize)]); 2] = [
     ("spectraltools", &[('A', 20), ('B', 11), ('C', 7), ('D', 5)]),
     (
@@ -25,10 +24,10 @@ const ROWS: [(&str, &[(char, usize)]); 2] = [
     ),
 ];
 
-/// What a cell says where nothing proves the row yet.
+/// The content of a cell if nothing proves the row yet.
 const OPEN: &str = "open";
 
-/// What was found wrong, and the rows that are still open.
+/// The problems found, and the rows that are still open.
 #[derive(Debug, Default)]
 struct Findings {
     problems: Vec<String>,
@@ -40,7 +39,7 @@ fn every_row_is_there_and_every_test_it_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let text = std::fs::read_to_string(root.join("docs/parity.md")).unwrap();
     let found = check(&text, &|file| std::fs::read_to_string(root.join(file)).ok());
-    // The lists themselves are not to shrink unnoticed.
+    // The lists must not shrink unnoticed.
     assert_eq!(ids().len(), 43 + 100);
     println!("{} open rows: {}", found.open.len(), found.open.join(", "));
     assert!(found.problems.is_empty(), "{}", found.problems.join("\n"));
@@ -116,7 +115,7 @@ fn is_row(cell: &str) -> bool {
     letters.next().is_some_and(|c| c.is_ascii_uppercase()) && letters.all(|c| c.is_ascii_digit())
 }
 
-/// Why `crate/path.rs::function` is no test that runs, if it is none.
+/// Why `crate/path.rs::function` is not a test that runs; `None` if it is one.
 fn missing(test: &str, read: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     let Some((file, function)) = test.rsplit_once("::") else {
         return Some(format!("`{test}` is not written as crate/path.rs::function"));
@@ -135,7 +134,7 @@ fn missing(test: &str, read: &dyn Fn(&str) -> Option<String>) -> Option<String> 
     above.iter().any(|l| l.starts_with("#[ignore")).then(|| format!("`{test}`: {function} is ignored"))
 }
 
-/// A document and a workspace in which all is well.
+/// A document and a workspace without faults.
 fn sound() -> (String, BTreeMap<&'static str, &'static str>) {
     let mut text = String::from("# Parity\n");
     for (library, _) in ROWS {

@@ -1,4 +1,4 @@
-//! A plug-in crate outside the workspace, with an xtask of its own.
+//! A plug-in crate outside the workspace, with its own xtask.
 
 use crate::support::{Done, SMALL, done};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Runs cargo in a crate outside the workspace, with the workspace's versions and a target folder that is kept.
+/// Runs cargo in a crate outside the workspace, with the workspace's versions and a target folder that is reused.
 fn cargo(folder: &Path, args: &[&str]) -> Done {
     std::fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
     let mut command = Command::new(env!("CARGO"));

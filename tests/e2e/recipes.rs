@@ -5,14 +5,14 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// What a recipe's report must show besides a verdict that holds.
+/// What a recipe's report must show in addition to a verdict that holds.
 struct Expected {
     name: &'static str,
-    /// Overrides that shorten it where its data is large.
+    /// Overrides that shorten it if its data is large.
     set: &'static [&'static str],
     /// Titles of its tables.
     tables: &'static [&'static str],
-    /// What the numbers of the report must say.
+    /// Checks the numbers of the report.
     check: fn(&Value),
 }
 
@@ -57,9 +57,9 @@ const RECIPES: [Expected; 13] = [
 
 const SHORT: &[&str] = &["train.epochs=1", "finetune.epochs=1", "report.sweep=[]"];
 
-/// Every recipe ends smaller and proven equal, and its tables show what it is about. The published examples are among
-/// them: spectraltools B11 (distillation), C7 (penalties, then search by metric), Sparana K (prune and convert,
-/// forgetting).
+/// Every recipe ends smaller and proven equal, with its own tables. The published examples are among them: of
+/// spectraltools, distillation, and penalties followed by a search by metric; of Sparana, prune and convert, and
+/// forgetting.
 #[test]
 fn every_recipe_runs_to_a_report() {
     let known: BTreeSet<String> = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes"))
@@ -88,7 +88,7 @@ fn array(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// A number of the table called `title`, by the words of its first cell and the name of its column.
+/// A number in the table `title`, by the text of its first cell and the name of its column.
 fn cell(report: &Value, title: &str, row: &str, column: &str) -> f64 {
     let table = array(&report["tables"]).iter().find(|t| t["title"] == title).unwrap();
     let column = array(&table["columns"]).iter().position(|c| c == column).unwrap();
@@ -108,7 +108,8 @@ fn less_is_forgotten(report: &Value) {
     assert!(selected > all + 0.1, "old classes: {all} with all parameters, {selected} with selected ones");
 }
 
-/// Every layer that the ramp leaves thin goes over inside it, and starts the next phase that way.
+/// Every layer that becomes thin in the gradual phase switches to stored weights there, and starts the next phase with
+/// them.
 fn thin_layers_train_on_stored_weights(report: &Value) {
     let thin = |curve: usize| -> Vec<(u64, u64)> {
         let layers = array(&report["curves"][curve]["layers"]);
@@ -135,7 +136,7 @@ fn the_mix_beats_the_mean(report: &Value) {
     assert!(of("mix") > mean, "{} on average, {} mixed", mean, of("mix"));
 }
 
-/// Which kernel wins depends on what else the machine does; that the sparse one was tried does not.
+/// Which kernel wins depends on the load of the machine, but sparse kernels are always tried.
 fn sparse_kernels_were_tried(report: &Value) {
     let tried = |l: &&Value| l["plan"]["128"]["reason"].as_str().is_some_and(|reason| reason.contains("csr"));
     assert!(array(&report["layers"]).iter().filter(tried).count() >= 2, "{}", report["layers"]);

@@ -1,4 +1,4 @@
-//! `reproduce`: lists, refuses, repeats in small, and writes what it found.
+//! `reproduce`: it lists, rejects bad input, repeats in small, and writes its findings.
 
 use crate::support::{data_dir, files, ok, xtask};
 

@@ -1,4 +1,4 @@
-//! The folder of a run's results: what is in it belongs together, whatever happens.
+//! The folder of a run's results: its files always belong to one run.
 
 use crate::support::{Done, command, done, files, folder, ok, xtask};
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     files(folder).into_iter().map(|name| (name.clone(), std::fs::read(folder.join(&name)).unwrap())).collect()
 }
 
-/// Two pruning steps, so that a run leaves the model between them as well.
+/// Two pruning steps, so that a run writes the model between them as well.
 const TWO: (&str, &str) = (
     "[prune]\ncriterion = \"magnitude\"\ngranularity = \"unit\"\namount = 0.6\n",
     "[[prune]]\ncriterion = \"magnitude\"\ngranularity = \"unit\"\namount = 0.3\n\n\
@@ -33,7 +33,7 @@ fn a_refused_run_leaves_the_results_of_the_earlier_one() {
     assert!(before.contains_key("before-step-2.spectral"));
     let mut started = Instant::now();
     for change in ["train.batch=1000000000", "finetune.batch=5000", "prune.1.amount=1.0", "finetune.only=[\"dens1\"]"] {
-        // The last ones were found after the training: with so many epochs that would take minutes.
+        // All of them are found before training: that many epochs would take minutes.
         let args = ["run", "small.toml", "--out", "out", "--set", "train.epochs=20000", "--set", change];
         refused(at, &args);
         assert!(contents(&at.join("out")) == before, "{change}");
@@ -72,12 +72,12 @@ fn the_second_run_on_one_folder_is_refused() {
     assert!(first.try_wait().unwrap().is_none() && at.join("out/.spectral-run").exists());
     first.kill().unwrap();
     first.wait().unwrap();
-    // What it left is swept, and its lock died with it.
+    // The lock ended with the killed run, and the next run removes its leftovers.
     ok(at, &["run", "small.toml", "--out", "out"]);
     assert!(files(&at.join("out")).iter().all(|name| !name.starts_with('.')), "{:?}", files(&at.join("out")));
 }
 
-/// Killed wherever it may be, a run leaves the old results or its own, never some of each.
+/// A run that is killed at any moment leaves all old results or all of its own, never a mixture.
 #[test]
 fn a_killed_run_leaves_no_mixture() {
     let folder = folder(&[TWO]);
@@ -87,7 +87,7 @@ fn a_killed_run_leaves_no_mixture() {
     let started = Instant::now();
     ok(at, &[&["run", "small.toml", "--out", "new"], &plan[..]].concat());
     let whole = started.elapsed();
-    // Reports differ in timings; the recipe in its seed.
+    // Reports are left out, because they differ in timings.
     let models = |folder: &str| {
         let mut models = contents(&at.join(folder));
         models.retain(|name, _| name.ends_with(".spectral") || name == "recipe.toml");
@@ -112,7 +112,7 @@ fn a_killed_run_leaves_no_mixture() {
     assert!(left[0] > 0, "no run was killed before its end: {left:?}");
 }
 
-/// Standard output that is full has nothing to do with --out.
+/// A full standard output is not reported as a problem of `--out`.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_standard_output_is_named() {

@@ -1,4 +1,4 @@
-//! The single verbs give what the whole run gives, and go back again.
+//! The single verbs give the same results as the whole run, and can be undone.
 
 use crate::support::{folder, ok};
 
@@ -42,7 +42,6 @@ fn the_single_steps_add_up_to_the_chain() {
     assert!(explained.contains("magnitude"), "{explained}");
 }
 
-/// Sparana C9, C10.
 #[test]
 fn shares_by_layer_and_the_protection_of_the_last_are_flags() {
     let folder = folder(&[]);
@@ -86,7 +85,7 @@ fn blocks_and_patterns_are_pruned_named_converted_and_undone() {
     }
 }
 
-/// The curve of accuracy against share pruned has no points where there is but one share.
+/// With a single share pruned, there is no curve of accuracy against share.
 #[test]
 fn recipes_prune_by_blocks_and_by_patterns() {
     let steps = "[[prune]]\ncriterion = \"magnitude\"\ngranularity = \"2:4\"\n\n[[prune]]\ncriterion = \"magnitude\"\n\
@@ -98,7 +97,6 @@ fn recipes_prune_by_blocks_and_by_patterns() {
     assert_eq!((named, report.get("sweep")), (vec!["2:4", "4x1"], None));
 }
 
-/// Sparana G7 to G10, A15.
 #[test]
 fn a_delta_turns_its_base_into_the_tuned_model_bit_for_bit() {
     let folder = folder(&[]);
@@ -132,7 +130,7 @@ fn undo_restores_bits() {
     assert_eq!(read("back2.spectral"), read("out/dense.spectral"));
 }
 
-/// `compact` and `sparse` hold the same content where nothing was worth converting; only their histories differ.
+/// `compact` and `sparse` have the same content if no layer was worth converting; only their histories differ.
 #[test]
 fn undo_finds_the_parent_among_files_of_the_same_content() {
     let folder = folder(&[]);

@@ -13,7 +13,7 @@ fn a_strategy_is_reported_recorded_and_undone() {
     assert_eq!(report["strategies"][0]["summary"], "pruned 30 % of the weights in 2 steps");
     let table = &report["tables"][0];
     assert_eq!((&table["title"], table["rows"].as_array().unwrap().len()), (&"Thinning".into(), 2));
-    // A tenth of the 1,437 training samples is measured on, and trained on by nobody.
+    // A tenth of the 1,437 training samples is used to measure, never to train.
     assert_eq!((&table["rows"][0][2], &report["dataset"]["train"]), (&144.0.into(), &1293.into()));
     let phases: Vec<&str> = report["curves"].as_array().unwrap().iter().map(|c| c["phase"].as_str().unwrap()).collect();
     assert_eq!(phases, ["train", "tests.thin: step 1", "tests.thin: step 2", "finetune 1"]);
@@ -31,7 +31,6 @@ fn a_strategy_is_reported_recorded_and_undone() {
     assert!(read("before.spectral") == read("out/dense.spectral"));
 }
 
-/// Sparana H1 to H4.
 #[test]
 fn the_tracker_follows_classes_through_every_training_phase() {
     let folder = folder(&[THIN, ("sweep = [0.5]", "tracker = true")]);
@@ -84,7 +83,7 @@ fn bad_strategies_are_refused_before_training() {
         ("strategy.0.amount=many", &["many"]),
         ("data.validation=1.0", &["data.validation", "between 0 and 1"]),
         ("strategy=3", &["strategy"]),
-        // 10^9 epochs would never end: nothing may be trained first.
+        // 10^9 epochs would never end, so nothing may train first.
         ("strategy.0.steps=-1", &["-1"]),
     ] {
         let done = xtask(at, &["run", "small.toml", "--out", "out", "--set", "train.epochs=1000000000", "--set", set]);

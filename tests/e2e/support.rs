@@ -1,4 +1,4 @@
-//! Running the command line and looking at what it leaves behind.
+//! Running the command line and inspecting its results.
 
 use serde_json::Value;
 use std::io::Write;
@@ -98,11 +98,11 @@ pub fn files(folder: &Path) -> Vec<String> {
     names
 }
 
-/// The folder of MNIST and Fashion-MNIST; says loudly that a test was skipped if it is not known.
+/// The folder of MNIST and Fashion-MNIST. If it is not known, prints that a test was skipped.
 pub fn data_dir(test: &str) -> Option<PathBuf> {
     let dir = std::env::var_os("SPECTRAL_DATA").map(PathBuf::from);
     if dir.is_none() {
-        // Not `eprintln`, which the test harness swallows.
+        // Not `eprintln`, because the test harness captures it.
         let line = format!("SKIPPED {test}: set SPECTRAL_DATA to a folder with mnist/ and fashion-mnist/\n");
         std::io::stderr().write_all(line.as_bytes()).unwrap();
     }

@@ -1,10 +1,11 @@
-//! What a recipe promises is reached, refused before training, or named; and what is held out stays held out.
+//! Targets of a recipe are reached, refused before training, or reported as missed; held-out samples are never trained
+//! on.
 
 use crate::support::{files, folder, ok, xtask};
 use serde_json::Value;
 use std::fmt::Write;
 
-/// As the issue's: 5 epochs of 29 steps, and a schedule that ends with step 2,000.
+/// 5 epochs of 29 steps, and a schedule that ends with step 2,000.
 const GRADUAL: &str = r#"
 name = "g"
 seed = 7
@@ -33,7 +34,7 @@ fn a_gradual_schedule_that_ends_after_its_phase_is_refused_before_training() {
     let done = xtask(at, &[&run[..], &["--set", "train.epochs=20000"]].concat());
     assert_eq!((done.code, files(at)), (2, vec!["g.toml".to_string()]), "{}", done.err);
     assert!(done.err.contains("ends with step 2000") && done.err.contains("has 145"), "{}", done.err);
-    // Held-out samples are not trained on, so that there are fewer steps.
+    // Held-out samples are not trained on, so there are fewer steps.
     let held_out = ["--set", "finetune.validation=0.2", "--set", "prune.schedule.gradual.end=145"];
     let done = xtask(at, &[&run[..], &held_out].concat());
     assert!(done.code == 2 && done.err.contains("has 115"), "{}", done.err);
@@ -61,7 +62,7 @@ fn a_phase_that_ends_early_fails_with_what_was_asked_for_and_reached() {
     assert!(done.err.contains("an amount of 0.9 and reached 0."), "{}", done.err);
 }
 
-/// Rows of coin tosses: `n` of them with 20 features and a label that has nothing to do with these.
+/// `n` rows of coin tosses: 20 features, and a label that is independent of them.
 fn coin_tosses(n: u64) -> String {
     let mut state = 12345u64;
     let mut next = || {
@@ -103,7 +104,7 @@ max_drop = 1.0
 sweep = []
 "#;
 
-/// Nobody is better than chance on what was never trained on.
+/// No network is better than chance on samples that it was never trained on.
 #[test]
 fn held_out_samples_are_those_of_the_first_phase_in_all_later_ones() {
     let folder = tempfile::tempdir().unwrap();
@@ -130,12 +131,12 @@ fn held_out_samples_are_those_of_the_first_phase_in_all_later_ones() {
         assert!((validation - 0.5).abs() < 0.2, "{phase}: {validation} on coin tosses that were held out");
         assert_eq!(epochs[0]["validation"]["samples"], 64, "{phase}");
     }
-    // The verb trains what the run does.
+    // The verb `train` gives the same model as the run.
     let read = |name: &str| std::fs::read(at.join(name)).unwrap();
     assert!(read("t.spectral") == read("out/dense.spectral"));
 }
 
-/// A class with one sample trains, and nobody can tell how well.
+/// A class with one sample is trained, but cannot be tested.
 #[test]
 fn a_class_with_one_sample_is_trained_and_said_to_be_untested() {
     let rows: String = (0..60).map(|i| format!("{}.5,{},{}\n", i % 7, i % 5, ["a", "b"][i % 2])).collect();
@@ -176,7 +177,7 @@ fn a_validation_share_that_rounds_to_none_is_named() {
     );
 }
 
-/// A model goes on with the loss it was trained with, unless somebody says otherwise.
+/// Fine-tuning uses the loss that the model was trained with, unless another is given.
 #[test]
 fn fine_tuning_goes_on_with_the_loss_of_the_model() {
     let folder = folder(&[("epochs = 3\nbatch = 50", "epochs = 3\nbatch = 50\nloss = \"mse\"")]);

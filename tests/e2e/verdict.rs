@@ -45,7 +45,7 @@ fn not_smaller_is_a_failure() {
 fn not_equal_is_a_failure() {
     let honest = "{ kind = \"dense\", units = 20, activation = \"sigmoid\" }";
     let folder = folder(&[(honest, "{ kind = \"tests.dishonest\", units = 20 }")]);
-    // An artefact of an earlier run must not survive as if it were proven.
+    // An artefact of an earlier run must not stay as if it were proven.
     std::fs::create_dir(folder.path().join("out")).unwrap();
     std::fs::write(folder.path().join("out/compact.spectral"), "old").unwrap();
     std::fs::write(folder.path().join("out/mine.txt"), "mine").unwrap();
@@ -75,7 +75,7 @@ fn not_faster_stays_dense_and_says_so() {
     }
 }
 
-/// The pace comes from measuring in turns, at both batch sizes, with an interval each; level is not faster.
+/// The pace is measured in turns at both batch sizes, with an interval for each. Level does not count as faster.
 #[test]
 fn the_pace_has_an_interval_at_both_batch_sizes() {
     let folder = folder(&[]);
@@ -102,7 +102,7 @@ fn the_pace_has_an_interval_at_both_batch_sizes() {
     assert!(done.out.contains("equal:   yes, compact and sparse to finetuned; "), "{}", done.out);
 }
 
-/// From 86 % to chance, and the small network does equal what was fine-tuned.
+/// Accuracy falls from 86 % to chance, while the small network does equal the fine-tuned one.
 #[test]
 fn not_as_good_is_a_failure_that_leaves_every_artefact() {
     let folder = folder(&[("amount = 0.6", "amount = 0.95"), ("epochs = 12", "epochs = 0")]);
@@ -122,7 +122,7 @@ fn not_as_good_is_a_failure_that_leaves_every_artefact() {
     assert_eq!(files(&folder.path().join("out")), ALL);
     let page = std::fs::read_to_string(folder.path().join("out/report.html")).unwrap();
     assert!(page.contains(r#"<b class="missed">not as good</b>"#) && page.contains("<h2>Warnings</h2>"));
-    // Whoever allows more gets it.
+    // A higher limit accepts the drop.
     ok(folder.path(), &[&args[..], &["--set", "verdict.max_drop=1.0"]].concat());
 }
 
@@ -139,7 +139,7 @@ fn a_layer_that_is_all_but_cut_through_is_a_warning() {
     }
     let table = xtask(folder.path(), &[&args[..4], &args[5..]].concat()).out;
     assert!(table.contains("warning: layer `dense1` keeps 1 of 20 unit"), "{table}");
-    // Both ways out are ones.
+    // Both suggestions help.
     for way in ["prune.scope=layer", "prune.min_keep=8"] {
         let report = ok(folder.path(), &[&args[..], &["--set", way]].concat()).json();
         assert_eq!(report.get("warnings"), None, "{way}");

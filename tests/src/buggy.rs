@@ -1,4 +1,4 @@
-//! A criterion that panics: what a bug looks like from outside.
+//! A criterion that panics, to test how a bug is reported.
 
 use serde::{Deserialize, Serialize};
 use spectral_core::{Pruner, Result, Target, register_pruner};

@@ -1,4 +1,4 @@
-//! A dense layer that changes its function when it is cut: what a broken plug-in could do.
+//! A dense layer that changes its function when it is cut, as a broken plug-in could.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -1,5 +1,5 @@
-//! The command line with a dishonest layer, for tests that plant a failure in the chain, a criterion that panics, and a
-//! small strategy linked in.
+//! The command line with three plug-ins for tests: a dishonest layer that makes the chain fail, a criterion that
+//! panics, and a small strategy.
 
 mod buggy;
 mod dishonest;

@@ -1,4 +1,4 @@
-//! A strategy of a few lines: prunes, trains, and says what it measured.
+//! A strategy of a few lines: prunes, trains, and reports its measurements.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;

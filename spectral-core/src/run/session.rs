@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// Most samples that run at a time; more are cut into batches.
 const CAPACITY: usize = 256;
 
-/// Fewer samples run at a time if their values after all layers would be more than this.
+/// A batch has fewer samples if the values of all layers would exceed this number.
 const VALUES: usize = 1 << 25;
 
 /// A model ready to run. Spectral weights are materialised once, dropout does nothing, and each weighted layer runs the

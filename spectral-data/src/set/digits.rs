@@ -1,4 +1,4 @@
-//! The 8x8 digits, part of the program.
+//! The 8x8 digits, embedded in the program.
 //!
 //! 1,797 images of handwritten digits with pixels 0 to 16: the test part of E. Alpaydin, C. Kaynak, "Optical
 //! Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998, licensed CC BY 4.0

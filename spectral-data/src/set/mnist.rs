@@ -30,7 +30,7 @@ crate::register_dataset!(DatasetEntry {
     mirrors: &["http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"],
 });
 
-/// A set in MNIST's format: images and labels to train on, then those to judge by.
+/// A set in MNIST's format: training images and labels, then test images and labels.
 struct Official {
     name: &'static str,
     files: &'static [DataFile],
@@ -128,7 +128,7 @@ fn samples(
     let label_path = files::locate(set.name, labels.name, folder)?;
     let pixels = Idx::open(&path, 3)?;
     let given = Idx::open(&label_path, 1)?;
-    // What is wrong inside a file is told before that it is another file.
+    // Errors inside a file are reported before a wrong checksum.
     let classes = given.labels(set.classes.len(), &label_path)?;
     if pixels.extents.first() != Some(&classes.len()) {
         let (count, extents) = (classes.len(), &pixels.extents);
@@ -154,12 +154,12 @@ mod tests {
         DataOptions { dir: Some(dir.into()), ..Default::default() }
     }
 
-    /// The folder with the real files, or `None` after saying loudly that the test did not run.
+    /// The folder with the real files, or `None` after a visible note that the test did not run.
     fn real(set: &str) -> Option<DataOptions> {
         let options = DataOptions::default();
         let there = options.folder().is_some_and(|f| files::locate(set, FASHION.files[0].name, &f).is_ok());
         if !there {
-            // Past the capture of passing tests' output, so that it is seen.
+            // Written directly, because the test harness captures the output of passing tests.
             let note = format!("SKIPPED: SPECTRAL_DATA names no folder with {set}; this test did not run\n");
             std::io::stderr().write_all(note.as_bytes()).unwrap();
         }

@@ -1,22 +1,22 @@
-//! Difference quotients that know when to trust themselves.
+//! Difference quotients that are checked for reliability.
 
 use super::{SKIPPED, TOLERANCE};
 use crate::Report;
 use spectral_core::Result;
 
-/// Steps tried, from the one that balances truncation (`h^4`) and rounding (`1e-16 / h`) best to one that fits
-/// between most kinks.
+/// Steps to try, from the one that best balances truncation (`h^4`) and rounding (`1e-16 / h`) to one that fits between
+/// most kinks.
 const STEPS: [f64; 4] = [1e-3, 1e-4, 1e-5, 2e-6];
 
-/// How close two quotients must come to count as settled: an order below what is asked of the gradient.
+/// The largest relative difference of two quotients that count as settled: a tenth of the gradient's tolerance.
 const SETTLED: f64 = TOLERANCE / 10.0;
 
 /// The derivative at 0 of `f`, which is given the step; `None` if it does not settle.
 ///
-/// Five-point central differences of two step sizes must agree. They do where `f` is smooth over the stencil; a
-/// kink inside either stencil makes them differ by a share of the jump in slope (the quotient weighs the two sides
-/// of a kink by where in the stencil it is), and then smaller steps are tried. Exactly on a kink they settle on the
-/// mean of both slopes. The analytic gradient plays no part in this, so a wrong one is never excused.
+/// Five-point central differences of two step sizes must agree. They agree if `f` is smooth over the stencil. A kink
+/// inside either stencil makes them differ by a share of the jump in slope, because a quotient weights the two sides of
+/// a kink by its place in the stencil; then smaller steps are tried. Exactly on a kink, they settle on the mean of both
+/// slopes. The analytic gradient has no part in this, so a wrong one is never excused.
 pub(super) fn derivative(floor: f64, mut f: impl FnMut(f64) -> Result<f64>) -> Result<Option<f64>> {
     let mut quotient =
         |h: f64| -> Result<f64> { Ok((8.0 * (f(h)? - f(-h)?) - (f(2.0 * h)? - f(-2.0 * h)?)) / (12.0 * h)) };
@@ -42,12 +42,13 @@ pub(super) struct Comparison<'a> {
 impl<'a> Comparison<'a> {
     pub(super) fn new(name: &'a str, gradient: &'a [f64]) -> Self {
         let largest = gradient.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
-        // Entries far below the largest are sums that cancel; their own size says nothing about their rounding.
+        // Entries far below the largest are sums whose terms cancel; their size says nothing about their rounding
+        // errors.
         let floor = (1e-2 * largest).max(1e-4);
         Self { name, gradient, floor, settled: 0, unsettled: 0, worst: (0.0, String::new()) }
     }
 
-    /// Sizes below this do not count as sizes that errors are relative to.
+    /// The least size that errors are taken relative to.
     pub(super) fn floor(&self) -> f64 {
         self.floor
     }
