@@ -31,7 +31,7 @@ pub enum Activation {
     Softplus,
     /// `y = x / (1 + exp(-x))`, also called swish. Elfwing et al. 2018.
     Silu,
-    /// `y = x / 6 + 1/2`, brought into `0..=1`, as in PyTorch and as `HardSigmoid` of ONNX with `alpha = 1/6`; the slope
+    /// `y = (x + 3) / 6`, brought into `0..=1`, as in PyTorch and as `HardSigmoid` of ONNX with `alpha = 1/6`; the slope
     /// is 0 where `|x| >= 3`.
     HardSigmoid,
     /// `y = x * hard_sigmoid(x)`; the slope is 0 up to -3 and 1 from 3 on. Howard et al. 2019.
@@ -120,14 +120,14 @@ impl Activation {
             Self::Tanh => x.tanh(),
             Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
             Self::Silu => x * sigmoid(x),
-            Self::HardSigmoid => (x / 6.0 + 0.5).clamp(0.0, 1.0),
+            Self::HardSigmoid => ((x + 3.0) / 6.0).clamp(0.0, 1.0),
             Self::HardSwish => {
                 if x >= 3.0 {
                     x
                 } else if x <= -3.0 {
                     0.0
                 } else {
-                    x * (x / 6.0 + 0.5)
+                    x * ((x + 3.0) / 6.0)
                 }
             }
             // Not `clamp`, which panics where the limits are out of order.

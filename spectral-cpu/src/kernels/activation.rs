@@ -147,11 +147,20 @@ impl<E: Math> Pointwise<E> for Silu {
     }
 }
 
+/// `(x + 3) / 6`: the sum is exact near -3, where `x / 6 + 1/2` would cancel.
+#[inline(always)]
+fn sixth<V: Vector>(x: V) -> V
+where
+    V::Elem: Math,
+{
+    x.add(constant(3.0)).mul(constant(1.0 / 6.0))
+}
+
 impl<E: Math> Pointwise<E> for HardSigmoid {
     #[inline(always)]
     fn value<V: Vector<Elem = E>>(self, x: V) -> V {
         // The second operand is what a NaN leaves.
-        constant::<V>(1.0).min(V::zero().max(x.fma(constant(1.0 / 6.0), constant(0.5))))
+        constant::<V>(1.0).min(V::zero().max(sixth(x)))
     }
     #[inline(always)]
     fn slope<V: Vector<Elem = E>>(self, at: V) -> V {
@@ -163,7 +172,7 @@ impl<E: Math> Pointwise<E> for HardSigmoid {
 impl<E: Math> Pointwise<E> for HardSwish {
     #[inline(always)]
     fn value<V: Vector<Elem = E>>(self, x: V) -> V {
-        let inner = x.mul(x.fma(constant(1.0 / 6.0), constant(0.5)));
+        let inner = x.mul(sixth(x));
         let above = V::select(constant::<V>(3.0).le(x), x, inner);
         V::select(x.le(constant(-3.0)), V::zero(), above)
     }
