@@ -1,4 +1,4 @@
-//! Tells the linker where libtorch is when the program runs.
+//! Tells the linker where to find libtorch at run time.
 
 fn main() {
     println!("cargo::rerun-if-env-changed=LIBTORCH");

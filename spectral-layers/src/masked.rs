@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 /// A [`Dense`] layer that keeps only a random share `density` of its weights; the others are pruned from the start.
 ///
-/// The mask is drawn from the model's seed, and its size is exact to the entry. The parameter arena owns it like the
-/// mask of any pruned weight, so training, pruning, compaction and conversion treat it alike.
+/// The mask is drawn from the model's seed and keeps that share, rounded to whole weights. The parameter arena owns it
+/// like the mask of any pruned weight, so training, pruning, compaction and conversion treat it alike.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Map<String, Value>")]
 pub struct Masked {

@@ -59,13 +59,14 @@ pub struct CompactLayer {
 
 /// The same function in a smaller network.
 ///
-/// A unit goes if nothing depends on it (its outgoing weights are all zero, or lead to units that go) or if it emits
-/// a constant: its incoming weights are all zero or lead from constants. Its constant, `act(bias)`, times the outgoing
-/// weights is added to the biases of the next layer in f64; a layer without bias gets one where that is not zero.
-/// A gate right behind a layer that fits nowhere else is multiplied into it and gone; what computes something else in
-/// training, such as batch normalisation, stays. Units that merges tie together go together or stay. Units that stay
-/// keep their parameters bit for bit. Every layer keeps at least one unit; the network's inputs and outputs, and
-/// whatever a softmax or a layer of unknown structure looks at, stay. Source: Sparana.
+/// A unit is removed if nothing depends on it (its outgoing weights are all zero, or lead to removed units), or if it
+/// emits a constant (its incoming weights are all zero, or come from constants). Its constant, for example `act(bias)`,
+/// times the outgoing weights is added to the biases of the next layer in f64; a layer without bias gets one if that is
+/// not zero. A gate right behind a layer whose output nothing else takes is multiplied into that layer. A layer that
+/// computes something else in training, such as batch normalisation, stays. Units that merges tie together are removed
+/// together or stay. Units that stay keep their parameters bit for bit. Every layer keeps at least one unit. The
+/// network's inputs and outputs stay, and so do all units that a softmax or a layer of unknown structure reads. Source:
+/// Sparana.
 ///
 /// # Errors
 /// A layer does not accept its smaller inputs, or a device failed.

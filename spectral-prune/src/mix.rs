@@ -18,28 +18,28 @@ use spectral_core::{Mask, Model, Param, ParamId, Role, Samples, Seed};
 pub struct MixConfig {
     /// How the weights are combined.
     pub rule: MixRule,
-    /// What a weight is worth, where the rule asks: any registered criterion whose scores are 0 or more.
+    /// How weights are scored, if the rule needs it: any registered criterion whose scores are 0 or more.
     pub criterion: ByName,
-    /// Turns scores into ranks, and the lowest into 0 (Sparana): in each layer the scores become `1..=n`, ascending,
-    /// ties by index, and in every model but the first, ranks strictly below this share of `n` become 0. So 0.5 of 6
-    /// weights zeroes ranks 1 and 2.
+    /// Turns scores into ranks, and the lowest ranks into 0. In each layer the scores become `1..=n`, ascending, ties
+    /// by index. In every model except the first, ranks strictly below this share of `n` become 0. So 0.5 of 6 weights
+    /// zeroes ranks 1 and 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rank_and_zero: Option<f64>,
     /// Whether biases are averaged too; if not, those of the first model stay.
     pub biases: bool,
 }
 
-/// How the weights `w[m]` of several models with scores `s[m]` are combined.
+/// How the weights `w[m]` of several models with scores `s[m]` are combined. Source: Sparana.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MixRule {
-    /// `mean w[m]`; with `rank_and_zero`, over the models whose rank is not 0. Source: Sparana.
+    /// `mean w[m]`; with `rank_and_zero`, over the models whose rank is not 0.
     #[default]
     Average,
-    /// `sum s[m] w[m] / sum s[m]`, and the plain mean where all scores are 0. Source: Sparana.
+    /// `sum s[m] w[m] / sum s[m]`, and the plain mean if all scores are 0.
     Weighted,
-    /// That of the last model whose score is not 0, else that of the first: usually with `rank_and_zero`. Biases and
-    /// all that is no weight matrix stay those of the first. Source: Sparana.
+    /// The weight of the last model whose score is not 0, else that of the first; useful with `rank_and_zero`. Biases
+    /// and all other parameters that are not weight matrices stay those of the first model.
     Replace,
 }
 
@@ -82,7 +82,7 @@ pub struct Mixer {
     models: Vec<Stored>,
 }
 
-/// A copy of a model, so that training the original further changes nothing here (Sparana).
+/// A copy of a model, so that further training of the original does not change it.
 #[derive(Debug)]
 struct Stored {
     model: Model,

@@ -16,14 +16,14 @@ use std::collections::BTreeMap;
 /// select = { criterion = "magnitude", pick = "top", amount = 0.2, new_classes = [8, 9] }
 /// ```
 ///
-/// Candidates are the weights of a layer that are not pruned, and in a chosen subset of them. A layer that is not
-/// selected from is frozen. Source: Sparana.
+/// Candidates are the weights of a layer that are not pruned and, with `subset`, belong to that subset. Layers that are
+/// not selected from are frozen. Source: Sparana.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SelectConfig {
-    /// What a weight is worth: any registered criterion.
+    /// How weights are scored: any registered criterion.
     pub criterion: ByName,
-    /// Which of the ranking are taken.
+    /// Which weights of the ranking are taken.
     pub pick: Pick,
     /// Share of the candidates of every layer, rounded to whole weights; default: all, unless another number is given.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -182,7 +182,7 @@ pub struct Selected {
 pub struct WasTrainable(Vec<Trainable>);
 
 impl Selection {
-    /// Selects every incoming weight of outputs of the last weighted layer, with their biases. Source: Sparana.
+    /// Selects all incoming weights of outputs of the last weighted layer, and their biases.
     ///
     /// # Errors
     /// The network has no such output, or no weighted layer.
@@ -254,7 +254,7 @@ impl Selection {
         Ok(())
     }
 
-    /// Selected weights, weights there are, and their ratio, by layer. Source: Sparana.
+    /// Number of selected weights, of all weights, and their ratio, by layer.
     pub fn table(&self) -> Table {
         let mut table = Table::new("Selected weights", ["layer", "selected", "of", "ratio"]);
         for layer in &self.layers {

@@ -23,9 +23,9 @@ pub struct SubModelConfig {
     /// Units to keep in each of the last hidden layers, in execution order. So `[50, 20]` cuts the last three layers:
     /// two hidden layers, and the output layer, which keeps all units.
     pub units: Vec<usize>,
-    /// What a weight is worth: any registered criterion.
+    /// How weights are scored: any registered criterion.
     pub criterion: ByName,
-    /// Which units stay: the ranking of the layer's weights is walked until enough different units are found.
+    /// Which units stay: the ranking of the layer's weights is followed until enough different units are found.
     pub pick: Pick,
     /// Whether each layer gets one more unit that stands for those that are left out.
     pub summary: bool,
@@ -39,7 +39,7 @@ impl Default for SubModelConfig {
 
 /// A smaller network that was cut out of a model, and where its parameters came from.
 ///
-/// Source: Sparana ("vulcanizer", "mind meld"); [`Model::duplicate`] is what `revert_weights` was to do.
+/// Source: Sparana ("vulcanizer", "mind meld"). [`Model::duplicate`] does what its `revert_weights` was meant to do.
 #[derive(Debug)]
 pub struct SubModel {
     /// The smaller network. Train it on [`inputs`](Self::inputs).
@@ -97,9 +97,10 @@ impl SubModelConfig {
     /// `w[o, s] = sum over r in R of w[o, r] c[r]`,  `c[r] = sum_n a_r(n) a_s(n) / sum_n a_s(n)^2`
     ///
     /// where `a(n)` are activities over up to 1,024 samples of `data`: the least-squares fit of each unit by the
-    /// summary. So with equal units, or linear ones of equal outgoing weights, the sub-model computes the same as the
-    /// original. Without data (or where the summary is silent) `c = 1`, the plain sum. Sparana multiplies the mean
-    /// by the number of units and their mean activity instead, which only fits units that fire together.
+    /// summary. So the sub-model computes the same as the original if the units in `R` are equal, or if they are linear
+    /// with equal outgoing weights. Without data, or if the summary is always 0, `c = 1`: the plain sum. Sparana
+    /// multiplies the mean by the number of units and their mean activity instead, which only fits units that fire
+    /// together.
     ///
     /// A spectral layer stays spectral. Its summary unit gets eigenvalues at least 1 away from all that they are
     /// combined with, and the basis entries that give the weights above.

@@ -68,8 +68,8 @@ impl SubnetworkConfig {
 
     /// Draws sub-networks of `model`, judges each on a batch of `data`, and adds up the gains of their weights.
     ///
-    /// Pruned weights take no part. Biases are in every sub-network. Source: Sparana, where lower errors lowered scores.
-    /// Determinism: by `seed`, for any number of threads.
+    /// Pruned weights take no part. Biases are in every sub-network. Source: Sparana, where lower errors lowered
+    /// scores. Determinism: by `seed`, for any number of threads.
     ///
     /// # Errors
     /// As [`check`](Self::check), the data does not fit, or a device failed.
@@ -123,8 +123,8 @@ impl Judge {
 }
 
 impl SubnetworkScores {
-    /// The weights of `model` that gained most: in every layer this share of those that are not pruned, to the entry,
-    /// ties by index. `model` is the one that was searched. Source: Sparana.
+    /// The weights of `model` that gained most: this share of the weights of every layer that are not pruned, rounded
+    /// to whole weights, ties by index. `model` is the one that was searched.
     ///
     /// # Errors
     /// The share is not between 0 and 1.

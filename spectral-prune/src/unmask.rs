@@ -9,9 +9,9 @@ pub const UNMASK: &str = "unmask";
 
 /// Removes every mask from `model`, and returns the number of freed entries.
 ///
-/// The freed entries take the values they have in `values`, usually the model before it was pruned: that undoes the
-/// pruning and keeps what was trained since (spectraltools, `original_model`). Without it they start at 0 and can
-/// grow back in training. To go back to an earlier model as it was, bit for bit, restore its file (`undo`).
+/// The freed entries take their values from `values`, usually the model before it was pruned. That undoes the pruning
+/// and keeps later training (`original_model` in spectraltools). Without `values` they start at 0 and can grow again in
+/// training. To restore an earlier model bit for bit, restore its file (`undo`).
 ///
 /// # Errors
 /// `values` has other parameters, or the device failed. The model is then unchanged.

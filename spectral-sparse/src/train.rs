@@ -100,9 +100,9 @@ impl<'a> SparseTrainer<'a> {
             return Ok((self.trainer.train(model, data, hooks)?, Vec::new()));
         }
         let mut storing = Storing { when: self.when, most, stored: BTreeMap::new(), seen: None };
-        // The last hook, so that it sees what the others have pruned.
+        // It is the last hook, so that it sees what the others have pruned.
         let trained = self.trainer.train(model, data, &mut [&mut Hooks(hooks), &mut storing]);
-        // Whether or not that went well, the model gets its layers back.
+        // Even if training failed, the model gets its whole matrices back.
         let layers = storing.finish(model);
         Ok((trained?, layers?))
     }

@@ -16,8 +16,8 @@ const BATCH: usize = 256;
 /// Measures, before training and after every epoch, how far apart the outputs of every layer are for samples of
 /// different classes and of the same class: the mean cosine distance `1 - cos` over pairs of distinct samples.
 ///
-/// The samples are a fixed probe, the same share of every class. Layers run as at inference, dropout asleep.
-/// Determinism: the probe depends on the data and the seed alone. Source: Sparana.
+/// The samples are a fixed probe with the same share of every class. Layers run as at inference, without dropout.
+/// Determinism: the probe depends only on the data and the seed. Source: Sparana.
 ///
 /// ```
 /// use spectral_core::{Samples, Seed};
@@ -35,7 +35,7 @@ pub struct DistanceTracker {
     checkpoints: Vec<Checkpoint>,
 }
 
-/// What a [`DistanceTracker`] saw at one time.
+/// What a [`DistanceTracker`] measured at one time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// Epochs done.

@@ -1,4 +1,4 @@
-//! Writing files: all of one or nothing of it.
+//! Writing files completely or not at all.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -10,21 +10,21 @@ use std::time::Duration;
 /// Names of temporary files start and end like this.
 const TEMPORARY: (&str, &str) = (".spectral-", ".tmp");
 
-/// Temporary files that are younger may be about to be locked by the program that made them.
+/// Temporary files younger than this are kept: the program that made them may be about to lock them.
 const YOUNG: Duration = Duration::from_secs(10);
 
-/// As many links are followed before they are taken for a circle.
+/// After this many links, they count as a circle.
 const LINKS: usize = 40;
 
-/// Writes the file at `path` in one step: whatever goes wrong, also if the program is killed, the file is either as it
+/// Writes the file at `path` in one step. After any failure, even if the program is killed, the file is either as it
 /// was or holds all that `write` wrote.
 ///
 /// * A regular file is replaced by a new one with the same permissions; other hard links keep the old contents. A new
-///   file gets the usual permissions of new files (the umask).
+///   file gets the default permissions of new files (the umask).
 /// * A symbolic link stays; the file it points to is written.
-/// * Devices, terminals and pipes are written to as they are, a byte after the other. Disks and sockets are refused.
-/// * The new contents are in a file `.spectral-*.tmp` beside it until they are complete and on the disk. Such files that
-///   a killed program left are removed.
+/// * Devices, terminals and pipes are written to directly, byte by byte. Disks and sockets are refused.
+/// * The new contents are in a file `.spectral-*.tmp` beside it until they are complete and on the disk. Files of
+///   this name that a killed program left are removed.
 ///
 /// # Errors
 /// `write` or the system failed, or the path is a folder, a disk or a socket.
@@ -48,17 +48,17 @@ pub fn write_file(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> 
             }
             temporary.file.sync_all()?;
             temporary.take_the_place_of(&path)?;
-            // The new name is on the disk too; some systems cannot do that for folders.
+            // This puts the new name on the disk too; some systems cannot do that for folders.
             let _ = File::open(folder).and_then(|f| f.sync_all());
             Ok(())
         }
     }
 }
 
-/// Finds out, before long work, whether [`write_file`] can write to `path`. Leaves everything as it is.
+/// Checks, before long work, whether [`write_file`] can write to `path`. Changes nothing.
 ///
 /// # Errors
-/// The path is a folder, a disk or a socket, its folder is missing, or the system does not let us write there.
+/// The path is a folder, a disk or a socket, its folder is missing, or the system does not allow writing there.
 pub fn check_writable(path: impl AsRef<Path>) -> io::Result<()> {
     match Target::of(path.as_ref())? {
         // Opening a pipe would wait for a reader.
@@ -71,7 +71,7 @@ pub fn check_writable(path: impl AsRef<Path>) -> io::Result<()> {
 enum Target {
     /// A regular file, or none yet.
     File { path: PathBuf, old: Option<fs::Metadata> },
-    /// Something that takes bytes as they come.
+    /// A device or pipe that receives the bytes one after the other.
     Stream(PathBuf),
 }
 
@@ -90,7 +90,7 @@ impl Target {
             } else if kind.is_dir() {
                 return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder; name a file in it"));
             } else if kind.is_file() {
-                // A file that may not be written may not be replaced either.
+                // A file that must not be written must not be replaced either.
                 OpenOptions::new().write(true).open(&path)?;
                 return Ok(Self::File { path, old: Some(found) });
             } else if is_stream(kind) {
@@ -118,7 +118,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A new file that is locked, and removed unless it took the place of another.
+/// A new, locked file. It is removed unless it replaced another.
 struct Temporary {
     file: File,
     path: PathBuf,
@@ -133,7 +133,7 @@ impl Temporary {
             let path = folder.join(format!("{start}{}-{number}{end}", std::process::id()));
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(file) => {
-                    // Where there are no locks, nothing is swept either.
+                    // On systems without locks, nothing is swept either.
                     let _ = file.try_lock();
                     return Ok(Self { file, path });
                 }
@@ -158,7 +158,7 @@ impl Drop for Temporary {
     }
 }
 
-/// Removes temporary files that nobody writes any more. Whatever cannot be looked at or removed stays.
+/// Removes temporary files that no program writes any more. Files that cannot be opened or removed stay.
 fn sweep(folder: &Path) {
     let ours = |name: OsString| name.to_str().is_some_and(|n| n.starts_with(TEMPORARY.0) && n.ends_with(TEMPORARY.1));
     let files = fs::read_dir(folder).into_iter().flatten().flatten();

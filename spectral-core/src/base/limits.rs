@@ -1,20 +1,20 @@
-//! Limits on what comes from outside: a few bytes of a file must not ask for all memory there is.
+//! Limits on input: a few bytes of a file must not request all the memory of the machine.
 
 use crate::base::{Error, Result};
 use std::sync::OnceLock;
 
-/// Limits that hold for the whole program, so that what a file or a recipe asks for is refused in one sentence and not
-/// met by the system.
+/// Limits for the whole program, so that excessive requests of a file or a recipe are refused in one sentence, and not
+/// by the system.
 ///
-/// A user who works with larger data raises them with environment variables, a program with [`Limits::set`].
+/// To work with larger data, raise them with environment variables, or in a program with [`Limits::set`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Values of one sample at the input of a network or behind a layer; `SPECTRAL_MAX_SAMPLE`.
+    /// Values of one sample at the input of a network or after a layer; `SPECTRAL_MAX_SAMPLE`.
     ///
     /// The default is 2^26 (67 million). For a network that comes from a file of `n` bytes it is 65,536 + 256 `n`, if
     /// that is less.
     pub sample: Option<u64>,
-    /// Bytes that a data file may take when it is read, archives unfolded; `SPECTRAL_MAX_DATA`. The default is 4 GiB.
+    /// Bytes that a data file may take in memory, with archives unpacked; `SPECTRAL_MAX_DATA`. The default is 4 GiB.
     pub data: u64,
 }
 
@@ -36,15 +36,15 @@ impl Limits {
         found.clone().map_err(|problem| Error::config("limits", problem))
     }
 
-    /// Sets the limits, before anything asked for them. Environment variables are then not looked at.
+    /// Sets the limits before their first use. Environment variables are then ignored.
     ///
     /// # Errors
-    /// Something asked for them before.
+    /// The limits were used before.
     pub fn set(self) -> Result<()> {
         LIMITS.set(Ok(self)).map_err(|_| Error::config("limits", "are in use already; set them at the start"))
     }
 
-    /// The most values of a sample of a network that comes from a file of `bytes` bytes, or from elsewhere.
+    /// The most values of a sample, for a network from a file of `bytes` bytes, or from elsewhere (`None`).
     pub fn sample_values(&self, bytes: Option<u64>) -> u64 {
         let most = self.sample.unwrap_or(1 << 26);
         match (self.sample, bytes) {
@@ -53,11 +53,11 @@ impl Limits {
         }
     }
 
-    /// Refuses a sample of `values` values at what is called `place`, of a network as for
+    /// Refuses a sample of `values` values at the node `place`, with the limit of
     /// [`sample_values`](Self::sample_values).
     ///
     /// # Errors
-    /// There are more than the limit.
+    /// The sample has more values than the limit.
     pub fn check_sample(&self, place: &str, values: usize, bytes: Option<u64>) -> Result<()> {
         let most = self.sample_values(bytes);
         if u64::try_from(values).is_ok_and(|v| v <= most) {
@@ -82,17 +82,17 @@ impl Limits {
     }
 }
 
-/// A vector of `len` copies of `value`, for lengths that come from outside.
+/// A vector of `len` copies of `value`, with an error if memory runs out: for lengths from files and settings.
 ///
 /// # Errors
-/// There is not that much memory for what is called `what`.
+/// There is not enough memory for the part called `what`.
 pub fn filled<T: Clone>(what: &str, len: usize, value: T) -> Result<Vec<T>> {
     let mut all = with_room(what, len)?;
     all.resize(len, value);
     Ok(all)
 }
 
-/// An empty vector with room for `len` elements, for lengths that come from outside.
+/// An empty vector with room for `len` elements, for lengths from files and settings.
 ///
 /// # Errors
 /// As [`filled`].

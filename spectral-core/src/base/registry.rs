@@ -54,9 +54,9 @@ pub fn find<T: Registered>(name: &str) -> Result<&'static T> {
     }
 }
 
-/// An entry whose part is built from parameters, as recipes write them.
+/// An entry that builds a part from parameters, in the form that recipes use.
 pub trait Part: Registered {
-    /// The trait of what is built.
+    /// The trait of the parts that it builds.
     type Built: ?Sized;
     /// The parameters with their default values.
     fn defaults(&self) -> Value;
@@ -69,7 +69,7 @@ pub trait Part: Registered {
 
 /// A registered part with the parameters that differ from their default values: an optimiser, a criterion, a strategy.
 ///
-/// Written `"adam"`, or `{ name = "adam", rate = 0.01 }`.
+/// In recipes: `"adam"`, or `{ name = "adam", rate = 0.01 }`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(into = "Value", try_from = "Value")]
 pub struct ByName {
@@ -85,7 +85,7 @@ impl ByName {
         Self { name: name.into(), parameters: Map::new() }
     }
 
-    /// The same with one more parameter.
+    /// The same part with one more parameter.
     pub fn with(mut self, parameter: impl Into<String>, value: impl Into<Value>) -> Self {
         self.parameters.insert(parameter.into(), value.into());
         self
@@ -94,7 +94,8 @@ impl ByName {
     /// Builds the part that entries of kind `E` describe.
     ///
     /// # Errors
-    /// No linked crate registered that name (the error gives the nearest), or a parameter is unknown or of another type.
+    /// No linked crate registered that name (the error gives the nearest name), or a parameter is unknown or has
+    /// another type.
     pub fn build<E: Part>(&self) -> Result<Box<E::Built>> {
         find::<E>(&self.name)?.build(Value::Object(self.parameters.clone()))
     }
@@ -174,8 +175,8 @@ macro_rules! part_registry {
 
 /// Registers a part of a kind that [`part_registry!`](crate::part_registry) declared; the macro of the kind calls it.
 ///
-/// The type must implement `Default + serde::Serialize + serde::Deserialize` and the trait of its kind. `check` is called
-/// with every part that is built.
+/// The type must implement `Default + serde::Serialize + serde::Deserialize` and the trait of its kind. `check` is
+/// called with every part that is built.
 #[macro_export]
 macro_rules! register_part {
     ($entry:path, $type:ty, $name:literal, $summary:literal, check = $check:expr) => {

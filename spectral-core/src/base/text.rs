@@ -1,9 +1,9 @@
-//! Text from outside that is printed.
+//! Printing of text from outside.
 
 use std::borrow::Cow;
 
-/// `text` on one line and without what a terminal would act on: control characters, line separators and changes of
-/// direction are written as escapes, `\n` or `\u{1b}`.
+/// `text` on one line, without characters that control a terminal: control characters, line separators and changes of
+/// direction become escapes such as `\n` or `\u{1b}`.
 pub fn plain(text: &str) -> Cow<'_, str> {
     let acts = |c: char| {
         c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -1,4 +1,4 @@
-//! The settings of a layer in the one form that files and hashes use.
+//! The settings of a layer in the single form that files and hashes use.
 
 use crate::base::{Result, registry};
 use crate::model::layer::{Layer, LayerEntry};
@@ -6,26 +6,26 @@ use serde_json::{Map, Number, Value};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-/// The settings of a layer without those that have their default value.
+/// The settings of a layer, without those that have their default value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CanonicalConfig {
     /// The version of the settings, see [`LayerEntry::version`].
     pub version: u32,
-    /// The settings, JSON.
+    /// The settings as JSON.
     pub config: Value,
 }
 
-/// Works out canonical settings, once for layers that have the same: deep networks repeat theirs.
+/// Computes canonical settings, once for layers with equal settings, because deep networks repeat theirs.
 ///
-/// A setting that a later program adds, with a default, changes neither the files nor the
-/// [content hashes](crate::model::ContentHash) of models that do not use it. Defaults are found by trying: a setting, or a
-/// part of one, is left out if the layer that is built without it has the same settings. A kind that no linked crate
-/// registered keeps all of its settings, as version 1.
+/// A setting with a default that a later program adds changes neither the files nor the [content
+/// hashes](crate::model::ContentHash) of models that do not use it. Defaults are found by trying: a setting, or a part
+/// of one, is left out if a layer built without it has the same settings. A kind that no linked crate registered keeps
+/// all its settings, as version 1.
 #[derive(Debug, Default)]
 pub struct CanonicalConfigs(HashMap<(&'static str, String), CanonicalConfig>);
 
 impl CanonicalConfigs {
-    /// Those of `layer`.
+    /// The canonical settings of `layer`.
     ///
     /// # Errors
     /// The layer cannot give its settings.
@@ -48,7 +48,7 @@ fn canonical(kind: &str, full: Value) -> CanonicalConfig {
     CanonicalConfig { version: entry.version, config }
 }
 
-/// Takes every one of `settings`, which are at `path` in `config`, out of it that can go.
+/// Removes from `config` every one of `settings`, which are at `path` in it, that is not needed.
 fn reduce(config: &mut Value, path: &mut Vec<String>, settings: &Map<String, Value>, same: &dyn Fn(&Value) -> bool) {
     let mut names: Vec<&String> = settings.keys().collect();
     names.sort();
@@ -68,7 +68,7 @@ fn reduce(config: &mut Value, path: &mut Vec<String>, settings: &Map<String, Val
     }
 }
 
-/// Appends a JSON value to `to` in a form of bytes that neither the order of keys nor the spelling of numbers changes.
+/// Appends a JSON value to `to` as bytes that do not depend on the order of keys or the spelling of numbers.
 ///
 /// A byte says what follows: 0 null, 1 false, 2 true, 3 a whole number, 4 another number, 5 text, 6 an array, 7 an
 /// object. A whole number is 16 bytes, signed; other numbers are the 8 bytes of an f64; text is its length and its
@@ -108,7 +108,7 @@ fn encode_text(text: &str, to: &mut Vec<u8>) {
 }
 
 fn encode_number(number: &Number, to: &mut Vec<u8>) {
-    /// Below this every whole f64 is exact as an integer.
+    /// Below this, every whole f64 is exact as an integer.
     const EXACT: f64 = (1u64 << 53) as f64;
     let float = number.as_f64().unwrap_or(f64::NAN);
     let whole = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from)).or_else(|| {

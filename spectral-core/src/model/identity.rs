@@ -1,4 +1,4 @@
-//! Which model a model is: a hash over all that determines what it computes.
+//! The identity of a model: a hash over everything that determines what it computes.
 
 use crate::backend::bytes::little_endian;
 use crate::base::{DType, Error, Result};
@@ -8,13 +8,13 @@ use crate::tensor::{Mask, Shape};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// What a hash is taken over; the first bytes of every identity.
+/// The kind of this identity: the first bytes of what is hashed.
 const DOMAIN: &[u8] = b"spectral model identity 2";
 
-/// SHA-256, cut to 128 bits, of all that determines a model's function: graph, values, masks, patterns.
+/// SHA-256, cut to 128 bits, of everything that determines a model's function: graph, values, masks, patterns.
 ///
-/// As text it is `v2-` and 32 hexadecimal digits. Hashes in histories that the first version of the file format wrote are
-/// of version 1 and have no prefix. Hashes of different versions are never equal, whatever they stand for.
+/// As text it is `v2-` and 32 hexadecimal digits. Histories from version 1 of the file format have hashes of version 1,
+/// without a prefix. Hashes of different versions are never equal, even for the same model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ContentHash {
@@ -22,10 +22,10 @@ pub struct ContentHash {
     digest: [u8; 16],
 }
 
-/// How a [`ContentHash`] was taken.
+/// How a [`ContentHash`] was computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HashVersion {
-    /// Over texts that the program of the first file format printed.
+    /// Over texts that programs with version 1 of the file format printed.
     V1,
     /// Over the canonical encoding of [`Model::content_hash`].
     V2,
@@ -37,7 +37,7 @@ impl ContentHash {
         Self { version, digest }
     }
 
-    /// How it was taken.
+    /// How it was computed.
     pub fn version(&self) -> HashVersion {
         self.version
     }
@@ -84,15 +84,15 @@ impl TryFrom<String> for ContentHash {
 }
 
 impl Model {
-    /// Hash of all that determines the function: graph, values, masks, patterns. History, origin, penalties of the arena
-    /// and what may train are not part of it.
+    /// Hash of everything that determines the function: graph, values, masks, patterns. History, origin, penalties in
+    /// the arena and what may train are not part of it.
     ///
-    /// It is taken over a fixed encoding of meanings, described in `docs/file-format.md`. Renaming Rust types does not
-    /// change it, nor does a setting of a layer that is added later and has its default; see
+    /// The hash covers a fixed encoding of meanings, described in `docs/file-format.md`. Renaming Rust types does not
+    /// change it, and neither does a new setting of a layer that has its default; see
     /// [`CanonicalConfigs`](crate::model::CanonicalConfigs).
     ///
-    /// Takes little memory beyond the model: values in main memory are read where they are, from a device one tensor at
-    /// a time.
+    /// Uses little memory beyond the model: values in main memory are read in place, values on a device one tensor at a
+    /// time.
     ///
     /// # Errors
     /// A layer cannot give its settings, or the device failed.
@@ -116,7 +116,7 @@ impl Model {
     }
 }
 
-/// Numbers of fields. They never change; a new field takes a new number and is left out where it says nothing new.
+/// Numbers of fields. They never change. A new field gets a new number, and is left out if it adds no information.
 mod tag {
     pub(super) const DOMAIN: u8 = 0;
     pub(super) const DTYPE: u8 = 1;

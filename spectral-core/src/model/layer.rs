@@ -360,13 +360,13 @@ pub struct LayerEntry {
     pub summary: &'static str,
     /// Version of the settings, from 1.
     ///
-    /// A new setting with a default needs no new version. Settings that mean something else than before do, a changed
-    /// default included, because files leave out what has its default. A new version changes the content hashes of
-    /// models with such layers.
+    /// A new setting with a default needs no new version. A setting with a new meaning does, and so does a new default,
+    /// because files leave out settings that have their default. A new version changes the content hashes of models
+    /// with such layers.
     pub version: u32,
     /// Reads the hyper-parameters that [`Layer::config`] wrote.
     pub build: fn(serde_json::Value) -> Result<Arc<dyn Layer>>,
-    /// Turns settings of an older version, given first, into those of [`version`](Self::version).
+    /// Converts settings of an older version, the first argument, to those of [`version`](Self::version).
     pub upgrade: fn(u32, serde_json::Value) -> Result<serde_json::Value>,
     /// A small layer of this kind with its input shapes, for conformance tests and `plugins`.
     pub example: fn() -> (Arc<dyn Layer>, Vec<Shape>),
@@ -375,7 +375,7 @@ pub struct LayerEntry {
 inventory::collect!(LayerEntry);
 
 impl LayerEntry {
-    /// The layer with settings that were written as version `version`.
+    /// Builds the layer from settings that were written as version `version`.
     ///
     /// # Errors
     /// The version is newer than this program knows, or a setting is unknown, missing or of the wrong type.
@@ -407,9 +407,9 @@ impl Registered for LayerEntry {
 
 /// Registers a kind of layer: `register_layer!(Dense, "dense", "act(W x + b)", example_function);`
 ///
-/// The type must implement `Layer + serde::Deserialize`; the example is `fn() -> (Arc<dyn Layer>, Vec<Shape>)`. Settings
-/// whose meaning changed take two more arguments, see [`LayerEntry::version`](crate::LayerEntry::version):
-/// `version = 2, upgrade = function`.
+/// The type must implement `Layer + serde::Deserialize`. The example is `fn() -> (Arc<dyn Layer>, Vec<Shape>)`. If a
+/// new version changes the meaning of settings, add two arguments, see
+/// [`LayerEntry::version`](crate::LayerEntry::version): `version = 2, upgrade = function`.
 #[macro_export]
 macro_rules! register_layer {
     ($type:ty, $name:literal, $summary:literal, $example:expr $(,)?) => {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// Batch sizes that kernels are chosen for; see [`batch_class`].
 pub const BATCH_CLASSES: [usize; 2] = [1, 128];
 
-/// The class of a batch: `1` below 16 samples, where weights dominate the traffic, else `128`.
+/// The class of a batch: `1` below 16 samples, where weights dominate the memory traffic, else `128`.
 pub fn batch_class(batch: usize) -> usize {
     BATCH_CLASSES[usize::from(batch >= 16)]
 }
@@ -17,7 +17,7 @@ pub fn batch_class(batch: usize) -> usize {
 pub struct Choice {
     /// The kernel.
     pub kernel: Kernel,
-    /// Why it was chosen, for people.
+    /// Why it was chosen, in words for people.
     pub reason: String,
 }
 

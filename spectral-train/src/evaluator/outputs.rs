@@ -4,7 +4,7 @@ use crate::{Error, Result};
 use spectral_core::Samples;
 use spectral_core::ndarray::{Array2, ArrayView1, ArrayView2};
 
-/// The outputs of a network for some samples, `[samples, outputs]`, as inputs of a softmax.
+/// The outputs of a network for some samples, `[samples, outputs]`, as inputs of a softmax. Source: Sparana.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Logits(Array2<f64>);
 
@@ -18,8 +18,8 @@ impl Logits {
         self.0.view()
     }
 
-    /// Share of samples whose class is among the `k` largest outputs; of equal outputs the first counts as larger
-    /// (Sparana). With `k = 1` it is the accuracy.
+    /// Share of samples whose class is among the `k` largest outputs; of equal outputs, the first counts as larger.
+    /// With `k = 1`, this is the accuracy.
     ///
     /// # Errors
     /// `k` is not between 1 and the number of outputs, the targets are values, or `data` has another number of samples.
@@ -42,7 +42,7 @@ impl Logits {
         Ok(among.count() as f64 / labels.len() as f64)
     }
 
-    /// Class probabilities `softmax(y)`, `[samples, outputs]`; each row adds up to 1 (Sparana).
+    /// Class probabilities `softmax(y)`, `[samples, outputs]`. Each row adds up to 1.
     pub fn probabilities(&self) -> Array2<f64> {
         let mut p = self.0.clone();
         for mut row in p.rows_mut() {
@@ -54,8 +54,8 @@ impl Logits {
         p
     }
 
-    /// For each sample how many times as probable the most probable class is as the next one: `p1 / p2`, taken as
-    /// `exp(y1 - y2)`, so that nothing is divided by a small number; at least 1, at most [`f64::MAX`] (Sparana).
+    /// For each sample, the ratio `p1 / p2` of its two largest class probabilities, computed as `exp(y1 - y2)` so that
+    /// nothing is divided by a small number; at least 1, at most [`f64::MAX`].
     ///
     /// # Errors
     /// There are fewer than two outputs.

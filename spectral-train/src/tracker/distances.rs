@@ -19,8 +19,7 @@ impl ClassDistances {
         self.counts.len()
     }
 
-    /// Mean distance of a sample of class `a` from one of class `b`, or of two samples of one class where `a = b`
-    /// (Sparana).
+    /// Mean distance of a sample of class `a` from one of class `b`, or of two samples of one class if `a = b`.
     ///
     /// `None` if there is no pair of samples, or no such class.
     pub fn mean(&self, a: usize, b: usize) -> Option<f64> {
@@ -33,12 +32,12 @@ impl ClassDistances {
         mean(sums.fold((0.0, 0), |(sum, pairs), (s, p)| (sum + s, pairs + p)))
     }
 
-    /// Mean over all pairs of different classes of their mean distance: every class counts the same (Sparana).
+    /// Mean over all pairs of different classes of their mean distance: every class counts the same.
     pub fn class_mean_between(&self) -> Option<f64> {
         average(self.pairs().filter(|(a, b)| a != b).filter_map(|(a, b)| self.mean(a, b)))
     }
 
-    /// Mean over all classes of the mean distance of two samples of the class (Sparana).
+    /// Mean over all classes of the mean distance of two samples of the class.
     pub fn class_mean_within(&self) -> Option<f64> {
         average((0..self.classes()).filter_map(|class| self.mean(class, class)))
     }

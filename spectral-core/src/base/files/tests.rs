@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::sync::atomic::AtomicUsize;
 use std::time::SystemTime;
 
-/// A new, empty folder that goes with the test.
+/// A new, empty folder that is removed after the test.
 struct Folder(PathBuf);
 
 impl Folder {
