@@ -73,7 +73,7 @@ fn every_recipe_runs_to_a_report() {
         let overrides = set.iter().flat_map(|s| ["--set", s]);
         let args: Vec<&str> = ["run", name, "--out", "out", "--json"].into_iter().chain(overrides).collect();
         let report = ok(folder.path(), &args).json();
-        for link in ["smaller", "equal"] {
+        for link in ["smaller", "equal", "as_good"] {
             assert_eq!(report["verdict"][link]["ok"], true, "{name}: {}", report["verdict"]);
         }
         let titles: Vec<&str> = array(&report["tables"]).iter().map(|t| t["title"].as_str().unwrap()).collect();

@@ -70,7 +70,7 @@ granularity = "unit"
 amount = 0.6
 
 [finetune]
-epochs = 12
+epochs = 30
 batch = 50
 
 [report]

@@ -105,7 +105,7 @@ fn the_pace_has_an_interval_at_both_batch_sizes() {
 /// Accuracy falls from 86 % to chance, while the small network does equal the fine-tuned one.
 #[test]
 fn not_as_good_is_a_failure_that_leaves_every_artefact() {
-    let folder = folder(&[("amount = 0.6", "amount = 0.95"), ("epochs = 12", "epochs = 0")]);
+    let folder = folder(&[("amount = 0.6", "amount = 0.95"), ("epochs = 30", "epochs = 0")]);
     let args = ["run", "small.toml", "--out", "out", "--json"];
     let done = xtask(folder.path(), &args);
     assert_eq!(done.code, 1, "{}", done.err);

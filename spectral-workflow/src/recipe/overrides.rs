@@ -21,7 +21,7 @@ pub(super) fn apply(table: &mut Table, text: &str) -> Result<()> {
     }
     let Some(last) = path.pop() else { return Err(bad("write key=value")) };
     let mut root = Value::Table(std::mem::take(table));
-    let result = descend(&mut root, &path).and_then(|at| put(at, last, parse(value))).map_err(|p| bad(&p));
+    let result = parse(value).and_then(|value| put(descend(&mut root, &path)?, last, value)).map_err(|p| bad(&p));
     if let Value::Table(back) = root {
         *table = back;
     }
@@ -56,8 +56,15 @@ fn element<'v>(list: &'v mut [Value], index: &str) -> Result<&'v mut Value, Stri
     found.ok_or_else(|| format!("`{index}` is not an index below {len}"))
 }
 
-/// The value as TOML if it is TOML, else as a string, so that quotes can be left out.
-fn parse(text: &str) -> Value {
+/// The value as TOML if it is TOML, else as a string, so that quotes can be left out. What begins like a list, a table
+/// or a string must be one.
+fn parse(text: &str) -> Result<Value, String> {
     let parsed: Option<Table> = format!("v = {text}").parse().ok();
-    parsed.and_then(|mut t| t.remove("v")).unwrap_or_else(|| Value::String(text.into()))
+    match parsed.and_then(|mut t| t.remove("v")) {
+        Some(value) => Ok(value),
+        None if text.starts_with(['[', '{', '"', '\'']) => {
+            Err("the value is no TOML; write lists as [1, 2] and tables as { a = 1 }".into())
+        }
+        None => Ok(Value::String(text.into())),
+    }
 }
