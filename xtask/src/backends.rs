@@ -8,11 +8,11 @@ use std::process::{Command, Stdio};
 /// What runs the suite on each backend, as arguments of `cargo test`: where it can be, a part of what `cargo test` has
 /// built already. Every test prints its report, which begins with [`REPORT`].
 const RUNS: [(&str, &str); 3] = [
-    ("cpu", "--workspace --test conformance"),
+    ("cpu", "--workspace --test suite conformance::"),
     (
         "torch",
-        "-p spectral-tch -p spectral-tests --features spectral-tch/libtorch,spectral-tests/torch --lib --test conformance \
-         --test determinism --test agreement --test autograd --test torch",
+        "-p spectral-tch -p spectral-tests --features spectral-tch/libtorch,spectral-tests/torch --lib --test suite \
+         --test determinism --test torch",
     ),
     ("cuda, its kernels on the CPU", "-p spectral-cuda --features cuda --test suite"),
 ];

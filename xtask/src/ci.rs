@@ -26,49 +26,38 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 14] = [
 /// Crates that must not reach spectral-core, because it is what plug-ins compile against.
 const NOT_IN_CORE: [&str; 6] = ["rayon", "clap", "sprs", "bincode", "tch", "cudarc"];
 
+/// What cargo checks, in words and as its arguments.
+const CHECKS: [(&str, &str); 6] = [
+    ("Every file is formatted.", "fmt --all --check"),
+    (
+        "The workspace has no lints, with the verbs that xtask builds in when asked.",
+        "clippy --workspace --all-targets --locked --features xtask/bench -- -D warnings",
+    ),
+    (
+        "The libtorch backend has none; its types need no libtorch.",
+        "clippy -p spectral-tch --all-targets --locked --features libtorch,tch/doc-only -- -D warnings",
+    ),
+    (
+        "The CUDA backend has none; its driver needs nothing of CUDA to build.",
+        "clippy -p spectral-cuda --all-targets --locked --features cuda -- -D warnings",
+    ),
+    (
+        "Data can be read without what downloads it.",
+        "clippy -p spectral-data --no-default-features --locked -- -D warnings",
+    ),
+    ("The documentation has no broken links.", "doc --workspace --no-deps --locked"),
+];
+
 /// Runs every check.
 pub(crate) fn run(root: &Path) -> Result<()> {
     tidy::run(root)?;
     dependencies(root)?;
-    for (args, env) in [
-        (&["fmt", "--all", "--check"][..], None),
-        (&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], None),
-        // Types and lints of the libtorch backend need no libtorch.
-        (
-            &[
-                "clippy",
-                "-p",
-                "spectral-tch",
-                "--all-targets",
-                "--locked",
-                "--features",
-                "libtorch,tch/doc-only",
-                "--",
-                "-D",
-                "warnings",
-            ],
-            None,
-        ),
-        // Those of the driver need nothing of CUDA.
-        (
-            &[
-                "clippy",
-                "-p",
-                "spectral-cuda",
-                "--all-targets",
-                "--locked",
-                "--features",
-                "cuda",
-                "--",
-                "-D",
-                "warnings",
-            ],
-            None,
-        ),
-        (&["doc", "--workspace", "--no-deps", "--locked"], Some(("RUSTDOCFLAGS", "-D warnings"))),
-    ] {
-        cargo(root, args, env)?;
+    for (what, command) in CHECKS {
+        println!("{what}");
+        let args: Vec<&str> = command.split_whitespace().collect();
+        cargo(root, &args, Some(("RUSTDOCFLAGS", "-D warnings")))?;
     }
+    println!("The plug-in crates outside the workspace pass their own tests.");
     // Where the end-to-end tests have built it already.
     let target = root.join("target/plugin").display().to_string();
     ["plugin", "layer"].iter().try_for_each(|example| {

@@ -293,40 +293,54 @@ pub(crate) fn prefetch<const NEAR: bool, T>(at: *const T) {
     let _ = at;
 }
 
-/// An element type with its vector at every level.
+/// An element type with its vectors.
 pub(crate) trait Lanes: Element {
-    /// 512 bits.
-    type Avx512: Vector<Elem = Self>;
     /// 256 bits.
     type Avx2: Vector<Elem = Self>;
     /// An array.
     type Portable: Vector<Elem = Self>;
+
+    /// Runs `kernel` on a machine with AVX-512. For f64, which checks results and trains nothing large, kernels are not
+    /// compiled with it: those of AVX2 run.
+    ///
+    /// # Safety
+    /// The machine has AVX-512 F, BW, DQ and VL, and AVX2 with FMA.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn run_avx512<K: Kernel<Self>>(kernel: K) -> K::Output;
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Lanes for f32 {
-    type Avx512 = std::arch::x86_64::__m512;
     type Avx2 = std::arch::x86_64::__m256;
     type Portable = [f32; 8];
+
+    #[inline(always)]
+    unsafe fn run_avx512<K: Kernel<f32>>(kernel: K) -> K::Output {
+        // SAFETY: as the caller vouches.
+        unsafe { run_avx512(kernel) }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Lanes for f64 {
-    type Avx512 = std::arch::x86_64::__m512d;
     type Avx2 = std::arch::x86_64::__m256d;
     type Portable = [f64; 4];
+
+    #[inline(always)]
+    unsafe fn run_avx512<K: Kernel<f64>>(kernel: K) -> K::Output {
+        // SAFETY: as the caller vouches.
+        unsafe { run_avx2(kernel) }
+    }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 impl Lanes for f32 {
-    type Avx512 = [f32; 8];
     type Avx2 = [f32; 8];
     type Portable = [f32; 8];
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 impl Lanes for f64 {
-    type Avx512 = [f64; 4];
     type Avx2 = [f64; 4];
     type Portable = [f64; 4];
 }
@@ -347,7 +361,7 @@ impl Simd {
         match self {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a `Cpu` only opens with a level that was detected.
-            Self::Avx512 => unsafe { run_avx512(kernel) },
+            Self::Avx512 => unsafe { E::run_avx512(kernel) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Self::Avx2 => unsafe { run_avx2(kernel) },
@@ -358,8 +372,8 @@ impl Simd {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,popcnt,lzcnt")]
-unsafe fn run_avx512<E: Lanes, K: Kernel<E>>(kernel: K) -> K::Output {
-    kernel.run::<E::Avx512>()
+unsafe fn run_avx512<K: Kernel<f32>>(kernel: K) -> K::Output {
+    kernel.run::<std::arch::x86_64::__m512>()
 }
 
 #[cfg(target_arch = "x86_64")]

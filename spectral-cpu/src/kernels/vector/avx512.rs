@@ -1,4 +1,4 @@
-//! 512-bit vectors.
+//! 512-bit vectors of f32.
 
 use super::Vector;
 use super::avx2::{load_pair, store_pair};
@@ -134,72 +134,6 @@ impl Vector for __m512 {
     }
     #[inline(always)]
     fn bits(mask: __mmask16) -> u64 {
-        u64::from(mask)
-    }
-}
-
-impl Vector for __m512d {
-    type Elem = f64;
-    type Mask = __mmask8;
-    type Half = __m256d;
-    const LANES: usize = 8;
-    const TILE: (usize, usize, usize) = (9, 5, 3);
-
-    ops! {
-        splat(value: f64) -> Self = _mm512_set1_pd(value);
-        add(self, other: Self) -> Self = _mm512_add_pd(self, other);
-        sub(self, other: Self) -> Self = _mm512_sub_pd(self, other);
-        mul(self, other: Self) -> Self = _mm512_mul_pd(self, other);
-        div(self, other: Self) -> Self = _mm512_div_pd(self, other);
-        fma(self, b: Self, c: Self) -> Self = _mm512_fmadd_pd(self, b, c);
-        max(self, other: Self) -> Self = _mm512_max_pd(self, other);
-        min(self, other: Self) -> Self = _mm512_min_pd(self, other);
-        sqrt(self) -> Self = _mm512_sqrt_pd(self);
-        abs(self) -> Self = _mm512_abs_pd(self);
-        round(self) -> Self = _mm512_roundscale_pd::<NEAREST>(self);
-        scale2(self, n: Self) -> Self = _mm512_scalef_pd(self, n);
-        gt(self, other: Self) -> __mmask8 = _mm512_cmp_pd_mask::<_CMP_GT_OQ>(self, other);
-        le(self, other: Self) -> __mmask8 = _mm512_cmp_pd_mask::<_CMP_LE_OQ>(self, other);
-        select(lanes: __mmask8, yes: Self, no: Self) -> Self = _mm512_mask_blend_pd(lanes, no, yes);
-        sum(self) -> f64 = _mm512_reduce_add_pd(self);
-    }
-    ops! {
-        unsafe load(from: *const f64) -> Self = _mm512_loadu_pd(from);
-        unsafe store(self, to: *mut f64) -> () = _mm512_storeu_pd(to, self);
-        unsafe load_masked(from: *const f64, lanes: __mmask8) -> Self = _mm512_maskz_loadu_pd(lanes, from);
-        unsafe store_masked(self, to: *mut f64, lanes: __mmask8) -> () = _mm512_mask_storeu_pd(to, lanes, self);
-        unsafe gather(base: *const f64, index: *const u32) -> Self =
-            _mm512_i32gather_pd::<8>(_mm256_loadu_si256(index.cast()), base);
-        unsafe gather16(base: *const f64, index: *const u16) -> Self =
-            _mm512_i32gather_pd::<8>(_mm256_cvtepu16_epi32(_mm_loadu_si128(index.cast())), base);
-        unsafe pick(of: [Self; 2], index: *const u8) -> Self =
-            _mm512_permutex2var_pd(of[0], _mm512_cvtepu8_epi64(_mm_loadl_epi64(index.cast())), of[1]);
-    }
-
-    #[inline(always)]
-    unsafe fn columns4(rows: &[*const f64; 16]) -> [Self; 4] {
-        // SAFETY: the machine has the instructions; the caller vouches for 4 elements behind each pointer.
-        unsafe {
-            let mut z = [_mm512_setzero_pd(); 4];
-            for (j, z) in z.iter_mut().enumerate() {
-                // Even and odd rows, the first two elements and the others.
-                let (row, at) = (j % 2, j / 2 * 2);
-                *z = _mm512_castpd128_pd512(_mm_loadu_pd(rows[row].add(at)));
-                *z = _mm512_insertf64x2::<1>(*z, _mm_loadu_pd(rows[row + 2].add(at)));
-                *z = _mm512_insertf64x2::<2>(*z, _mm_loadu_pd(rows[row + 4].add(at)));
-                *z = _mm512_insertf64x2::<3>(*z, _mm_loadu_pd(rows[row + 6].add(at)));
-            }
-            let (low, high) = (_mm512_unpacklo_pd(z[0], z[1]), _mm512_unpackhi_pd(z[0], z[1]));
-            [low, high, _mm512_unpacklo_pd(z[2], z[3]), _mm512_unpackhi_pd(z[2], z[3])]
-        }
-    }
-
-    #[inline(always)]
-    fn mask(bits: u64) -> __mmask8 {
-        bits as __mmask8
-    }
-    #[inline(always)]
-    fn bits(mask: __mmask8) -> u64 {
         u64::from(mask)
     }
 }

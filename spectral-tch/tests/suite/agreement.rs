@@ -1,7 +1,5 @@
 //! Training and pruning on libtorch beside the CPU.
 
-#![cfg(feature = "libtorch")]
-
 use spectral_core::{BackendOptions, Model, Seed};
 use spectral_cpu::Cpu;
 use spectral_prune::Prune;

@@ -1,7 +1,5 @@
 //! The suite that every backend must pass.
 
-#![cfg(feature = "libtorch")]
-
 use spectral_core::BackendOptions;
 use spectral_tch::Torch;
 

@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of tests may panic as they do")]
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use spectral_core::{
     Accum, Activation, DType, DenseKernels, Dropout, Elementwise, Linear, LinearGrads, LossKernel, LossKind, Mask,
     OuterProduct, Pattern, Reduce, Rule, Shape, SparseGrads, SparseKernels, SparseLinear, SpectralGrads,

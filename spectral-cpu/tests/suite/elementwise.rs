@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of tests may panic as they do")]
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use proptest::prelude::*;
 use spectral_core::{
     Accum, Activation, Backend, DType, Dropout, Elementwise, LossKernel, LossKind, Mask, Memory, Reduce, Reference,

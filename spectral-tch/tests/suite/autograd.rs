@@ -2,7 +2,6 @@
 //!
 //! The networks are written a second time here, in libtorch's own operators: its convolution, activations and losses.
 
-#![cfg(feature = "libtorch")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use spectral_core::backend::{LossKernel, LossKind};
