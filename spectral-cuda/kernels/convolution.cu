@@ -41,15 +41,15 @@ KERNEL images(const real *__restrict__ columns, real *__restrict__ dx, i64 heigh
 // Groups: every output sees `inner` rows of windows, those of its group, which has `outs` outputs.
 // c = act(w columns + bias).
 KERNEL grouped(const real *__restrict__ w, const real *__restrict__ columns, const real *__restrict__ bias,
-               real *__restrict__ c, real *__restrict__ before, i64 outs, i64 inner, i64 places, i64 act, double first,
-               double second, i64 n) {
+               real *__restrict__ c, real *__restrict__ before, i64 outs, i64 inner, i64 places, i64 act, double act_p,
+               double act_q, i64 n) {
     EACH(at, n) {
         const i64 out = at / places, place = at % places;
         const real *seen = columns + out / outs * inner * places + place;
         real sum = bias ? bias[out] : real(0);
         for (i64 k = 0; k < inner; k++) sum += w[out * inner + k] * seen[k * places];
         if (before) before[at] = sum;
-        c[at] = activated(act, first, second, sum);
+        c[at] = activated(act, act_p, act_q, sum);
     }
 }
 

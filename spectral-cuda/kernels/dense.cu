@@ -14,7 +14,7 @@ DEVICE real entry(const real *m, i64 row, i64 column, i64 rows, i64 columns, i64
 // given it takes a b + bias. A block makes a tile of 64 by 64, a thread 4 by 4 of it.
 KERNEL gemm(const real *__restrict__ a, const real *__restrict__ b, real *__restrict__ c, real *__restrict__ before,
             const real *__restrict__ bias, i64 m, i64 n, i64 k, i64 a_down, i64 a_across, i64 b_down, i64 b_across,
-            i64 act, double first, double second, i64 add) {
+            i64 act, double act_p, double act_q, i64 add) {
     __shared__ real left[DEPTH][TILE + 1];
     __shared__ real right[DEPTH][TILE + 1];
     const int t = threadIdx.x, x = t % SIDE, y = t / SIDE;
@@ -52,7 +52,7 @@ KERNEL gemm(const real *__restrict__ a, const real *__restrict__ b, real *__rest
             if (column >= n) continue;
             const real z = sums[i][j] + (bias ? bias[row] : real(0));
             if (before) before[row * n + column] = z;
-            put(c, row * n + column, activated(act, first, second, z), add);
+            put(c, row * n + column, activated(act, act_p, act_q, z), add);
         }
     }
 }
@@ -60,10 +60,10 @@ KERNEL gemm(const real *__restrict__ a, const real *__restrict__ b, real *__rest
 // y = act(z + bias), with one bias for each row of `columns` values; where `before` is given it takes z + bias. `z` may
 // be y or `before`.
 KERNEL finish(const real *z, real *y, real *before, const real *__restrict__ bias, i64 columns, i64 act,
-              double first, double second, i64 n) {
+              double act_p, double act_q, i64 n) {
     EACH(i, n) {
         const real sum = z[i] + (bias ? bias[i / columns] : real(0));
         if (before) before[i] = sum;
-        y[i] = activated(act, first, second, sum);
+        y[i] = activated(act, act_p, act_q, sum);
     }
 }

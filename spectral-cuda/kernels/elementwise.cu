@@ -12,12 +12,12 @@ KERNEL narrow(const double *__restrict__ x, real *__restrict__ y, i64 n) {
     EACH(i, n) y[i] = (real)x[i];
 }
 
-KERNEL activate(const real *__restrict__ x, real *__restrict__ y, i64 act, double first, double second, i64 n) {
-    EACH(i, n) y[i] = activated(act, first, second, x[i]);
+KERNEL activate(const real *__restrict__ x, real *__restrict__ y, i64 act, double act_p, double act_q, i64 n) {
+    EACH(i, n) y[i] = activated(act, act_p, act_q, x[i]);
 }
 
-KERNEL activate_vjp(const real *__restrict__ at, real *__restrict__ dy, i64 act, double first, double second, i64 n) {
-    EACH(i, n) dy[i] *= slope(act, first, second, at[i]);
+KERNEL activate_vjp(const real *__restrict__ at, real *__restrict__ dy, i64 act, double act_p, double act_q, i64 n) {
+    EACH(i, n) dy[i] *= slope(act, act_p, act_q, at[i]);
 }
 
 // From entry `from` of x to entry `to` of y.

@@ -8,7 +8,7 @@
 KERNEL spmm(const unsigned *__restrict__ starts, const unsigned *__restrict__ others,
             const unsigned *__restrict__ positions, const real *__restrict__ values, const real *__restrict__ x,
             real *__restrict__ y, real *__restrict__ before, const real *__restrict__ bias, i64 rows, i64 batch,
-            i64 act, double first, double second, i64 add) {
+            i64 act, double act_p, double act_q, i64 add) {
     const i64 row = (i64)blockIdx.x * WARPS + threadIdx.x / LANES;
     const i64 sample = (i64)blockIdx.y * LANES * AT_ONCE + threadIdx.x % LANES;
     if (row >= rows) return;
@@ -24,7 +24,7 @@ KERNEL spmm(const unsigned *__restrict__ starts, const unsigned *__restrict__ ot
         if (sample + i * LANES >= batch) continue;
         const real z = sums[i] + (bias ? bias[row] : real(0));
         if (before) before[at] = z;
-        put(y, at, activated(act, first, second, z), add);
+        put(y, at, activated(act, act_p, act_q, z), add);
     }
 }
 

@@ -1,12 +1,12 @@
 // Kernels that treat every unit alone: a row of `columns` values each.
 
 KERNEL diagonal(const real *__restrict__ x, const real *__restrict__ factor, const real *__restrict__ bias,
-                real *__restrict__ y, real *__restrict__ before, i64 columns, i64 act, double first, double second, i64 n) {
+                real *__restrict__ y, real *__restrict__ before, i64 columns, i64 act, double act_p, double act_q, i64 n) {
     EACH(i, n) {
         const i64 unit = i / columns;
         const real z = factor[unit] * x[i] + (bias ? bias[unit] : real(0));
         if (before) before[i] = z;
-        y[i] = activated(act, first, second, z);
+        y[i] = activated(act, act_p, act_q, z);
     }
 }
 
