@@ -119,7 +119,7 @@ fn slope(act: Activation, at: &tch::Tensor) -> Result<tch::Tensor, TchError> {
         }
         Activation::HardSigmoid => between(at, 0.0, 1.0)?.f_mul_scalar(1.0 / 6.0),
         Activation::HardSwish => {
-            let inner = at.f_mul_scalar(1.0 / 3.0)?.f_add_scalar_(0.5)?;
+            let mut inner = at.f_mul_scalar(1.0 / 3.0)?.f_add_scalar_(0.5)?;
             inner.f_masked_fill_(&at.f_ge(3.0)?, 1.0)?.f_masked_fill_(&at.f_le(-3.0)?, 0.0)
         }
         Activation::Clip { min, max } => between(at, min, max),
