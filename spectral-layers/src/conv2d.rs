@@ -196,7 +196,8 @@ impl Layer for Conv2d {
 
     fn with(&self, change: Change) -> Option<Arc<dyn Layer>> {
         let layer = match change {
-            Change::Units(channels) => Self { channels, ..*self },
+            // All groups must have as many channels.
+            Change::Units(channels) if self.groups == 1 => Self { channels, ..*self },
             Change::Bias if !self.bias => Self { bias: true, ..*self },
             Change::Activation(activation) => Self { activation, ..*self },
             _ => return None,

@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn names_cannot_break_lines_or_move_the_cursor() {
         let text = columns(&["name", "n"], &[vec!["a\nb\u{1b}[2J".into(), "1".into()]]);
-        assert_eq!(text, "name             n\na\\nb\\u{1b}[2J  1");
+        assert_eq!(text, "name           n\na\\nb\\u{1b}[2J  1");
     }
 
     #[test]

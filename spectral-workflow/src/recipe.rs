@@ -301,11 +301,7 @@ mod tests {
             ),
             ("[prune]", "[prune", vec!["line"]),
             ("rate = 2e-3", "rate = nan", vec!["`train.optimizer.rate` is NaN", "finite"]),
-            (
-                "seed = 7",
-                "seed = 7\nprune = [{ criterion = \"magnitude\", amount = inf }]",
-                vec!["`prune.0.amount` is inf"],
-            ),
+            ("amount = 0.8", "amount = inf", vec!["`prune.amount` is inf"]),
             (
                 "seed = 7",
                 "seed = 7\nverdict = { max_drop = 2.0 }",

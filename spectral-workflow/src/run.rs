@@ -73,9 +73,9 @@ pub(crate) fn run(cx: &Context, job: &Job<'_>) -> Result<Report> {
     let strategies = recipe.strategies()?;
     let data = cx.dataset_as(&recipe.data.origin())?;
     let mut model = phases::build(cx, recipe, &data)?;
-    let counts = report::Dataset { name: data.origin.name.clone(), train: data.train.len(), test: data.test.len() };
     let untested = warnings::of_classes(&data);
     let sets = Sets::of(&mut model, data.train, recipe.held_out(), recipe.seed)?;
+    let counts = report::Dataset { name: data.origin.name.clone(), train: sets.train.len(), test: data.test.len() };
     ahead::check(recipe, &model, &sets)?;
     let tracker = follow::tracker(recipe, &sets.train)?;
     let machine = machine::describe(cx)?;

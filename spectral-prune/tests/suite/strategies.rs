@@ -363,7 +363,7 @@ fn values_have_no_accuracy_to_prune_by() {
         strategy.run(&mut m, &mut cx)
     };
     let error = run(MetricBased::default()).unwrap_err().to_string();
-    assert!(error.contains("the targets of sums are values") && error.contains("set `metric = \"loss\"`"), "{error}");
+    assert!(error.contains("the targets of sums are values") && error.contains("take the metric `loss`"), "{error}");
     run(MetricBased {
         metric: spectral_core::registry::ByName::new("loss"),
         max_change: 20.0,

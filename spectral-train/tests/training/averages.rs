@@ -79,5 +79,5 @@ fn a_short_run_is_as_good_at_inference_as_in_training() {
     let history = trainer.fit(&mut model, &data).unwrap();
     let trained = history.epochs.last().unwrap().train;
     let measured = Evaluator::default().evaluate(&model, &data).unwrap();
-    assert!((trained.loss - measured.loss).abs() < 0.05, "{trained:?} {measured:?}");
+    assert!(measured.loss < trained.loss + 0.05, "{trained:?} {measured:?}");
 }

@@ -117,7 +117,7 @@ fn data_that_cannot_be_followed_is_refused() {
     assert!(DistanceTracker::new(&blobs(20, 3, 1), 0, Seed(0)).is_err());
     let wide = Network::new(9).dense(3, Identity).build(&Reference, Seed(1)).unwrap();
     let mut tracker = DistanceTracker::new(&blobs(20, 3, 1), 10, Seed(0)).unwrap();
-    assert!(tracker.look(&wide, 0).unwrap_err().to_string().contains("expected shape 9, got 4"));
+    assert!(tracker.look(&wide, 0).unwrap_err().to_string().contains("has 4 features, the model takes 9"));
     assert!(tracker.checkpoints().is_empty());
     tracker.look(&model, 0).unwrap();
 }
