@@ -8,8 +8,8 @@
 //! Conventions of every kernel:
 //! * activations are `[features, batch]`, the batch contiguous; weights are `[out, in]`, row-major;
 //! * results go to out-parameters; with [`Accum::Replace`] their old contents are never read;
-//! * shapes that do not fit are an [`Error::Shape`](crate::base::Error::Shape), never a panic: a method such as `linear`
-//!   checks them, for all backends alike, and calls `linear_kernel`, which is what a backend overrides;
+//! * shapes that do not fit are an [`Error::Shape`](crate::base::Error::Shape), never a panic: a method such as
+//!   `linear` checks them, for all backends alike, and calls `linear_kernel`, which is what a backend overrides;
 //! * same inputs give the same bits again, for any number of threads or for the same number, as
 //!   [`Backend::determinism`] says, and agree with [`Reference`] to rounding.
 
@@ -196,12 +196,15 @@ pub struct GradSlot<'a> {
 }
 
 /// Checks where the input of an activation goes, if it is wanted: it has the shape of the output `y`.
-fn check_pre(op: &'static str, y: &crate::Tensor, pre: Option<&crate::Tensor>) -> Result<()> {
+fn check_pre(op: &'static str, y: &crate::tensor::Tensor, pre: Option<&crate::tensor::Tensor>) -> Result<()> {
     pre.map_or(Ok(()), |pre| expect(op, y.shape(), pre.shape()))
 }
 
 /// Checks the shapes of wanted gradients.
-fn check_slots<const N: usize>(op: &'static str, slots: [(&Option<GradSlot<'_>>, crate::Shape); N]) -> Result<()> {
+fn check_slots<const N: usize>(
+    op: &'static str,
+    slots: [(&Option<GradSlot<'_>>, crate::tensor::Shape); N],
+) -> Result<()> {
     slots.into_iter().try_for_each(|(slot, shape)| match slot {
         Some(slot) => expect(op, shape, slot.tensor.shape()),
         None => Ok(()),

@@ -1,4 +1,5 @@
-//! The kernel families of [`Cpu`](crate::Cpu): core has checked the shapes; tensors are opened here, kernels see slices.
+//! The kernel families of [`Cpu`](crate::Cpu): core has checked the shapes; tensors are opened here, kernels see
+//! slices.
 
 mod convolution;
 mod dense;

@@ -1,7 +1,7 @@
 //! How a header is turned into bytes: bincode 2 and deflate behind a few functions, so that they can be replaced.
 //!
-//! The byte in the file says which codec wrote it. bincode is not self-describing, so only structures whose fields never
-//! change go through it; everything that evolves is JSON inside a length-prefixed byte string.
+//! The byte in the file says which codec wrote it. bincode is not self-describing, so only structures whose fields
+//! never change go through it; everything that evolves is JSON inside a length-prefixed byte string.
 
 use crate::{Error, Result};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};

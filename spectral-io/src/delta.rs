@@ -134,7 +134,8 @@ fn applied(file: &Opened<'_>, base: &Model) -> Result<Model> {
     let hash = model.content_hash()?;
     let kept = match promised.version() {
         HashVersion::V2 => hash == promised,
-        // Layers that have other settings by now have another hash of version 1; that of the base shows whether they do.
+        // Layers that have other settings by now have another hash of version 1; that of the base shows whether they
+        // do.
         HashVersion::V1 => v1::hash_of(&model)? == promised || v1::hash_of(base)? != expected,
     };
     if !kept {

@@ -14,8 +14,8 @@
 //! ```
 //!
 //! All numbers are little-endian. Layer settings and the meta data are JSON inside the header, so that layers nobody
-//! linked can still be listed. Every tensor takes the smallest of a few encodings, see [`Encoding`]; the positions of the
-//! stored entries *are* its mask. The whole format is described in `docs/file-format.md`.
+//! linked can still be listed. Every tensor takes the smallest of a few encodings, see [`Encoding`]; the positions of
+//! the stored entries *are* its mask. The whole format is described in `docs/file-format.md`.
 //!
 //! A delta file ([`save_delta`]) has the same layout under the magic "SPECDELT": it holds what turns one model into
 //! another of the same form, and the content hashes of both.

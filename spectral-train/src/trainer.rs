@@ -217,9 +217,9 @@ impl Trainer {
         self
     }
 
-    /// Lets all parameters of one role decay beside every step of the optimiser: `w -= rate (l2 w + l1 sign(w))`, with `w`
-    /// as before the step. Unlike a [`penalty`](Self::penalty) it is not part of the gradient, so momentum and running
-    /// means do not see it.
+    /// Lets all parameters of one role decay beside every step of the optimiser: `w -= rate (l2 w + l1 sign(w))`, with
+    /// `w` as before the step. Unlike a [`penalty`](Self::penalty) it is not part of the gradient, so momentum and
+    /// running means do not see it.
     pub fn decay(mut self, role: Role, decay: Penalty) -> Self {
         self.decays.insert(role, decay);
         self

@@ -25,6 +25,8 @@ pub(crate) fn upward(file: &str, text: &str) -> Vec<String> {
                     problems.push(format!("{at}: `{}` may not use `{name}`, which builds on it", order[own]));
                 }
                 Some(_) => {}
+                // Macros are at the root.
+                None if line[start + 7 + name.len()..].starts_with('!') => {}
                 None => problems.push(format!("{at}: say which folder `{name}` is in, as in `crate::FOLDER::{name}`")),
             }
         }
@@ -50,6 +52,7 @@ mod tests {
         let of = |text: &str| upward("spectral-core/src/run/proof.rs", text);
         assert!(of("use crate::Model;")[0].contains("which folder `Model` is in"));
         assert_eq!(of("use crate::{base::Error, Model};").len(), 1);
+        assert_eq!(of("crate::part_registry!(X);"), [""; 0]);
         assert_eq!(of("    build: $crate::layer::from_config(),\n/// See [`Model`](crate::Model).\n"), [""; 0]);
     }
 

@@ -9,12 +9,12 @@ use spectral_core::{
 };
 use std::sync::Arc;
 
-/// `y = W x + b` with `W[o, i] = gain[o] * direction[o, i] / ||direction[o]||`: length and direction of the weights of a
-/// unit are learnt apart.
+/// `y = W x + b` with `W[o, i] = gain[o] * direction[o, i] / ||direction[o]||`: length and direction of the weights of
+/// a unit are learnt apart.
 ///
-/// Slots: `direction` `[units, in]`, `gain` `[units]`, then `bias` `[units]` if there is one. A direction of zeros, as in
-/// a pruned unit, gives weights of zero and no gradient. The weights are computed on the host in every step: the layer is
-/// as fast as its product only where that is large. Source: Salimans & Kingma, NeurIPS 2016.
+/// Slots: `direction` `[units, in]`, `gain` `[units]`, then `bias` `[units]` if there is one. A direction of zeros, as
+/// in a pruned unit, gives weights of zero and no gradient. The weights are computed on the host in every step: the
+/// layer is as fast as its product only where that is large. Source: Salimans & Kingma, NeurIPS 2016.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WeightNorm {

@@ -31,8 +31,8 @@ pub enum Activation {
     Softplus,
     /// `y = x / (1 + exp(-x))`, also called swish. Elfwing et al. 2018.
     Silu,
-    /// `y = (x + 3) / 6`, brought into `0..=1`, as in PyTorch and as `HardSigmoid` of ONNX with `alpha = 1/6`; the slope
-    /// is 0 where `|x| >= 3`.
+    /// `y = (x + 3) / 6`, brought into `0..=1`, as in PyTorch and as `HardSigmoid` of ONNX with `alpha = 1/6`; the
+    /// slope is 0 where `|x| >= 3`.
     HardSigmoid,
     /// `y = x * hard_sigmoid(x)`; the slope is 0 up to -3 and 1 from 3 on. Howard et al. 2019.
     HardSwish,

@@ -7,8 +7,8 @@ use crate::backend::elementwise::accumulate;
 use crate::base::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 
-/// `y[o, i, j] = act(bias[o] + sum over c, a, b of weight[o, c, a, b] * x[c, row(i, a), column(j, b)])`, with the places
-/// that a [`Window`] gives.
+/// `y[o, i, j] = act(bias[o] + sum over c, a, b of weight[o, c, a, b] * x[c, row(i, a), column(j, b)])`, with the
+/// places that a [`Window`] gives.
 ///
 /// Cross-correlation, as everywhere in the field; values outside the image are 0. With `groups`, the channels of images
 /// and outputs are cut into so many equal parts, and each part of the outputs sees its part of the images only.

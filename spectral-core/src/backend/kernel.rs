@@ -12,8 +12,8 @@ pub enum Kernel {
     /// Stored entries, row by row.
     Csr,
     /// Stored entries in slices of as many rows as a vector has lanes, laid out by the backend
-    /// ([`SparseKernels::pack`](crate::backend::SparseKernels::pack)): for very few samples. Where a backend has no such layout,
-    /// or a batch is too large for it, they run as [`Csr`](Self::Csr).
+    /// ([`SparseKernels::pack`](crate::backend::SparseKernels::pack)): for very few samples. Where a backend has no
+    /// such layout, or a batch is too large for it, they run as [`Csr`](Self::Csr).
     Sliced,
 }
 

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pooling {
-    /// The largest value of the image in the window, NaN if one of them is; padding is never taken. Its gradient goes to
-    /// the first value, row by row, that is not below it.
+    /// The largest value of the image in the window, NaN if one of them is; padding is never taken. Its gradient goes
+    /// to the first value, row by row, that is not below it.
     Max,
     /// The mean.
     Average {

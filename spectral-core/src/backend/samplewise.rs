@@ -5,8 +5,8 @@ use crate::backend::elementwise::accumulate;
 use crate::base::Result;
 use crate::tensor::{Shape, Tensor};
 
-/// Each sample with mean 0 and variance 1: `y = (x - mean) / sqrt(variance + epsilon)`, where mean and (biased) variance
-/// are those of all values of the sample.
+/// Each sample with mean 0 and variance 1: `y = (x - mean) / sqrt(variance + epsilon)`, where mean and (biased)
+/// variance are those of all values of the sample.
 #[derive(Debug, Clone, Copy)]
 pub struct SampleNorm<'a> {
     /// Inputs `[units, ..., batch]`.
@@ -85,8 +85,8 @@ pub trait Samplewise: Elementwise {
         self.write(&v, y)
     }
 
-    /// `dx (+)= (g - mean(g) - y * mean(y * g)) / sqrt(variance + epsilon)` with `g = scale * dy`, means over all values
-    /// of a sample.
+    /// `dx (+)= (g - mean(g) - y * mean(y * g)) / sqrt(variance + epsilon)` with `g = scale * dy`, means over all
+    /// values of a sample.
     ///
     /// # Errors
     /// Shapes do not fit.

@@ -94,8 +94,8 @@ pub struct Target<'a> {
     pub spectral: Option<SpectralFactors<'a>>,
     /// The factor behind each unit, `[out]`, if a gate or a normalisation follows the layer.
     pub gain: Option<Values<'a>>,
-    /// By unit, the eigenvalues by which the next spectral layers take it in, across merges and whatever leaves units as
-    /// they are. Empty where one of them is frozen, where something that is not spectral takes the unit in too, and
+    /// By unit, the eigenvalues by which the next spectral layers take it in, across merges and whatever leaves units
+    /// as they are. Empty where one of them is frozen, where something that is not spectral takes the unit in too, and
     /// where the layers that take it in have eigenvalues of zero only, as before they were ever trained.
     pub next: &'a [Vec<f64>],
     /// What was measured on data, as far as [`Pruner::needs`] asked.

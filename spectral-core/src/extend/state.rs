@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 /// numbers as JSON, tensors as bytes.
 ///
 /// Whoever remembers something from step to step has a pair of methods, `save` and `load`: an optimiser's state, a
-/// [`TrainHook`](crate::extend::TrainHook), a trainer in the middle of a run. What `load` gets is what `save` gave, and a
-/// model as it was then.
+/// [`TrainHook`](crate::extend::TrainHook), a trainer in the middle of a run. What `load` gets is what `save` gave, and
+/// a model as it was then.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Numbers and settings.

@@ -68,8 +68,8 @@ pub trait TrainHook: Send {
         Ok(State::default())
     }
 
-    /// Takes back what [`save`](Self::save) wrote. Called in place of [`start`](Self::start) where a run goes on, on the
-    /// model as it was.
+    /// Takes back what [`save`](Self::save) wrote. Called in place of [`start`](Self::start) where a run goes on, on
+    /// the model as it was.
     ///
     /// # Errors
     /// It was written by something else.
@@ -144,7 +144,8 @@ pub trait GradientSync: std::fmt::Debug + Send + Sync {
     /// Stops the training.
     fn sync(&self, model: &Model, gradients: &mut Workspace, at: &Progress) -> Result<()>;
 
-    /// Adds up numbers over machines, in place: sums of losses, right answers and samples. One machine has nothing to add.
+    /// Adds up numbers over machines, in place: sums of losses, right answers and samples. One machine has nothing to
+    /// add.
     ///
     /// # Errors
     /// Stops the training.

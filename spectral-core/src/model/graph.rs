@@ -68,8 +68,8 @@ impl Graph {
     /// Appends a node and returns its index.
     ///
     /// # Errors
-    /// The name is taken, empty or has control characters, a source does not exist yet, or the layer does not accept its inputs or has
-    /// an output without elements.
+    /// The name is taken, empty or has control characters, a source does not exist yet, or the layer does not accept
+    /// its inputs or has an output without elements.
     pub fn add(&mut self, node: Node) -> Result<usize> {
         let bad = |problem: String| Error::Graph { node: node.name.clone(), problem };
         if node.name.is_empty() || self.find(&node.name).is_some() {

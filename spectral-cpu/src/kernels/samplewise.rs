@@ -1,4 +1,5 @@
-//! Samples with a mean and a variance of their own: down the columns of `[values, batch]`, a vector of samples at a time.
+//! Samples with a mean and a variance of their own: down the columns of `[values, batch]`, a vector of samples at a
+//! time.
 
 use super::vector::{Kernel, Lanes, Vector};
 use super::{SharedMut, column_panels};

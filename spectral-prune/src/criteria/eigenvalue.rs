@@ -7,11 +7,11 @@ use spectral_core::{Error, LayersWith, Needs, Pruner, Result, SpectralFactors, T
 /// factor on the basis.
 ///
 /// **Two ends.** Where spectral layers whose `lambda_in` trains take a unit in, and nothing else does, it has a second
-/// end: the largest `|lambda_in|` by which it is taken in. With `link = "and"` (default) the unit is worth the lesser of
-/// its ends, so that it stays if it passes the cut at both; with `"or"` the greater. A unit of a layer that is not
+/// end: the largest `|lambda_in|` by which it is taken in. With `link = "and"` (default) the unit is worth the lesser
+/// of its ends, so that it stays if it passes the cut at both; with `"or"` the greater. A unit of a layer that is not
 /// spectral has the second end only, so a dense layer in front of a spectral one is cut in the same call. Eigenvalues
-/// that are frozen are no end. Nor is a `lambda_in` that is zero throughout, as it is before it was ever trained: it says
-/// nothing about any unit. Units without an end stay.
+/// that are frozen are no end. Nor is a `lambda_in` that is zero throughout, as it is before it was ever trained: it
+/// says nothing about any unit. Units without an end stay.
 ///
 /// **Percentiles** of units and of inputs are taken over one pool, whatever is cut and however units are coupled: by
 /// default every trainable eigenvalue of every spectral layer of the network, each once, whether it can be cut or not.

@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 use spectral_core::{Error, InputGram, Needs, Pruner, Result, Target, register_pruner};
 
-/// Weight `[o, i]`: `w[o, i]^2 / (2 [H^-1]_ii)`, where `H = mean x x^T + damping * mean(diag) * I` over the inputs `x` of
-/// the layer in the calibration data. Unit or input: the mean over its weights.
+/// Weight `[o, i]`: `w[o, i]^2 / (2 [H^-1]_ii)`, where `H = mean x x^T + damping * mean(diag) * I` over the inputs `x`
+/// of the layer in the calibration data. Unit or input: the mean over its weights.
 ///
 /// It is by how much the mean squared error of the layer's outputs grows at least when the weight goes and the other
-/// weights of its unit make up for it. Weights on inputs that other inputs can replace are worth little. Time and memory
-/// grow with the cube and the square of the number of inputs. Hassibi & Stork, NIPS 1992, with the Hessian of one
-/// linear layer as in Dong, Chen & Pan, NIPS 2017.
+/// weights of its unit make up for it. Weights on inputs that other inputs can replace are worth little. Time and
+/// memory grow with the cube and the square of the number of inputs. Hassibi & Stork, NIPS 1992, with the Hessian of
+/// one linear layer as in Dong, Chen & Pan, NIPS 2017.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Obs {

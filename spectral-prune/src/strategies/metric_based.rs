@@ -26,7 +26,8 @@ pub struct MetricBased {
     pub prune: PruneConfig,
     /// Percentiles between two levels, from 0.01 to 100.
     pub step: f64,
-    /// The registered metric that is measured: `"accuracy"`, `"loss"`, `{ name = "loss", penalties = true }`, or another.
+    /// The registered metric that is measured: `"accuracy"`, `"loss"`, `{ name = "loss", penalties = true }`, or
+    /// another.
     pub metric: ByName,
     /// How far the metric may move: in per cent of its value at the start, or in its own units.
     pub max_change: f64,

@@ -50,7 +50,8 @@ fn random_takes_its_share_of_every_part_of_a_matrix() {
     assert!((2350..2650).contains(&both), "{both} are taken by both");
 }
 
-/// Sparana D9: the largest and smallest, signed and by size, and the weights of one sign. There, none asked for was all.
+/// Sparana D9: the largest and smallest, signed and by size, and the weights of one sign. There, none asked for was
+/// all.
 #[test]
 fn extremes_are_selected_signed_and_by_size() {
     let m = model();

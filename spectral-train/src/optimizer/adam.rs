@@ -10,9 +10,9 @@ use spectral_core::{ParamView, Result, Rule, Tensor};
 /// Adam: `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2) g^2`,
 /// `w -= rate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)`. Kingma & Ba 2015.
 ///
-/// **Where epsilon goes.** Above it is beside the corrected root, as in the paper's algorithm 1 and in PyTorch. Keras and
-/// Sparana put it beside the root as it is: `w -= rate sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + epsilon)`. That
-/// is `epsilon_hat = true`; it makes the first steps smaller where gradients are small.
+/// **Where epsilon goes.** Above it is beside the corrected root, as in the paper's algorithm 1 and in PyTorch. Keras
+/// and Sparana put it beside the root as it is: `w -= rate sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + epsilon)`.
+/// That is `epsilon_hat = true`; it makes the first steps smaller where gradients are small.
 ///
 /// **AMSGrad** (`amsgrad = true`): the largest `v` so far takes its place in the root. Reddi, Kale & Kumar, ICLR 2018.
 /// It has no fused kernel: it takes a third state tensor and is computed entry by entry on the host.

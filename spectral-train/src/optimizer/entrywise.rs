@@ -7,8 +7,8 @@ use spectral_core::{DType, Element, Error, ParamView, Result, Tensor, Trainable}
 /// Moves every entry of a parameter by a formula of `N` state tensors: `w -= rate (decay w + step)`.
 ///
 /// `rule` takes the gradient, penalties included, and the state of an entry; it returns the step and the new state.
-/// Pruned entries get value and state 0, frozen ones keep both, as in [`Update`](spectral_core::Update). Computes in f64.
-/// Works in place where values are in main memory; elsewhere they are fetched and written back.
+/// Pruned entries get value and state 0, frozen ones keep both, as in [`Update`](spectral_core::Update). Computes in
+/// f64. Works in place where values are in main memory; elsewhere they are fetched and written back.
 pub(super) fn step<const N: usize>(
     cx: &StepContext<'_>,
     param: ParamView<'_>,

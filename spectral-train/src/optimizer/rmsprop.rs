@@ -12,10 +12,10 @@ use spectral_core::{ParamView, Result, Rule, Tensor};
 /// **Where epsilon goes.** Outside the root in PyTorch and in Keras before 2.11 (default), inside since Keras 2.11
 /// (`epsilon_inside = true`). Rate, rho and epsilon are those of Keras; PyTorch has 0.01, 0.99 and 1e-8.
 ///
-/// **Centered**: the root is that of the variance, `v - a^2` with `a = rho a + (1 - rho) g`. Graves 2013.
-/// **Momentum**: `u = momentum u + g / (sqrt(v) + epsilon)`, `w -= rate u`, as in PyTorch; Keras has the rate inside `u`,
-/// which is the same while it does not change. Both have no fused kernel: they take three state tensors and are computed
-/// entry by entry on the host.
+/// **Centered**: the root is that of the variance, `v - a^2` with `a = rho a + (1 - rho) g`. Graves 2013. **Momentum**:
+/// `u = momentum u + g / (sqrt(v) + epsilon)`, `w -= rate u`, as in PyTorch; Keras has the rate inside `u`, which is
+/// the same while it does not change. Both have no fused kernel: they take three state tensors and are computed entry
+/// by entry on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RmsProp {

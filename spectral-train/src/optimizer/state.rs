@@ -141,8 +141,9 @@ impl OptimizerState {
         &mut self.entries[id.index()]
     }
 
-    /// Moves one parameter; a running average moves towards its gradient slot instead, without the optimiser, its
-    /// rate, penalties or clipping, and begins with the first value it is given. Does nothing to a parameter that is frozen as a whole.
+    /// Moves one parameter; a running average moves towards its gradient slot instead, without the optimiser, its rate,
+    /// penalties or clipping, and begins with the first value it is given. Does nothing to a parameter that is frozen
+    /// as a whole.
     ///
     /// # Errors
     /// The optimiser or the device failed.
