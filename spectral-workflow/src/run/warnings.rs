@@ -7,7 +7,7 @@ use spectral_prune::{LayerReport, collapsed};
 /// Layers that pruning all but cut through, and the two ways out.
 pub(crate) fn of_layers(layers: &[LayerReport]) -> Vec<String> {
     let sentence = |l: &&LayerReport| {
-        let units = if l.units_after == 1 { "unit" } else { "units" };
+        let units = if l.units_before == 1 { "unit" } else { "units" };
         format!(
             "layer `{}` keeps {} of {} {units} and {} of {} weights, so that next to nothing gets through the network; \
              prune with `scope = \"layer\"`, or set `min_keep` to what every layer keeps",
