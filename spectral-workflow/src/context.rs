@@ -88,7 +88,7 @@ impl Context {
         Ok(self.opened.get_or_init(|| opened))
     }
 
-    /// As [`opened`](Self::opened), the handle alone.
+    /// The backend that was asked for, opened.
     pub fn backend(&self) -> Result<&BackendHandle> {
         Ok(&self.opened()?.handle)
     }
