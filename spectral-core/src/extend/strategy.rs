@@ -105,7 +105,7 @@ pub struct FinishedPhase {
 
 /// Lets a strategy that was stopped go on, to the same bits.
 ///
-/// A strategy is deterministic but for its training phases, and these are the part that takes long. So it is run again
+/// A strategy is deterministic except in its training phases, which are the part that takes long. So it is run again
 /// from its start, and phases that were finished before give what they gave then instead of training. A strategy needs
 /// nothing of its own for that.
 pub struct Resumed<'a> {

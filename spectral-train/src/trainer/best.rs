@@ -50,7 +50,7 @@ impl Best {
         Ok(())
     }
 
-    /// All of it, but for the settings.
+    /// All of it except the settings.
     pub(super) fn save(&self, model: &Model) -> Result<State> {
         let fields = Fields {
             // As bits, because a loss may be infinite, which JSON cannot say.
@@ -66,7 +66,7 @@ impl Best {
     pub(super) fn load(&mut self, model: &Model, state: &State) -> Result<()> {
         let Fields { loss, same_masks, epoch, waited } = state.read("the best epoch")?;
         (self.loss, self.epoch, self.waited) = (f64::from_bits(loss), epoch, waited);
-        // Versions are counted anew in a model that was loaded.
+        // A model that was loaded counts its versions from the start.
         self.mask_version = if same_masks { model.params().mask_version() } else { u64::MAX };
         self.values = state.tensors.iter().map(|t| t.load(&**model.backend())).collect::<Result<_, _>>()?;
         Ok(())

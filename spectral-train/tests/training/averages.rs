@@ -46,7 +46,7 @@ fn averages_weigh_the_batches_of_a_run_and_nothing_else() {
     let mut model = normalised(momentum);
     trainer.fit(&mut model, &data).unwrap();
     assert!(near(&averages(&model), &expected), "{:?} {expected:?}", averages(&model));
-    // Another run begins anew: nothing of the first is left.
+    // Another run starts from nothing: nothing of the first is left.
     trainer.fit(&mut model, &data).unwrap();
     assert!(near(&averages(&model), &expected));
 }
